@@ -1,0 +1,24 @@
+//! The ground floor of m3rs: what every other room may rely on.
+//!
+//! **What it is:** the data model (labels, matchers, samples), times and durations, checked wire
+//! cursors and checksums, hashes, the seams to the world (files, clock, randomness, network,
+//! threads), limits, error kinds, configuration loading and telemetry.
+//!
+//! **What it is not:** domain behaviour. Nothing here knows of shards, queries or HTTP routes.
+//!
+//! **In → out:** bytes and numbers → typed, validated values. This crate imports no other room.
+//!
+//! # Invariants
+//! - A [`model::Labels`] is sorted by name, has unique non-empty names, non-empty values, valid UTF-8.
+//! - Every read of outside bytes goes through [`wire::Cursor`]; it cannot panic.
+//! - Time, files and threads are reached through [`clock`], [`fs`] and [`spawn`] alone.
+
+pub mod clock;
+pub mod error;
+pub mod fs;
+pub mod hash;
+pub mod model;
+pub mod time;
+pub mod wire;
+
+pub use error::{Corrupt, ErrorKind};

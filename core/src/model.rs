@@ -1,0 +1,9 @@
+//! The data model: labels, matchers and samples.
+
+mod label;
+mod matcher;
+mod sample;
+
+pub use label::{LabelError, Labels, LabelsBuilder, LabelsIter, METRIC_NAME};
+pub use matcher::{MatchOp, Matcher};
+pub use sample::{NORMAL_NAN_BITS, STALE_NAN, STALE_NAN_BITS, Sample, SampleKind, is_stale};

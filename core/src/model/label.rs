@@ -1,0 +1,322 @@
+//! Label sets in one allocation.
+//!
+//! The canonical encoding, which is also a series' identity, is a run of labels sorted by name:
+//! `varint(len name) name varint(len value) value`. It is used in memory and in files alike.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::wire::{Cursor, put_varint};
+
+/// The label that holds a metric's name.
+pub const METRIC_NAME: &str = "__name__";
+
+/// Why a label set was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LabelError {
+    /// A label without a name.
+    #[error("empty label name")]
+    EmptyName,
+    /// A label with an empty value, where the encoding must not hold one.
+    #[error("label {0:?} has an empty value")]
+    EmptyValue(String),
+    /// The same name twice.
+    #[error("duplicate label name {0:?}")]
+    Duplicate(String),
+    /// Names out of order.
+    #[error("label {0:?} is out of order")]
+    Unsorted(String),
+    /// Bytes that are not UTF-8.
+    #[error("label bytes are not valid UTF-8")]
+    NotUtf8,
+    /// Bytes that end inside a label.
+    #[error("label bytes end early")]
+    Truncated,
+}
+
+/// A sorted set of labels with unique names and non-empty values.
+///
+/// Cloning costs one reference count. Ordering is Prometheus's: label by label, name before value.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Labels(Arc<[u8]>);
+
+impl Labels {
+    /// The set without labels.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self(Arc::from([]))
+    }
+
+    /// Builds a set from pairs in any order; labels with empty values are left out.
+    ///
+    /// # Errors
+    /// [`LabelError::EmptyName`] and [`LabelError::Duplicate`].
+    pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, LabelError> {
+        let mut all: Vec<(N, V)> = pairs.into_iter().collect();
+        all.sort_by(|a, b| a.0.as_ref().cmp(b.0.as_ref()));
+        let mut bytes = Vec::new();
+        let mut last: Option<&str> = None;
+        for (name, value) in &all {
+            let (name, value) = (name.as_ref(), value.as_ref());
+            if name.is_empty() {
+                return Err(LabelError::EmptyName);
+            }
+            if last == Some(name) {
+                return Err(LabelError::Duplicate(name.to_owned()));
+            }
+            last = Some(name);
+            if !value.is_empty() {
+                push_pair(&mut bytes, name, value);
+            }
+        }
+        Ok(Self(Arc::from(bytes)))
+    }
+
+    /// Takes canonical bytes after checking every invariant of the type.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub fn from_canonical(bytes: &[u8]) -> Result<Self, LabelError> {
+        let mut cursor = Cursor::new("labels", bytes);
+        let mut last: Option<&str> = None;
+        while !cursor.is_empty() {
+            let name = read_str(&mut cursor)?;
+            let value = read_str(&mut cursor)?;
+            if name.is_empty() {
+                return Err(LabelError::EmptyName);
+            }
+            if value.is_empty() {
+                return Err(LabelError::EmptyValue(name.to_owned()));
+            }
+            match last.map(|l| l.cmp(name)) {
+                Some(Ordering::Equal) => return Err(LabelError::Duplicate(name.to_owned())),
+                Some(Ordering::Greater) => return Err(LabelError::Unsorted(name.to_owned())),
+                _ => last = Some(name),
+            }
+        }
+        Ok(Self(Arc::from(bytes)))
+    }
+
+    /// The canonical encoding.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Labels in order of their names.
+    #[must_use]
+    pub fn iter(&self) -> LabelsIter<'_> {
+        LabelsIter { rest: &self.0 }
+    }
+
+    /// The value of `name`; `None` if it is absent. Linear in the number of labels.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter().find(|(n, _)| *n == name).map(|(_, v)| v)
+    }
+
+    /// The metric name, if there is one.
+    #[must_use]
+    pub fn metric_name(&self) -> Option<&str> {
+        self.get(METRIC_NAME)
+    }
+
+    /// The number of labels. Linear.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether the set has no label.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A builder that starts from this set.
+    #[must_use]
+    pub fn to_builder(&self) -> LabelsBuilder {
+        LabelsBuilder {
+            pairs: self.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+        }
+    }
+
+    /// The set without the metric name; shares the allocation when there is none to drop.
+    #[must_use]
+    pub fn without_name(&self) -> Self {
+        self.retain(|n| n != METRIC_NAME)
+    }
+
+    /// The labels whose name satisfies `keep`; shares the allocation when all do.
+    #[must_use]
+    pub fn retain(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
+        let mut bytes = Vec::with_capacity(self.0.len());
+        for (name, value) in self.iter() {
+            if keep(name) {
+                push_pair(&mut bytes, name, value);
+            }
+        }
+        if bytes.len() == self.0.len() { self.clone() } else { Self(Arc::from(bytes)) }
+    }
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl Ord for Labels {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Writes the set as PromQL does: `name{a="b", c="d"}`.
+impl fmt::Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (i, (name, value)) in self.iter().enumerate() {
+            write!(f, "{}{}={:?}", if i == 0 { "" } else { ", " }, name, value)?;
+        }
+        f.write_str("}")
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Iterates over `(name, value)` of a [`Labels`].
+#[derive(Clone, Debug)]
+pub struct LabelsIter<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> LabelsIter<'a> {
+    fn take_str(&mut self) -> Option<&'a str> {
+        let mut cursor = Cursor::new("labels", self.rest);
+        let text = read_str(&mut cursor).ok()?;
+        self.rest = cursor.rest();
+        Some(text)
+    }
+}
+
+impl<'a> Iterator for LabelsIter<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        Some((self.take_str()?, self.take_str()?))
+    }
+}
+
+/// Edits a label set: set, remove, then build.
+#[derive(Clone, Debug, Default)]
+pub struct LabelsBuilder {
+    pairs: Vec<(String, String)>,
+}
+
+impl LabelsBuilder {
+    /// An empty builder.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets `name` to `value`; an empty value removes the label, as in Prometheus.
+    pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
+        if value.is_empty() {
+            return self.remove(name);
+        }
+        match self.pairs.iter_mut().find(|(n, _)| n == name) {
+            Some(pair) => value.clone_into(&mut pair.1),
+            None => self.pairs.push((name.to_owned(), value.to_owned())),
+        }
+        self
+    }
+
+    /// Removes `name` if it is there.
+    pub fn remove(&mut self, name: &str) -> &mut Self {
+        self.pairs.retain(|(n, _)| n != name);
+        self
+    }
+
+    /// The value of `name` as it stands.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The finished set. Names are unique by construction; an empty name is dropped.
+    #[must_use]
+    pub fn build(mut self) -> Labels {
+        self.pairs.sort();
+        let mut bytes = Vec::new();
+        for (name, value) in self.pairs.iter().filter(|(n, _)| !n.is_empty()) {
+            push_pair(&mut bytes, name, value);
+        }
+        Labels(Arc::from(bytes))
+    }
+}
+
+fn push_pair(bytes: &mut Vec<u8>, name: &str, value: &str) {
+    put_varint(bytes, name.len() as u64);
+    bytes.extend_from_slice(name.as_bytes());
+    put_varint(bytes, value.len() as u64);
+    bytes.extend_from_slice(value.as_bytes());
+}
+
+fn read_str<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, LabelError> {
+    let bytes = cursor.length_prefixed().map_err(|_| LabelError::Truncated)?;
+    std::str::from_utf8(bytes).map_err(|_| LabelError::NotUtf8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_sorted_and_empty_values_dropped() {
+        let labels = Labels::from_pairs([("b", "2"), ("a", "1"), ("c", "")]).expect("valid");
+        assert_eq!(labels.iter().collect::<Vec<_>>(), [("a", "1"), ("b", "2")]);
+        assert_eq!(labels.get("b"), Some("2"));
+        assert_eq!(labels.get("c"), None);
+        assert_eq!(Labels::from_canonical(labels.as_bytes()), Ok(labels));
+    }
+
+    #[test]
+    fn bad_sets_are_named() {
+        assert_eq!(
+            Labels::from_pairs([("a", "1"), ("a", "2")]),
+            Err(LabelError::Duplicate("a".into()))
+        );
+        assert_eq!(Labels::from_pairs([("", "1")]), Err(LabelError::EmptyName));
+        assert_eq!(Labels::from_canonical(&[1, b'a']), Err(LabelError::Truncated));
+        assert_eq!(Labels::from_canonical(&[1, 0xff, 1, b'a']), Err(LabelError::NotUtf8));
+        assert_eq!(
+            Labels::from_canonical(&[1, b'b', 1, b'1', 1, b'a', 1, b'1']),
+            Err(LabelError::Unsorted("a".into()))
+        );
+    }
+
+    #[test]
+    fn order_is_by_label_not_by_bytes() {
+        let short = Labels::from_pairs([("a", "b")]).expect("valid");
+        let long = Labels::from_pairs([("a", "aaaa")]).expect("valid");
+        assert!(long < short);
+    }
+}

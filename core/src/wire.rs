@@ -1,0 +1,10 @@
+//! Checked readers and writers for bytes that cross a boundary.
+
+mod cursor;
+mod varint;
+
+pub mod checksum;
+pub mod header;
+
+pub use cursor::Cursor;
+pub use varint::{put_varint, put_zigzag, unzigzag, zigzag};

@@ -1,0 +1,3 @@
+//! PromQL: text in, operators out.
+
+pub mod ast;
