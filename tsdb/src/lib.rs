@@ -1,1 +1,3 @@
 //! tsdb room.
+
+pub mod codec;
