@@ -15,10 +15,10 @@ const SCALED_LIMIT: f64 = 1e13;
 /// 2^52: adding it to a smaller positive float rounds that to an integer, ties to even.
 const ROUNDER: f64 = 4_503_599_627_370_496.0;
 
-/// How many floats a value scaled by 10^6 in one step may lie from an integer if one of its
-/// step-by-step scaled forms touches one: 1 for the touch (2^-52 of the value), at most seven
-/// roundings of 2^-53, and an ulp is at least 2^-53 of the value.
-const NEAR_ULPS: u64 = 9;
+/// How many floats a value scaled by 10^6 may lie from an integer if one of its coarser forms
+/// touches one: the touch is 2^-52 of the value, two roundings are 2^-53 each, and a float is at
+/// least 2^-53 of the value from the next. That is 4, and one to spare.
+const NEAR_ULPS: u64 = 5;
 
 /// A value as `value / 10^scale`; `value` is an integer of the sign of the original.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,21 +40,20 @@ pub(super) fn decimal_of(v: f64, scale: u8) -> Option<Decimal> {
         if ulps_between(scaled, integer) <= 1 {
             return Some(Decimal { value: integer.copysign(v), scale });
         }
-        return finer_decimal_of(v, scaled, scale);
+        return finer_decimal_of(v, scale);
     }
     large_integer_of(v, scale)
 }
 
-/// A search over the scales after `scale`, for which `scaled` was no integer.
+/// A search over the scales after `scale`, with which `v` was no integer.
 #[inline]
-fn finer_decimal_of(v: f64, mut scaled: f64, scale: u8) -> Option<Decimal> {
+fn finer_decimal_of(v: f64, scale: u8) -> Option<Decimal> {
     let finest = v.abs() * POWERS[usize::from(SCALE_MAX)];
     if finest < SCALED_LIMIT && ulps_between(finest, round(finest)) > NEAR_ULPS {
         return None;
     }
     for scale in scale + 1..=SCALE_MAX {
-        // One product after the other, not one by a power: M3 rounds at each step.
-        scaled *= 10.0;
+        let scaled = v.abs() * POWERS[usize::from(scale)];
         if scaled >= SCALED_LIMIT {
             return None;
         }

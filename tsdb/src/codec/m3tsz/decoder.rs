@@ -372,8 +372,8 @@ impl State {
         let mut found = Markers::None;
         loop {
             let bits = reader.window() >> (64 - marker::MARKER_BITS);
-            let is_marker = reader.remaining() >= marker::MARKER_BITS as usize
-                && bits >> 2 == marker::OPCODE;
+            let is_marker =
+                reader.remaining() >= marker::MARKER_BITS as usize && bits >> 2 == marker::OPCODE;
             match bits & 3 {
                 marker::END_OF_STREAM if is_marker => return Ok(Markers::End),
                 marker::ANNOTATION if is_marker => {
@@ -523,10 +523,7 @@ enum Markers {
 }
 
 /// Reads an annotation after its marker, into `out` if someone wants it.
-fn read_annotation(
-    reader: &mut BitReader<'_>,
-    out: Option<&mut Vec<u8>>,
-) -> Result<(), Corrupt> {
+fn read_annotation(reader: &mut BitReader<'_>, out: Option<&mut Vec<u8>>) -> Result<(), Corrupt> {
     let mut encoded = 0;
     for shift in (0..64).step_by(7) {
         let byte = reader.take(8);
@@ -542,7 +539,11 @@ fn read_annotation(
         return Err(corrupt(reader, &expected, &unzigzag(encoded).to_string()));
     };
     if len > left {
-        return Err(corrupt(reader, &format!("{len} bytes of annotation"), &format!("{left} left")));
+        return Err(corrupt(
+            reader,
+            &format!("{len} bytes of annotation"),
+            &format!("{left} left"),
+        ));
     }
     match out {
         Some(out) => {
