@@ -38,6 +38,9 @@ pub enum TsdbError {
     /// Buffered bytes do not decode, which is a bug.
     #[error("BUG: buffered samples do not decode: {0}")]
     Buffer(Corrupt),
+    /// Samples do not fit one stream.
+    #[error("samples cannot be encoded: {0}")]
+    Encode(EncodeError),
     /// The commit log refused or failed.
     #[error(transparent)]
     CommitLog(#[from] CommitLogError),
@@ -71,6 +74,7 @@ impl TsdbError {
             }
             Self::Meta { .. } | Self::Block { .. } => ErrorKind::Corrupt,
             Self::Buffer(_) => ErrorKind::Internal,
+            Self::Encode(e) => e.kind(),
             Self::CommitLog(e) => e.kind(),
             Self::Fileset(e) => e.kind(),
             Self::Index(e) => e.kind(),
