@@ -1,1 +1,4 @@
 //! tsdb room.
+
+pub mod commitlog;
+pub mod error;
