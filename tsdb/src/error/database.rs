@@ -1,3 +1,14 @@
+//! The error of the database as a whole.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use m3rs_core::{Corrupt, ErrorKind};
+use m3rs_index::IndexError;
+
+use super::{CommitLogError, FilesetError};
+use crate::codec::m3tsz::EncodeError;
+
 /// Why the database did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum TsdbError {
