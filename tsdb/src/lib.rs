@@ -1,1 +1,44 @@
-//! tsdb room.
+//! The storage engine: samples and their files.
+//!
+//! **What it is:** codecs, the commit log, buffers by shard and block window, filesets, snapshots,
+//! flush, bootstrap and retention, under one [`Database`] of namespaces.
+//!
+//! **What it is not:** a network service, or a query language. It runs in any process that gives
+//! it a file system and a clock.
+//!
+//! **In → out:** (series, time, value) → durable files; matchers and a time range → columns.
+//!
+//! # Invariants
+//! - What [`Commit::durable`] acknowledged survives a kill and a power cut (`SyncMode::Group`).
+//! - Series refs are durable: a number is never given to a second series while a file names it.
+//! - Of several samples of one series and time, the last write wins, on every path.
+//! - For each (series, block), newer layers lie over older ones: volume, snapshots, frozen windows,
+//!   the open window.
+#![forbid(unsafe_code)]
+
+mod bootstrap;
+mod buffer;
+mod checkpoint;
+mod database;
+mod error;
+mod limits;
+mod mediator;
+mod names;
+mod namespace;
+mod progress;
+mod read;
+mod shard;
+mod write;
+
+pub mod codec;
+pub mod commitlog;
+pub mod fileset;
+
+pub use buffer::Columns;
+pub use database::{Database, DatabaseOptions, FlushReport, Status};
+pub use error::{CommitLogError, Damage, FilesetError, TsdbError};
+pub use limits::Limits;
+pub use namespace::{DEFAULT_NAMESPACE, Namespace, NamespaceOptions};
+pub use progress::{Progress, Stage};
+pub use read::{Listed, Selection};
+pub use write::{Commit, ResolveError, SeriesHandle, WriteRefusal, WriteSession};

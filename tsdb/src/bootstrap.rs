@@ -1,0 +1,344 @@
+//! Start-up: lock, index, filesets, snapshots, commit log, in this order.
+//!
+//! Cost: the index segments and file footers are read, files are mapped, and only the log since
+//! the last snapshot is replayed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use m3rs_core::fs::{Fs, FsLock, TEMP_SUFFIX};
+use m3rs_core::model::{Labels, shard_of};
+use m3rs_index::Index;
+
+use crate::commitlog::{self, CommitLog, CommitLogOptions, Entry, EntryDecoder};
+use crate::database::DatabaseOptions;
+use crate::error::{Damage, TsdbError};
+use crate::fileset::{self, FilesetReader};
+use crate::names::{Layout, parse_snapshot};
+use crate::namespace::{DEFAULT_NAMESPACE, Namespace, NamespaceMeta, Parts, Secret};
+use crate::progress::{Progress, Stage};
+use crate::shard::{BlockFiles, Layer};
+
+/// A loaded data directory.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) dir: PathBuf,
+    pub(crate) lock: Box<dyn FsLock>,
+    pub(crate) namespaces: BTreeMap<String, Arc<Namespace>>,
+    pub(crate) log: Arc<CommitLog>,
+    pub(crate) damage: Vec<Damage>,
+    /// Bytes of log that were replayed.
+    pub(crate) replayed_bytes: u64,
+}
+
+/// Loads everything under `options.dir`.
+pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Loaded, TsdbError> {
+    let fs = Arc::clone(&options.fs);
+    let dir = options.dir.clone();
+    fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
+    let layout = Layout::new(&dir);
+    let lock = lock(fs.as_ref(), &dir, &layout)?;
+    let mut damage = Vec::new();
+    progress.enter(Stage::Index, 0);
+    let metas = namespace_metas(fs.as_ref(), &layout, &options)?;
+    let log_dir = layout.commitlog();
+    let newest = commitlog::list_segments(fs.as_ref(), &log_dir)?.last().copied().unwrap_or(0);
+    let log_options = CommitLogOptions {
+        sync: options.sync,
+        pending_bytes_max: options.limits.log_pending_bytes_max as u64,
+        ..CommitLogOptions::default()
+    };
+    let log = Arc::new(CommitLog::open(Arc::clone(&fs), &log_dir, log_options, newest + 1)?);
+    let mut namespaces = BTreeMap::new();
+    for meta in metas {
+        let name = meta.name.clone();
+        let namespace = open_namespace(meta, &options, &layout, &log, progress, &mut damage)?;
+        progress.enter(Stage::Files, u64::from(namespace.options.shard_count));
+        for shard in 0..namespace.options.shard_count {
+            open_files(&namespace, shard, &mut damage)?;
+            progress.advance(1);
+        }
+        namespaces.insert(name, Arc::new(namespace));
+    }
+    let replayed_bytes = replay(fs.as_ref(), &log_dir, &namespaces, progress, &mut damage)?;
+    for found in &damage {
+        tracing::error!(path = %found.path.display(), damage = %found, "damage found at start");
+    }
+    Ok(Loaded { dir, lock, namespaces, log, damage, replayed_bytes })
+}
+
+fn lock(fs: &dyn Fs, dir: &Path, layout: &Layout) -> Result<Box<dyn FsLock>, TsdbError> {
+    let path = layout.lock_file();
+    fs.lock(&path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::WouldBlock => TsdbError::Locked { path: dir.to_owned() },
+        _ => TsdbError::io("lock", &path, e),
+    })
+}
+
+/// Reads the namespaces' files; a new directory gets the default namespace.
+fn namespace_metas(
+    fs: &dyn Fs,
+    layout: &Layout,
+    options: &DatabaseOptions,
+) -> Result<Vec<NamespaceMeta>, TsdbError> {
+    let dir = layout.namespaces();
+    fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
+    remove_temporary(fs, &dir)?;
+    let mut metas = Vec::new();
+    for path in fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))? {
+        if path.extension().is_some_and(|e| e == "namespace") {
+            metas.push(NamespaceMeta::read(fs, &path)?);
+        }
+    }
+    if metas.is_empty() {
+        let meta = NamespaceMeta {
+            id: 1,
+            shard_count: options.namespace.shard_count,
+            block_size_ns: options.namespace.block_size_ns,
+            name: DEFAULT_NAMESPACE.to_owned(),
+        };
+        meta.write(fs, &layout.namespace_file(DEFAULT_NAMESPACE))?;
+        metas.push(meta);
+    }
+    Ok(metas)
+}
+
+fn remove_temporary(fs: &dyn Fs, dir: &Path) -> Result<(), TsdbError> {
+    for path in fs.list(dir).map_err(|e| TsdbError::io("list", dir, e))? {
+        if path.to_string_lossy().ends_with(TEMP_SUFFIX) {
+            fs.remove_file(&path).map_err(|e| TsdbError::io("remove", &path, e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens a namespace with its index; its series get their shards and slots.
+fn open_namespace(
+    meta: NamespaceMeta,
+    options: &DatabaseOptions,
+    layout: &Layout,
+    log: &Arc<CommitLog>,
+    progress: &Progress,
+    damage: &mut Vec<Damage>,
+) -> Result<Namespace, TsdbError> {
+    let index_dir = layout.index(&meta.name);
+    let (index, reports) = Index::open(Arc::clone(&options.fs), &index_dir, Default::default())?;
+    let index_is_whole = reports.is_empty();
+    damage.extend(reports.into_iter().map(Damage::from));
+    let namespace = Namespace::new(Parts {
+        meta,
+        options: options.namespace,
+        limits: options.limits,
+        fs: Arc::clone(&options.fs),
+        layout: layout.clone(),
+        clock: Arc::clone(&options.clock),
+        log: Arc::clone(log),
+        index,
+        secret: Secret::new(options.secret),
+    });
+    progress.enter(Stage::Index, namespace.index.len() as u64);
+    namespace.load_series(progress)?;
+    if !index_is_whole {
+        tracing::warn!(namespace = namespace.name(), "index is damaged; reading names from files");
+    }
+    Ok(namespace)
+}
+
+/// Opens the files of a shard: the newest sound volume of each block, and the snapshots over it.
+fn open_files(
+    namespace: &Namespace,
+    shard: u16,
+    damage: &mut Vec<Damage>,
+) -> Result<(), TsdbError> {
+    let fs = namespace.fs.as_ref();
+    let mut blocks: BTreeMap<i64, BlockFiles> = BTreeMap::new();
+    let dir = namespace.layout.data(namespace.name(), shard);
+    remove_temporary(fs, &dir)?;
+    let mut volumes = Vec::new();
+    for path in fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))? {
+        if let Some((start, volume)) = fileset::parse_file_name(&path) {
+            volumes.push((start, volume, path));
+        }
+    }
+    volumes.sort();
+    // Newest first: the first that opens is served, older ones are leftovers of a flush.
+    for (start, _, path) in volumes.into_iter().rev() {
+        let block = blocks.entry(start).or_default();
+        if block.volume.is_some() {
+            namespace.remove_file(&path)?;
+        } else if let Some(reader) = open_or_set_aside(namespace, &path, damage)? {
+            block.volume = Some(reader);
+        }
+    }
+    open_snapshots(namespace, shard, &mut blocks, damage)?;
+    blocks.retain(|_, files| files.volume.is_some() || !files.layers.is_empty());
+    namespace.shards[usize::from(shard)].lock().edit_blocks(|all| *all = blocks);
+    Ok(())
+}
+
+fn open_snapshots(
+    namespace: &Namespace,
+    shard: u16,
+    blocks: &mut BTreeMap<i64, BlockFiles>,
+    damage: &mut Vec<Damage>,
+) -> Result<(), TsdbError> {
+    let fs = namespace.fs.as_ref();
+    let dir = namespace.layout.snapshots(namespace.name(), shard);
+    remove_temporary(fs, &dir)?;
+    let mut snapshots = Vec::new();
+    for path in fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))? {
+        if let Some((start, segment)) = parse_snapshot(&path) {
+            snapshots.push((start, segment, path));
+        }
+    }
+    snapshots.sort();
+    for (start, segment, path) in snapshots {
+        let block = blocks.entry(start).or_default();
+        if block.volume.as_ref().is_some_and(|v| v.info().log_segment >= segment) {
+            // The volume was merged from it; a crash kept it from being removed.
+            namespace.remove_file(&path)?;
+        } else if let Some(reader) = open_or_set_aside(namespace, &path, damage)? {
+            block.layers.push(Layer::File(reader));
+        }
+    }
+    Ok(())
+}
+
+/// Opens a file; a damaged one is reported and renamed, so that its name is free and its bytes
+/// stay for a closer look.
+fn open_or_set_aside(
+    namespace: &Namespace,
+    path: &Path,
+    damage: &mut Vec<Damage>,
+) -> Result<Option<Arc<FilesetReader>>, TsdbError> {
+    let fs = namespace.fs.as_ref();
+    match FilesetReader::open(fs, path) {
+        Ok(reader) => Ok(Some(Arc::new(reader))),
+        Err(error) => {
+            let Some(found) = error.into_damage() else {
+                let source = std::io::Error::other("cannot be opened");
+                return Err(TsdbError::io("open", path, source));
+            };
+            damage.push(found);
+            let mut aside = path.as_os_str().to_owned();
+            aside.push(".damaged");
+            fs.rename(path, Path::new(&aside)).map_err(|e| TsdbError::io("rename", path, e))?;
+            Ok(None)
+        }
+    }
+}
+
+/// Replays the log into series and buffers; returns how many bytes were read.
+fn replay(
+    fs: &dyn Fs,
+    dir: &Path,
+    namespaces: &BTreeMap<String, Arc<Namespace>>,
+    progress: &Progress,
+    damage: &mut Vec<Damage>,
+) -> Result<u64, TsdbError> {
+    let segments = commitlog::list_segments(fs, dir)?;
+    let mut total = 0;
+    for segment in &segments {
+        let path = commitlog::segment_path(dir, *segment);
+        total += fs.file_len(&path).map_err(|e| TsdbError::io("read", &path, e))?;
+    }
+    progress.enter(Stage::CommitLog, total);
+    let by_id: BTreeMap<u32, &Arc<Namespace>> =
+        namespaces.values().map(|n| (n.id, n)).collect();
+    let mut unknown = 0u64;
+    let mut decoder = EntryDecoder::new();
+    let report = commitlog::replay::<TsdbError>(fs, dir, 0, &mut decoder, |entry| {
+        let id = match entry {
+            Entry::Series { namespace, .. } | Entry::Samples { namespace, .. } => namespace,
+        };
+        match by_id.get(&id) {
+            Some(namespace) => unknown += namespace.replay_entry(entry, progress)?,
+            None => unknown += 1,
+        }
+        Ok(())
+    })?;
+    damage.extend(report.all_damages().cloned());
+    if unknown > 0 {
+        damage.push(Damage {
+            path: dir.to_owned(),
+            offset: 0,
+            lost_bytes: 0,
+            what: "commit log entries",
+            expected: "series that the log or the index names".to_owned(),
+            got: format!("{unknown} samples of series whose names are lost"),
+        });
+    }
+    Ok(total)
+}
+
+impl Namespace {
+    /// Gives every series of the index its shard and slot.
+    fn load_series(&self, progress: &Progress) -> Result<(), TsdbError> {
+        let mut scratch = Vec::new();
+        self.index.for_each_identity(|series, identity| {
+            if let Some(labels) = self.index.labels(series) {
+                let shard = shard_of(&labels, self.options.shard_count, &mut scratch);
+                self.place_series(series, shard, identity);
+            }
+            progress.advance(1);
+        })?;
+        Ok(())
+    }
+
+    /// Applies one entry of the log; returns how many samples had no series.
+    fn replay_entry(&self, entry: Entry<'_>, progress: &Progress) -> Result<u64, TsdbError> {
+        match entry {
+            Entry::Series { series_ref, labels, .. } => {
+                progress.advance(labels.len() as u64);
+                self.replay_series(series_ref, labels)
+            }
+            Entry::Samples { shard, refs, ts, vs, .. } => {
+                progress.advance(refs.len() as u64 * 8);
+                Ok(self.replay_samples(shard, refs, ts, vs))
+            }
+        }
+    }
+
+    fn replay_series(&self, series: u32, labels: &[u8]) -> Result<u64, TsdbError> {
+        if series < self.registry.next_ref() {
+            return Ok(0);
+        }
+        let Ok(labels) = Labels::from_canonical(labels) else {
+            self.registry.reserve(series);
+            return Ok(1);
+        };
+        let shard = shard_of(&labels, self.options.shard_count, &mut Vec::new());
+        self.admit(series, shard, &labels)?;
+        Ok(0)
+    }
+
+    fn replay_samples(&self, shard: u16, refs: &[u32], ts: &[i64], vs: &[f64]) -> u64 {
+        let Some(home) = self.shards.get(usize::from(shard)) else { return refs.len() as u64 };
+        let (oldest, now) = (self.horizon().0, self.clock.monotonic());
+        let mut unknown = 0;
+        let mut highest = 0;
+        {
+            let tables = self.registry.read();
+            let mut state = home.lock();
+            for ((&series, &t), &v) in refs.iter().zip(ts).zip(vs) {
+                match tables.place(series) {
+                    Some(place) if place.shard == shard => {
+                        if t >= oldest {
+                            state.buffer.append(place.slot, t, v, now);
+                        }
+                    }
+                    _ => {
+                        unknown += 1;
+                        highest = highest.max(series);
+                    }
+                }
+            }
+        }
+        if unknown > 0 {
+            // INVARIANT: a ref that a file names is never given to another series.
+            self.registry.reserve(highest);
+        }
+        unknown
+    }
+}

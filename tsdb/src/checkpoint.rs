@@ -1,0 +1,375 @@
+//! From buffers to files: freeze windows, write snapshots, merge layers into volumes.
+//!
+//! All jobs here run one at a time, under the database's maintenance lock. So the layers of a block
+//! only grow at their end while a job runs, and a job may take away the prefix that it merged.
+//!
+//! # Why nothing is lost
+//! A checkpoint cuts the log first and freezes the windows after that: a sample that stands in a
+//! segment before the cut was in its window before the freeze, as both happen under the shard's
+//! lock. Segments before the cut are removed, oldest first, only when every frozen window is in a
+//! durable file. Replaying a suffix of them again is harmless, as it ends with the latest write of
+//! each time.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use m3rs_core::model::{Labels, SampleKind};
+use m3rs_core::time::TimestampNs;
+
+use crate::buffer::{Columns, Slot};
+use crate::codec::m3tsz::{Encoder, EncoderOptions};
+use crate::error::TsdbError;
+use crate::fileset::{self, BlockCodec, FilesetInfo, FilesetKind, FilesetReader, SeriesBlock};
+use crate::namespace::Namespace;
+use crate::shard::{BlockFiles, Layer, Shard};
+
+/// Layers over a block at which it is merged though it is still open: more would slow reads.
+const LAYERS_MAX: usize = 8;
+
+/// How long a block that is past its time must be left alone before it is flushed.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// What a checkpoint or a flush wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) volumes: u64,
+    pub(crate) snapshots: u64,
+    pub(crate) series_blocks: u64,
+}
+
+/// Which blocks become volumes; the others become snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Merge {
+    /// Every block with layers.
+    All,
+    /// Those that are past their time and idle, and those with many layers.
+    Due,
+}
+
+impl Namespace {
+    /// Freezes every window. `segment` is the log's cut: what was logged before it is in the
+    /// frozen windows or in files.
+    pub(crate) fn freeze_all(&self) {
+        let now = self.clock.monotonic();
+        for shard in &self.shards {
+            freeze(shard, now, |_| true);
+        }
+    }
+
+    /// Puts every frozen window into a durable file.
+    pub(crate) fn persist_frozen(
+        &self,
+        segment: u64,
+        merge: Merge,
+        due: &[(u16, i64)],
+    ) -> Result<Written, TsdbError> {
+        let mut written = Written::default();
+        for shard in &self.shards {
+            let blocks = shard.lock().blocks();
+            for (&start, files) in blocks.iter().filter(|(_, f)| !f.layers.is_empty()) {
+                let is_due = merge == Merge::All
+                    || due.contains(&(shard.id, start))
+                    || files.layers.len() > LAYERS_MAX;
+                if is_due {
+                    self.flush_block(shard, start, segment, &mut written)?;
+                } else {
+                    self.snapshot_block(shard, start, segment, &mut written)?;
+                }
+            }
+        }
+        Ok(written)
+    }
+
+    /// Blocks that are past their time and were not written to for a while, by shard and start.
+    pub(crate) fn due_blocks(&self) -> Vec<(u16, i64)> {
+        let now = self.clock.monotonic();
+        let closed_before = self.clock.now().0.saturating_sub(self.options.buffer_past_ns);
+        let mut due = Vec::new();
+        for shard in &self.shards {
+            let state = shard.lock();
+            let is_closed =
+                |start: i64| start.saturating_add(self.options.block_size_ns) <= closed_before;
+            let busy: Vec<i64> = state
+                .buffer
+                .windows()
+                .filter(|(_, touched)| now.saturating_sub(*touched) < IDLE)
+                .map(|(start, _)| start)
+                .collect();
+            let open = state.buffer.windows().map(|(start, _)| start);
+            let blocks = state.blocks();
+            let layered = blocks.iter().filter(|(_, f)| !f.layers.is_empty()).map(|(&s, _)| s);
+            let mut starts: Vec<i64> =
+                open.chain(layered).filter(|s| is_closed(*s) && !busy.contains(s)).collect();
+            starts.sort_unstable();
+            starts.dedup();
+            due.extend(starts.into_iter().map(|start| (shard.id, start)));
+        }
+        due
+    }
+
+    /// Freezes and merges the blocks that are due, without a cut of the log.
+    pub(crate) fn flush_due(&self) -> Result<Written, TsdbError> {
+        let mut written = Written::default();
+        let now = self.clock.monotonic();
+        for (shard, start) in self.due_blocks() {
+            let shard = &self.shards[usize::from(shard)];
+            freeze(shard, now, |s| s == start);
+            // Segment 0 claims nothing about the log: it is replayed over the volume, harmlessly.
+            self.flush_block(shard, start, 0, &mut written)?;
+        }
+        Ok(written)
+    }
+
+    /// Removes blocks that are older than retention.
+    pub(crate) fn expire(&self) -> Result<u64, TsdbError> {
+        if self.options.retention_ns == 0 {
+            return Ok(0);
+        }
+        let horizon = self.horizon().0;
+        let now = self.clock.monotonic();
+        let size = self.options.block_size_ns;
+        let mut removed = 0;
+        for shard in &self.shards {
+            let mut gone = Vec::new();
+            {
+                let mut state = shard.lock();
+                state.buffer.expire(horizon, now);
+                state.edit_blocks(|blocks| {
+                    while let Some(first) = blocks.first_entry()
+                        && first.key().saturating_add(size) <= horizon
+                    {
+                        gone.push(first.remove());
+                    }
+                });
+            }
+            for files in gone {
+                for path in files.paths() {
+                    self.remove_file(&path)?;
+                    removed += 1;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Writes the layers of a block that are in memory into one snapshot file.
+    fn snapshot_block(
+        &self,
+        shard: &Shard,
+        start: i64,
+        segment: u64,
+        written: &mut Written,
+    ) -> Result<(), TsdbError> {
+        let Some(files) = shard.lock().blocks().get(&start).cloned() else { return Ok(()) };
+        let on_disk = files.layers.iter().take_while(|l| matches!(l, Layer::File(_))).count();
+        let memory = BlockFiles { volume: None, layers: files.layers[on_disk..].to_vec() };
+        if memory.layers.is_empty() {
+            return Ok(());
+        }
+        let dir = self.layout.snapshots(self.name(), shard.id);
+        self.fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
+        let path = self.layout.snapshot(self.name(), shard.id, start, segment);
+        let info = self.info(shard, start, FilesetKind::Snapshot, 0, segment);
+        let Some(reader) = self.write_block(shard, &memory, &path, info, written)? else {
+            return Ok(());
+        };
+        written.snapshots += 1;
+        shard.lock().edit_blocks(|blocks| {
+            if let Some(block) = blocks.get_mut(&start) {
+                let merged = on_disk..on_disk + memory.layers.len();
+                block.layers.splice(merged, [Layer::File(reader)]);
+            }
+        });
+        Ok(())
+    }
+
+    /// Merges a block's volume and layers into the next volume.
+    fn flush_block(
+        &self,
+        shard: &Shard,
+        start: i64,
+        segment: u64,
+        written: &mut Written,
+    ) -> Result<(), TsdbError> {
+        let Some(files) = shard.lock().blocks().get(&start).cloned() else { return Ok(()) };
+        if files.layers.is_empty() {
+            return Ok(());
+        }
+        let volume = files.volume.as_ref().map_or(0, |v| v.info().volume + 1);
+        let covered = files.readers().map(|r| r.info().log_segment).chain([segment]).max();
+        let dir = self.layout.data(self.name(), shard.id);
+        self.fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
+        let path = dir.join(fileset::file_name(start, volume));
+        let info = self.info(shard, start, FilesetKind::Volume, volume, covered.unwrap_or(0));
+        let Some(reader) = self.write_block(shard, &files, &path, info, written)? else {
+            return Ok(());
+        };
+        written.volumes += 1;
+        shard.lock().edit_blocks(|blocks| {
+            if let Some(block) = blocks.get_mut(&start) {
+                block.volume = Some(reader);
+                block.layers.drain(..files.layers.len());
+            }
+        });
+        for old in files.paths() {
+            self.remove_file(&old)?;
+        }
+        Ok(())
+    }
+
+    fn info(
+        &self,
+        shard: &Shard,
+        block_start: i64,
+        kind: FilesetKind,
+        volume: u32,
+        log_segment: u64,
+    ) -> FilesetInfo {
+        FilesetInfo {
+            kind,
+            namespace: self.name().to_owned(),
+            shard: shard.id,
+            shard_count: self.options.shard_count,
+            id_scheme: 1,
+            block_start_ns: block_start,
+            block_size_ns: self.options.block_size_ns,
+            volume,
+            log_segment,
+            created_ns: self.clock.now().0,
+        }
+    }
+
+    /// Writes all samples of `files` as one file; `None` if there are none.
+    fn write_block(
+        &self,
+        shard: &Shard,
+        files: &BlockFiles,
+        path: &Path,
+        info: FilesetInfo,
+        written: &mut Written,
+    ) -> Result<Option<Arc<FilesetReader>>, TsdbError> {
+        let by_slot = shard.lock().refs().to_vec();
+        let all = files.series(&by_slot)?;
+        if all.is_empty() {
+            return Ok(None);
+        }
+        let mut merger = Merger { namespace: self, files, start: info.block_start_ns };
+        fileset::write_fileset(self.fs.as_ref(), path, &info, |sink| {
+            for &(series, slot) in &all {
+                let Some(labels) = self.index.labels(series) else {
+                    tracing::error!(series, path = %path.display(), "BUG: series without labels");
+                    continue;
+                };
+                if merger.push(sink, series, slot, &labels)? {
+                    written.series_blocks += 1;
+                }
+            }
+            Ok::<(), TsdbError>(())
+        })?;
+        Ok(Some(Arc::new(FilesetReader::open(self.fs.as_ref(), path)?)))
+    }
+
+    pub(crate) fn remove_file(&self, path: &Path) -> Result<(), TsdbError> {
+        self.fs.remove_file(path).map_err(|e| TsdbError::io("remove", path, e))
+    }
+}
+
+fn freeze(shard: &Shard, now: Duration, wanted: impl FnMut(i64) -> bool) {
+    let mut state = shard.lock();
+    let frozen = state.buffer.freeze(now, wanted);
+    state.edit_blocks(|blocks| {
+        for (start, window) in frozen {
+            blocks.entry(start).or_default().layers.push(Layer::Memory(Arc::new(window)));
+        }
+    });
+}
+
+/// Merges the samples of one series after the other.
+struct Merger<'a> {
+    namespace: &'a Namespace,
+    files: &'a BlockFiles,
+    start: i64,
+}
+
+impl Merger<'_> {
+    /// Adds the series' samples to the file; says whether there were any.
+    fn push(
+        &mut self,
+        sink: &mut fileset::SeriesSink<'_>,
+        series: u32,
+        slot: Slot,
+        labels: &Labels,
+    ) -> Result<bool, TsdbError> {
+        let mut block = SeriesBlock {
+            series,
+            labels,
+            codec: BlockCodec::M3tsz,
+            kind: SampleKind::Float,
+            count: 0,
+            first_ns: 0,
+            last_ns: 0,
+            bytes: &[],
+        };
+        if let (None, [Layer::Memory(frozen)]) = (&self.files.volume, self.files.layers.as_slice())
+            && let Some((bytes, first_ns, last_ns, count)) = frozen.sole_stream(slot)
+        {
+            sink.push(&SeriesBlock { count, first_ns, last_ns, bytes: &bytes, ..block })?;
+            return Ok(true);
+        }
+        let (mut scratch, mut all) = (Columns::default(), Columns::default());
+        self.files.read(slot, series, (i64::MIN, i64::MAX), &mut scratch, &mut all, |error| {
+            self.namespace.counters.damaged_reads.add(1);
+            tracing::error!(%error, "a block is damaged and left out of the merge");
+        });
+        let (Some(&first_ns), Some(&last_ns)) = (all.ts.first(), all.ts.last()) else {
+            return Ok(false);
+        };
+        let mut encoder = Encoder::new(TimestampNs(self.start), EncoderOptions::default());
+        encoder.push_all(&all.ts, &all.vs).map_err(TsdbError::Encode)?;
+        let bytes = encoder.finish();
+        block.count = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        sink.push(&SeriesBlock { first_ns, last_ns, bytes: &bytes, ..block })?;
+        Ok(true)
+    }
+}
+
+impl BlockFiles {
+    /// The files among volume and layers, oldest first.
+    pub(crate) fn readers(&self) -> impl Iterator<Item = &Arc<FilesetReader>> {
+        let layers = self.layers.iter().filter_map(|layer| match layer {
+            Layer::File(file) => Some(file),
+            Layer::Memory(_) => None,
+        });
+        self.volume.iter().chain(layers)
+    }
+
+    /// Paths of those files. They are removed in this order, so that what is left after a crash
+    /// is never older than what is gone.
+    fn paths(&self) -> Vec<std::path::PathBuf> {
+        self.readers().map(|r| r.path().to_owned()).collect()
+    }
+
+    /// All series with samples here, ascending by ref, with their slots.
+    fn series(&self, by_slot: &[u32]) -> Result<Vec<(u32, Slot)>, TsdbError> {
+        let mut all = Vec::new();
+        for file in self.readers() {
+            for entry in file.entries() {
+                let series = entry?.series;
+                if let Ok(slot) = by_slot.binary_search(&series) {
+                    all.push((series, slot as Slot));
+                } else {
+                    tracing::error!(series, path = %file.path().display(), "series is not known");
+                }
+            }
+        }
+        for layer in &self.layers {
+            if let Layer::Memory(frozen) = layer {
+                all.extend(frozen.slots().into_iter().map(|s| (by_slot[s as usize], s)));
+            }
+        }
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
+    }
+}

@@ -1,0 +1,7 @@
+//! Codecs: samples to bytes and back, with no IO, no clock and no global state.
+//!
+//! [`m3tsz`] is the appendable stream of an open window, bit-compatible with M3.
+
+mod bits;
+
+pub mod m3tsz;

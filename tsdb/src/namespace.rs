@@ -1,0 +1,278 @@
+//! A namespace: one set of series with one retention, sharded.
+
+mod meta;
+mod registry;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use m3rs_core::clock::SharedClock;
+use m3rs_core::fs::SharedFs;
+use m3rs_core::model::{Labels, Matcher, shard_of};
+use m3rs_core::time::{NS_PER_S, TimestampNs};
+use m3rs_index::Index;
+use parking_lot::Mutex;
+
+pub(crate) use meta::NamespaceMeta;
+pub(crate) use registry::{Place, Registry, Secret, Tables};
+
+use crate::commitlog::{self, CommitLog};
+use crate::error::TsdbError;
+use crate::limits::Limits;
+use crate::names::Layout;
+use crate::read::{Listed, Selection};
+use crate::shard::Shard;
+use crate::write::{WriteScratch, WriteSession};
+
+/// The namespace that a server has without any configuration.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// How a namespace keeps its samples. Shard count and block size are fixed at its creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamespaceOptions {
+    /// How long samples are kept, in nanoseconds; 0 keeps them for ever.
+    pub retention_ns: i64,
+    /// Length of a block, in nanoseconds.
+    pub block_size_ns: i64,
+    /// How long after its end a block waits for late samples before it is flushed.
+    pub buffer_past_ns: i64,
+    /// How far in the future a sample may be.
+    pub buffer_future_ns: i64,
+    /// Number of shards.
+    pub shard_count: u16,
+}
+
+impl Default for NamespaceOptions {
+    fn default() -> Self {
+        Self {
+            retention_ns: 30 * 24 * 3600 * NS_PER_S,
+            block_size_ns: 2 * 3600 * NS_PER_S,
+            buffer_past_ns: 600 * NS_PER_S,
+            buffer_future_ns: 600 * NS_PER_S,
+            shard_count: 4,
+        }
+    }
+}
+
+/// A namespace that is open. All methods may be called from any thread.
+#[derive(Debug)]
+pub struct Namespace {
+    /// Its number in the commit log.
+    pub(crate) id: u32,
+    name: String,
+    pub(crate) options: NamespaceOptions,
+    pub(crate) limits: Limits,
+    pub(crate) fs: SharedFs,
+    pub(crate) layout: Layout,
+    pub(crate) clock: SharedClock,
+    pub(crate) log: Arc<CommitLog>,
+    pub(crate) index: Index,
+    pub(crate) registry: Registry,
+    pub(crate) shards: Vec<Shard>,
+    /// Held while a series is made, so that refs are given one by one.
+    create: Mutex<CreateScratch>,
+    pub(crate) scratch: Mutex<Vec<WriteScratch>>,
+    pub(crate) counters: Counters,
+}
+
+/// What happened in a namespace since it was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Blocks that a read had to leave out.
+    pub(crate) damaged_reads: Counter,
+    /// Samples written.
+    pub(crate) samples: Counter,
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug, Default)]
+struct CreateScratch {
+    series_id: Vec<u8>,
+    entry: Vec<u8>,
+}
+
+/// What a namespace is opened with.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) meta: NamespaceMeta,
+    pub(crate) options: NamespaceOptions,
+    pub(crate) limits: Limits,
+    pub(crate) fs: SharedFs,
+    pub(crate) layout: Layout,
+    pub(crate) clock: SharedClock,
+    pub(crate) log: Arc<CommitLog>,
+    pub(crate) index: Index,
+    pub(crate) secret: registry::Secret,
+}
+
+impl Namespace {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let options = NamespaceOptions {
+            block_size_ns: parts.meta.block_size_ns,
+            shard_count: parts.meta.shard_count,
+            ..parts.options
+        };
+        let shards = (0..options.shard_count).map(|id| Shard::new(id, options.block_size_ns));
+        Self {
+            id: parts.meta.id,
+            name: parts.meta.name,
+            shards: shards.collect(),
+            options,
+            limits: parts.limits,
+            fs: parts.fs,
+            layout: parts.layout,
+            clock: parts.clock,
+            log: parts.log,
+            index: parts.index,
+            registry: Registry::new(parts.secret),
+            create: Mutex::default(),
+            scratch: Mutex::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The namespace's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How it keeps samples.
+    #[must_use]
+    pub fn options(&self) -> &NamespaceOptions {
+        &self.options
+    }
+
+    /// The number of series ever seen and not dropped.
+    #[must_use]
+    pub fn series_count(&self) -> u64 {
+        self.registry.series_count()
+    }
+
+    /// Starts a write. Keep it on one thread, then [`WriteSession::commit`] it.
+    #[must_use]
+    pub fn writer(&self) -> WriteSession<'_> {
+        WriteSession::new(self)
+    }
+
+    /// Finds the series for which all matchers hold; their samples are read afterwards.
+    ///
+    /// # Errors
+    /// [`TsdbError::Index`] for a bad regular expression or more than `series_max` series.
+    pub fn select(
+        self: &Arc<Self>,
+        matchers: &[Matcher],
+        start: TimestampNs,
+        end: TimestampNs,
+        series_max: usize,
+    ) -> Result<Selection, TsdbError> {
+        Selection::new(Arc::clone(self), matchers, (start.0.max(self.horizon().0), end.0), series_max)
+    }
+
+    /// Names of labels of the series for which any of the matcher sets holds; 0 is no limit.
+    ///
+    /// # Errors
+    /// [`TsdbError::Index`].
+    pub fn label_names(
+        &self,
+        matcher_sets: &[Vec<Matcher>],
+        limit: usize,
+    ) -> Result<Listed<String>, TsdbError> {
+        Listed::cut(limit, |n| Ok(self.index.label_names(matcher_sets, n)?))
+    }
+
+    /// Values of the label `name`, as [`Namespace::label_names`].
+    ///
+    /// # Errors
+    /// [`TsdbError::Index`].
+    pub fn label_values(
+        &self,
+        name: &str,
+        matcher_sets: &[Vec<Matcher>],
+        limit: usize,
+    ) -> Result<Listed<String>, TsdbError> {
+        Listed::cut(limit, |n| Ok(self.index.label_values(name, matcher_sets, n)?))
+    }
+
+    /// Label sets of series, as [`Namespace::label_names`].
+    ///
+    /// # Errors
+    /// [`TsdbError::Index`].
+    pub fn series(
+        &self,
+        matcher_sets: &[Vec<Matcher>],
+        limit: usize,
+    ) -> Result<Listed<Labels>, TsdbError> {
+        Listed::cut(limit, |n| Ok(self.index.series(matcher_sets, n)?))
+    }
+
+    /// Samples before this time are outside retention.
+    #[must_use]
+    pub fn horizon(&self) -> TimestampNs {
+        if self.options.retention_ns == 0 {
+            return TimestampNs(0);
+        }
+        let now = self.clock.now().0;
+        TimestampNs(now.saturating_sub(self.options.retention_ns).max(0))
+    }
+
+    /// The ref of the series with these labels; it is made, logged and indexed if it is new.
+    pub(crate) fn series_ref(&self, labels: &Labels) -> Result<u32, TsdbError> {
+        if let Some(series) = self.registry.find(labels, &self.index) {
+            return Ok(series);
+        }
+        let mut scratch = self.create.lock();
+        if let Some(series) = self.registry.find(labels, &self.index) {
+            return Ok(series);
+        }
+        let series = self.registry.next_ref();
+        if series >= self.limits.series_max {
+            return Err(TsdbError::SeriesLimit { limit: self.limits.series_max });
+        }
+        let CreateScratch { series_id, entry } = &mut *scratch;
+        let shard = shard_of(labels, self.options.shard_count, series_id);
+        entry.clear();
+        commitlog::encode_series(entry, self.id, series, shard, labels.as_bytes());
+        // The log entry comes first: no sample of this series can stand before it in the log.
+        self.log.append(entry)?;
+        self.admit(series, shard, labels)?;
+        Ok(series)
+    }
+
+    /// Makes a series findable and writable. Refs arrive in ascending order; the caller holds the
+    /// right to make series (`create`, or start-up).
+    pub(crate) fn admit(&self, series: u32, shard: u16, labels: &Labels) -> Result<(), TsdbError> {
+        self.index.insert(&[(series, labels.clone())])?;
+        self.place_series(series, shard, registry::identity_of(labels));
+        Ok(())
+    }
+
+    /// Gives an indexed series its slot, and makes it known to writers and readers.
+    pub(crate) fn place_series(&self, series: u32, shard: u16, identity: u128) {
+        let slot = self.shards[usize::from(shard)].lock().add_series(series);
+        self.registry.insert(series, Place { shard, slot }, identity);
+    }
+
+    /// Waits until every series with a ref that was given so far is in the index.
+    pub(crate) fn settle_series(&self) {
+        drop(self.create.lock());
+    }
+
+    pub(crate) fn index_dir(&self) -> PathBuf {
+        self.layout.index(&self.name)
+    }
+}

@@ -1,0 +1,118 @@
+//! The read path: matchers to series, series to columns.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use m3rs_core::model::{Labels, Matcher};
+use parking_lot::Mutex;
+
+use crate::buffer::Columns;
+use crate::error::TsdbError;
+use crate::namespace::{Namespace, Place};
+use crate::shard::ReadScratch;
+
+/// Most descriptions of damage that one selection keeps; the rest is counted.
+const DAMAGE_TEXTS_MAX: usize = 10;
+
+/// A list that a limit may have cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed<T> {
+    /// The entries, sorted.
+    pub entries: Vec<T>,
+    /// Whether the limit left entries out.
+    pub truncated: bool,
+}
+
+impl<T> Listed<T> {
+    /// Asks `list` for one more entry than `limit`, to know whether there were more; 0 is none.
+    pub(crate) fn cut(
+        limit: usize,
+        list: impl FnOnce(usize) -> Result<Vec<T>, TsdbError>,
+    ) -> Result<Self, TsdbError> {
+        if limit == 0 {
+            return Ok(Self { entries: list(usize::MAX)?, truncated: false });
+        }
+        let mut entries = list(limit.saturating_add(1))?;
+        let truncated = entries.len() > limit;
+        entries.truncate(limit);
+        Ok(Self { entries, truncated })
+    }
+}
+
+/// Series that matched. Their samples are read one series at a time, from any thread.
+#[derive(Debug)]
+pub struct Selection {
+    namespace: Arc<Namespace>,
+    labels: Vec<Labels>,
+    places: Vec<Place>,
+    range: (i64, i64),
+    damage: Mutex<Vec<String>>,
+}
+
+impl Selection {
+    pub(crate) fn new(
+        namespace: Arc<Namespace>,
+        matchers: &[Matcher],
+        range: (i64, i64),
+        series_max: usize,
+    ) -> Result<Self, TsdbError> {
+        let found = namespace.index.search(matchers, series_max)?;
+        let mut labels = Vec::with_capacity(found.len());
+        let mut places = Vec::with_capacity(found.len());
+        {
+            let tables = namespace.registry.read();
+            for series in found {
+                // A series is in the index an instant before it is in the table; it has no
+                // samples then.
+                let Some(place) = tables.place(series) else { continue };
+                let Some(found) = namespace.index.labels(series) else { continue };
+                labels.push(found);
+                places.push(place);
+            }
+        }
+        Ok(Self { namespace, labels, places, range, damage: Mutex::default() })
+    }
+
+    /// Labels by series number.
+    #[must_use]
+    pub fn labels(&self) -> &[Labels] {
+        &self.labels
+    }
+
+    /// Takes the labels out; series numbers stay what they are.
+    #[must_use]
+    pub fn take_labels(&mut self) -> Vec<Labels> {
+        std::mem::take(&mut self.labels)
+    }
+
+    /// Reads the samples of series `number` in the selected range into `out`, which is cleared.
+    ///
+    /// Damaged blocks are left out; [`Selection::damage`] tells of them.
+    pub fn read(&self, number: usize, out: &mut Columns) {
+        thread_local! {
+            static SCRATCH: RefCell<ReadScratch> = RefCell::default();
+        }
+        out.clear();
+        let Some(place) = self.places.get(number) else { return };
+        let shard = &self.namespace.shards[usize::from(place.shard)];
+        SCRATCH.with_borrow_mut(|scratch| {
+            shard.read(place.slot, self.range, scratch, out, |e| self.note_damage(&e));
+        });
+    }
+
+    /// What could not be read so far, for the user.
+    #[must_use]
+    pub fn damage(&self) -> Vec<String> {
+        self.damage.lock().clone()
+    }
+
+    fn note_damage(&self, error: &TsdbError) {
+        self.namespace.counters.damaged_reads.add(1);
+        let mut texts = self.damage.lock();
+        if texts.len() < DAMAGE_TEXTS_MAX {
+            let text = error.to_string();
+            tracing::warn!(namespace = self.namespace.name(), error = %text, "block left out");
+            texts.push(text);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! One shard of a namespace: a buffer, and the files under it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::buffer::{BlockCopy, Buffer, Columns, Frozen, Slot, overlay_stream};
+use crate::error::TsdbError;
+use crate::fileset::FilesetReader;
+
+/// What lies over a block's volume, until a flush merges it in.
+#[derive(Clone, Debug)]
+pub(crate) enum Layer {
+    /// A window that was frozen and is not in a file yet.
+    Memory(Arc<Frozen>),
+    /// A snapshot file.
+    File(Arc<FilesetReader>),
+}
+
+/// Everything of one block that is outside the buffer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BlockFiles {
+    /// The newest volume.
+    pub(crate) volume: Option<Arc<FilesetReader>>,
+    /// Layers over the volume, oldest first.
+    pub(crate) layers: Vec<Layer>,
+}
+
+/// Blocks by their start.
+pub(crate) type Blocks = BTreeMap<i64, BlockFiles>;
+
+/// A shard. Everything that must agree with each other is under one lock.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) id: u16,
+    state: Mutex<ShardState>,
+}
+
+/// What a shard's lock guards.
+#[derive(Debug)]
+pub(crate) struct ShardState {
+    pub(crate) buffer: Buffer,
+    /// Series ref by slot; ascending.
+    refs: Vec<u32>,
+    blocks: Arc<Blocks>,
+}
+
+impl ShardState {
+    /// Gives the series `series` the next slot. Refs arrive in ascending order.
+    pub(crate) fn add_series(&mut self, series: u32) -> Slot {
+        debug_assert!(self.refs.last().is_none_or(|&last| last < series), "BUG: ref {series}");
+        let slot = u32::try_from(self.refs.len()).expect("BUG: a shard holds at most u32 series");
+        self.refs.push(series);
+        self.buffer.ensure_slot(slot);
+        slot
+    }
+
+    /// Series refs by slot.
+    pub(crate) fn refs(&self) -> &[u32] {
+        &self.refs
+    }
+
+    /// The blocks as they stand; readers keep the returned value.
+    pub(crate) fn blocks(&self) -> Arc<Blocks> {
+        Arc::clone(&self.blocks)
+    }
+
+    /// Changes the blocks for all later readers.
+    pub(crate) fn edit_blocks(&mut self, edit: impl FnOnce(&mut Blocks)) {
+        edit(Arc::make_mut(&mut self.blocks));
+    }
+}
+
+/// Working memory of a reader, reused from series to series.
+#[derive(Debug, Default)]
+pub(crate) struct ReadScratch {
+    copies: Vec<BlockCopy>,
+    columns: Columns,
+}
+
+impl Shard {
+    pub(crate) fn new(id: u16, block_size_ns: i64) -> Self {
+        let state = ShardState {
+            buffer: Buffer::new(block_size_ns),
+            refs: Vec::new(),
+            blocks: Arc::default(),
+        };
+        Self { id, state: Mutex::new(state) }
+    }
+
+    /// Takes the lock: for as long as a batch of samples, or a copy of one series, takes.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ShardState> {
+        self.state.lock()
+    }
+
+    /// Reads one series in `from..=to` into `out`, merged over all layers.
+    ///
+    /// A block that is damaged is left out and told to `damaged`; the others are read.
+    pub(crate) fn read(
+        &self,
+        slot: Slot,
+        (from, to): (i64, i64),
+        scratch: &mut ReadScratch,
+        out: &mut Columns,
+        mut damaged: impl FnMut(TsdbError),
+    ) {
+        out.clear();
+        scratch.copies.clear();
+        let (blocks, series, first) = {
+            let state = self.lock();
+            state.buffer.copy_series(slot, from, to, &mut scratch.copies);
+            let Some(&series) = state.refs.get(slot as usize) else { return };
+            (state.blocks(), series, state.buffer.block_start(from))
+        };
+        let mut copies = scratch.copies.iter().peekable();
+        let mut block = Columns::default();
+        for (&start, files) in blocks.range(first..=to) {
+            while let Some(copy) = copies.next_if(|c| c.block_start < start) {
+                overlay_copy(copy, (from, to), &mut scratch.columns, out, &mut damaged);
+            }
+            let copy = copies.next_if(|c| c.block_start == start);
+            if files.layers.is_empty() && copy.is_none() && files.volume.is_some() {
+                files.read(slot, series, (from, to), &mut scratch.columns, out, &mut damaged);
+                continue;
+            }
+            block.clear();
+            files.read(slot, series, (from, to), &mut scratch.columns, &mut block, &mut damaged);
+            if let Some(copy) = copy {
+                overlay_copy(copy, (from, to), &mut scratch.columns, &mut block, &mut damaged);
+            }
+            out.overlay(&block);
+        }
+        for copy in copies {
+            overlay_copy(copy, (from, to), &mut scratch.columns, out, &mut damaged);
+        }
+    }
+}
+
+fn overlay_copy(
+    copy: &BlockCopy,
+    (from, to): (i64, i64),
+    scratch: &mut Columns,
+    out: &mut Columns,
+    damaged: &mut impl FnMut(TsdbError),
+) {
+    if let Err(corrupt) = copy.overlay_on(from, to, scratch, out) {
+        damaged(TsdbError::Buffer(corrupt));
+    }
+}
+
+impl BlockFiles {
+    /// Lays all samples of one series in this block over `out`, oldest layer first.
+    pub(crate) fn read(
+        &self,
+        slot: Slot,
+        series: u32,
+        (from, to): (i64, i64),
+        scratch: &mut Columns,
+        out: &mut Columns,
+        mut damaged: impl FnMut(TsdbError),
+    ) {
+        if let Some(volume) = &self.volume
+            && let Err(e) = overlay_file(volume, series, (from, to), scratch, out)
+        {
+            damaged(e);
+        }
+        for layer in &self.layers {
+            let result = match layer {
+                Layer::Memory(frozen) => frozen
+                    .overlay_on(slot, (from, to), scratch, out)
+                    .map_err(TsdbError::Buffer),
+                Layer::File(file) => overlay_file(file, series, (from, to), scratch, out),
+            };
+            if let Err(e) = result {
+                damaged(e);
+            }
+        }
+    }
+}
+
+/// Lays the block of `series` in `file` over `out`; nothing if the file does not have it.
+fn overlay_file(
+    file: &FilesetReader,
+    series: u32,
+    (from, to): (i64, i64),
+    scratch: &mut Columns,
+    out: &mut Columns,
+) -> Result<(), TsdbError> {
+    let Some(entry) = file.find(series)? else { return Ok(()) };
+    if entry.first_ns > to || entry.last_ns < from {
+        return Ok(());
+    }
+    let bytes = file.block(&entry)?;
+    // A checksum guards the block, so a stream that does not decode is a bug of its writer; still
+    // only this block is lost.
+    overlay_stream(bytes, from, to, scratch, out)
+        .map_err(|corrupt| TsdbError::Block { path: file.path().to_owned(), series, corrupt })
+}
