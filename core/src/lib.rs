@@ -9,7 +9,8 @@
 //! **In → out:** bytes and numbers → typed, validated values. This crate imports no other room.
 //!
 //! # Invariants
-//! - A [`model::Labels`] is sorted by name, has unique non-empty names, non-empty values, valid UTF-8.
+//! - A [`model::Labels`] is sorted by name, has unique non-empty names, non-empty values, and is
+//!   valid UTF-8.
 //! - Every read of outside bytes goes through [`wire::Cursor`]; it cannot panic.
 //! - Time, files and threads are reached through [`clock`], [`fs`] and [`spawn`] alone.
 
