@@ -139,9 +139,7 @@ impl Labels {
     /// A builder that starts from this set.
     #[must_use]
     pub fn to_builder(&self) -> LabelsBuilder {
-        LabelsBuilder {
-            pairs: self.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
-        }
+        LabelsBuilder { pairs: self.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect() }
     }
 
     /// The set without the metric name; shares the allocation when there is none to drop.

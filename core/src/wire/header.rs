@@ -20,7 +20,12 @@ pub fn check(cursor: &mut Cursor<'_>, magic: &[u8; 8], newest: u16) -> Result<u1
     let at = cursor.position();
     let got: [u8; 8] = cursor.array()?;
     if &got != magic {
-        return Err(Corrupt::new("file header", at, format!("magic {magic:?}"), format!("{got:?}")));
+        return Err(Corrupt::new(
+            "file header",
+            at,
+            format!("magic {magic:?}"),
+            format!("{got:?}"),
+        ));
     }
     let version = cursor.u16()?;
     if version == 0 || version > newest {
