@@ -244,8 +244,7 @@ fn replay(
         total += fs.file_len(&path).map_err(|e| TsdbError::io("read", &path, e))?;
     }
     progress.enter(Stage::CommitLog, total);
-    let by_id: BTreeMap<u32, &Arc<Namespace>> =
-        namespaces.values().map(|n| (n.id, n)).collect();
+    let by_id: BTreeMap<u32, &Arc<Namespace>> = namespaces.values().map(|n| (n.id, n)).collect();
     let mut unknown = 0u64;
     let mut decoder = EntryDecoder::new();
     let report = commitlog::replay::<TsdbError>(fs, dir, 0, &mut decoder, |entry| {

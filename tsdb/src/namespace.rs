@@ -180,7 +180,12 @@ impl Namespace {
         end: TimestampNs,
         series_max: usize,
     ) -> Result<Selection, TsdbError> {
-        Selection::new(Arc::clone(self), matchers, (start.0.max(self.horizon().0), end.0), series_max)
+        Selection::new(
+            Arc::clone(self),
+            matchers,
+            (start.0.max(self.horizon().0), end.0),
+            series_max,
+        )
     }
 
     /// Names of labels of the series for which any of the matcher sets holds; 0 is no limit.
