@@ -13,7 +13,7 @@ use m3rs_index::Index;
 
 use crate::commitlog::{self, CommitLog, CommitLogOptions, Entry, EntryDecoder};
 use crate::database::DatabaseOptions;
-use crate::error::{Damage, TsdbError};
+use crate::error::{Damage, FilesetError, TsdbError};
 use crate::fileset::{self, FilesetReader};
 use crate::names::{Layout, parse_snapshot};
 use crate::namespace::{DEFAULT_NAMESPACE, Namespace, NamespaceMeta, Parts, Secret};
@@ -215,17 +215,14 @@ fn open_or_set_aside(
     let fs = namespace.fs.as_ref();
     match FilesetReader::open(fs, path) {
         Ok(reader) => Ok(Some(Arc::new(reader))),
-        Err(error) => {
-            let Some(found) = error.into_damage() else {
-                let source = std::io::Error::other("cannot be opened");
-                return Err(TsdbError::io("open", path, source));
-            };
+        Err(FilesetError::Damaged(found)) => {
             damage.push(found);
             let mut aside = path.as_os_str().to_owned();
             aside.push(".damaged");
             fs.rename(path, Path::new(&aside)).map_err(|e| TsdbError::io("rename", path, e))?;
             Ok(None)
         }
+        Err(other) => Err(other.into()),
     }
 }
 
