@@ -44,7 +44,8 @@ impl Load {
     /// Compressed bodies by connection; each connection has its own series, in order of time.
     pub(crate) fn bodies(&self, connections: usize) -> Vec<Vec<Vec<u8>>> {
         let mut rng = StdRng::seed_from_u64(1);
-        let mut values: Vec<i64> = self.labels.iter().map(|_| rng.random_range(0..10_000)).collect();
+        let mut values: Vec<i64> =
+            self.labels.iter().map(|_| rng.random_range(0..10_000)).collect();
         let share = self.labels.len().div_ceil(connections);
         let mut out = vec![Vec::new(); connections];
         let mut raw = Vec::new();

@@ -47,7 +47,10 @@ fn main() -> Result<(), Failure> {
     Connection::open(server.address())?.post("/api/v1/admin/tsdb/flush", &[], &[])?;
     let flush = server.cpu_seconds()? - before;
     let per_sample = server.disk_bytes()? as f64 / load.samples() as f64;
-    println!("flush of all: {:.3} CPU-s/M, disk {per_sample:.2} B/sample", per_million(flush, &load));
+    println!(
+        "flush of all: {:.3} CPU-s/M, disk {per_sample:.2} B/sample",
+        per_million(flush, &load)
+    );
     queries(&server, &load, &clock)
 }
 
@@ -64,10 +67,8 @@ fn ingest(
     let (cpu, start) = (server.cpu_seconds()?, clock.monotonic());
     let sent = AtomicUsize::new(0);
     let results: Vec<Result<(), Failure>> = std::thread::scope(|scope| {
-        let workers: Vec<_> = bodies
-            .iter()
-            .map(|mine| scope.spawn(|| send(server, mine, &sent)))
-            .collect();
+        let workers: Vec<_> =
+            bodies.iter().map(|mine| scope.spawn(|| send(server, mine, &sent))).collect();
         workers.into_iter().map(|w| w.join().unwrap_or(Err("a sender panicked".into()))).collect()
     });
     results.into_iter().collect::<Result<Vec<()>, _>>()?;
@@ -104,7 +105,10 @@ fn queries(server: &Server, load: &Load, clock: &SystemClock) -> Result<(), Fail
         ("sum(x), all series, 6 h, step 60 s", format!("query_range?query=sum(x)&{range}")),
         ("sum by (hostname) (x)", format!("query_range?query=sum%20by%20(hostname)%20(x)&{range}")),
         ("sum(rate(x[5m]))", format!("query_range?query=sum(rate(x%5B5m%5D))&{range}")),
-        ("one series", format!("query_range?query=x%7Bhostname%3D%22host_1%22,n%3D%221%22%7D&{range}")),
+        (
+            "one series",
+            format!("query_range?query=x%7Bhostname%3D%22host_1%22,n%3D%221%22%7D&{range}"),
+        ),
         ("count(x) at the end", format!("query?query=count(x)&time={end}")),
     ];
     for (name, path) in asked {

@@ -116,7 +116,7 @@ pub(crate) struct Parts {
     pub(crate) clock: SharedClock,
     pub(crate) log: Arc<CommitLog>,
     pub(crate) index: Index,
-    pub(crate) secret: registry::Secret,
+    pub(crate) secret: Secret,
 }
 
 impl Namespace {
