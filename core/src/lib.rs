@@ -15,10 +15,15 @@
 //! - Time, files and threads are reached through [`clock`], [`fs`] and [`spawn`] alone.
 
 pub mod clock;
+pub mod config;
 pub mod error;
 pub mod fs;
 pub mod hash;
+pub mod limit;
 pub mod model;
+pub mod rng;
+pub mod spawn;
+pub mod telemetry;
 pub mod time;
 pub mod wire;
 
