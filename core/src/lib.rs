@@ -15,11 +15,16 @@
 //! - Time, files and threads are reached through [`clock`], [`fs`] and [`spawn`] alone.
 
 pub mod clock;
+pub mod config;
 pub mod error;
 pub mod fs;
 pub mod hash;
+pub mod limit;
 pub mod model;
 pub mod regexp;
+pub mod rng;
+pub mod spawn;
+pub mod telemetry;
 pub mod time;
 pub mod wire;
 

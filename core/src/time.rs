@@ -1,5 +1,7 @@
 //! Times and spans of time.
 
+pub mod duration;
+
 /// A point in time: nanoseconds since 1970-01-01 UTC. The storage's unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimestampNs(pub i64);

@@ -1,0 +1,4 @@
+//! What operators see from outside: logs, and the count of broken invariants.
+
+pub mod invariant;
+pub mod log;
