@@ -3,6 +3,8 @@
 //! Cost: the index segments and file footers are read, files are mapped, and only the log since
 //! the last snapshot is replayed.
 
+mod rebuild;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -123,9 +125,12 @@ fn open_namespace(
     damage: &mut Vec<Damage>,
 ) -> Result<Namespace, TsdbError> {
     let index_dir = layout.index(&meta.name);
-    let (index, reports) = Index::open(Arc::clone(&options.fs), &index_dir, Default::default())?;
-    let index_is_whole = reports.is_empty();
-    damage.extend(reports.into_iter().map(Damage::from));
+    let (mut index, reports) =
+        Index::open(Arc::clone(&options.fs), &index_dir, Default::default())?;
+    if !reports.is_empty() {
+        damage.extend(reports.into_iter().map(Damage::from));
+        index = rebuild::rebuild_index(&options.fs, layout, &meta, &index)?;
+    }
     let namespace = Namespace::new(Parts {
         meta,
         options: options.namespace,
@@ -139,9 +144,6 @@ fn open_namespace(
     });
     progress.enter(Stage::Index, namespace.index.len() as u64);
     namespace.load_series(progress)?;
-    if !index_is_whole {
-        tracing::warn!(namespace = namespace.name(), "index is damaged; reading names from files");
-    }
     Ok(namespace)
 }
 
@@ -271,14 +273,16 @@ fn replay(
 impl Namespace {
     /// Gives every series of the index its shard and slot.
     fn load_series(&self, progress: &Progress) -> Result<(), TsdbError> {
+        let mut known = Vec::with_capacity(self.index.len());
+        self.index.for_each_identity(|series, identity| known.push((series, identity)))?;
         let mut scratch = Vec::new();
-        self.index.for_each_identity(|series, identity| {
+        for (series, identity) in known {
             if let Some(labels) = self.index.labels(series) {
                 let shard = shard_of(&labels, self.options.shard_count, &mut scratch);
                 self.place_series(series, shard, identity);
             }
             progress.advance(1);
-        })?;
+        }
         Ok(())
     }
 

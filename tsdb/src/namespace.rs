@@ -254,8 +254,12 @@ impl Namespace {
         commitlog::encode_series(entry, self.id, series, shard, labels.as_bytes());
         // The log entry comes first: no sample of this series can stand before it in the log.
         self.log.append(entry)?;
-        self.admit(series, shard, labels)?;
-        Ok(series)
+        let admitted = self.admit(series, shard, labels);
+        if admitted.is_err() {
+            // The log names this ref now, so no other series may get it.
+            self.registry.reserve(series);
+        }
+        admitted.map(|()| series)
     }
 
     /// Makes a series findable and writable. Refs arrive in ascending order; the caller holds the
