@@ -8,7 +8,7 @@ use m3rs_core::wire::Cursor;
 use m3rs_tsdb::commitlog::{Entry, EntryDecoder, SegmentEnd, SegmentReader, encode_samples};
 
 /// Reads `data` as segment 1, and as the payload of a chunk.
-pub fn fuzz_commitlog(data: &[u8]) {
+pub(crate) fn fuzz_commitlog(data: &[u8]) {
     let mut decoder = EntryDecoder::new();
     let bytes = Mapped::of_bytes(data.to_vec());
     if let Ok(reader) = SegmentReader::of_bytes(Path::new("fuzz"), bytes, 1) {

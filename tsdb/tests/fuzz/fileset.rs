@@ -17,7 +17,7 @@ fn block_of(series: u32) -> Vec<u8> {
 }
 
 /// A sound fileset of 140 series in two pages; series refs are the multiples of 3.
-pub fn sound_fileset() -> Vec<u8> {
+pub(crate) fn sound_fileset() -> Vec<u8> {
     let fs = SimFs::new(0);
     let path = Path::new("/seed.fileset");
     let info = FilesetInfo {
@@ -73,7 +73,7 @@ fn read_all(bytes: Vec<u8>, check: impl Fn(u32, &[u8])) -> bool {
 
 /// Reads `data` as a fileset; then takes it for edits (two bytes of place, one to xor) of a
 /// sound one, which must be noticed and never yield a wrong block.
-pub fn fuzz_fileset(data: &[u8]) {
+pub(crate) fn fuzz_fileset(data: &[u8]) {
     read_all(data.to_vec(), |_, _| {});
     let sound = sound_fileset();
     let mut edited = sound.clone();
