@@ -73,7 +73,7 @@ impl SegmentHeader {
         let mut tail = Cursor::new("segment header", &head[SEQUENCE_AT..]);
         let parsed = (|| Ok((tail.u64()?, tail.u64()?, tail.u32()?)))();
         let (got_sequence, sealed, crc) = parsed.map_err(HeaderFault::Damaged)?;
-        check_crc("segment header", HEADER_CRC_AT, crc32(&head[..HEADER_CRC_AT]), crc)
+        check_crc("segment header", 0, crc32(&head[..HEADER_CRC_AT]), crc)
             .map_err(HeaderFault::Damaged)?;
         header::check(&mut Cursor::new("segment header", &head), &MAGIC, VERSION)
             .map_err(HeaderFault::Version)?;
@@ -117,7 +117,7 @@ impl ChunkHeader {
             return Err(Corrupt::new("chunk header", 0, want, got));
         }
         let read = Self { payload_len: cursor.u32()?, payload_crc: cursor.u32()? };
-        check_crc("chunk header", CHUNK_CRC_AT, read.crc(sequence, offset), cursor.u32()?)?;
+        check_crc("chunk header", 0, read.crc(sequence, offset), cursor.u32()?)?;
         Ok(read)
     }
 
@@ -134,7 +134,7 @@ impl ChunkHeader {
     }
 }
 
-/// Compares a computed checksum with the stored one.
+/// Compares a computed checksum with the stored one; `at` is where the checked bytes start.
 pub(super) fn check_crc(
     what: &'static str,
     at: usize,

@@ -371,7 +371,7 @@ impl Footer {
         let bytes = cursor.array::<FOOTER_LEN>().map_err(FooterFault::Damaged)?;
         let mut crc = Cursor::new("fileset footer", &bytes[FOOTER_CRC_AT..]);
         let stored = crc.u32().map_err(FooterFault::Damaged)?;
-        check_crc("fileset footer", FOOTER_CRC_AT, crc32(&bytes[..FOOTER_CRC_AT]), stored)
+        check_crc("fileset footer", 0, crc32(&bytes[..FOOTER_CRC_AT]), stored)
             .map_err(FooterFault::Damaged)?;
         let mut cursor = Cursor::new("fileset footer", &bytes);
         header::check(&mut cursor, &FOOTER_MAGIC, VERSION).map_err(FooterFault::Version)?;
@@ -413,7 +413,7 @@ impl Footer {
     }
 }
 
-/// Compares a computed checksum with the stored one.
+/// Compares a computed checksum with the stored one; `at` is where the checked bytes start.
 pub(super) fn check_crc(
     what: &'static str,
     at: usize,

@@ -1,0 +1,314 @@
+//! Stories of filesets: whole or absent, and readable around what is damaged.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use m3rs_core::ErrorKind;
+use m3rs_core::fs::{Fs, Mapped};
+use m3rs_core::model::{Labels, SampleKind};
+use m3rs_sim::disk::{SimFs, Unsynced};
+use m3rs_tsdb::error::FilesetError;
+use m3rs_tsdb::fileset::{
+    BLOCK_BYTES_MAX, BlockCodec, FilesetInfo, FilesetKind, FilesetReader, FilesetTotals,
+    LABEL_BYTES_MAX, SeriesBlock, write_fileset,
+};
+use proptest::prelude::*;
+
+const PATH: &str = "/data/7-0.fileset";
+
+fn info() -> FilesetInfo {
+    FilesetInfo {
+        kind: FilesetKind::Volume,
+        namespace: "default".to_owned(),
+        shard: 3,
+        shard_count: 4,
+        id_scheme: 1,
+        block_start_ns: 7,
+        block_size_ns: 7_200_000_000_000,
+        volume: 0,
+        log_segment: 11,
+        created_ns: 1_700_000_000_000_000_000,
+    }
+}
+
+fn labels(series: u32) -> Labels {
+    let name = format!("metric_{}", series % 5);
+    Labels::from_pairs([("__name__", name), ("instance", series.to_string())]).expect("valid")
+}
+
+fn write(fs: &SimFs, blocks: &BTreeMap<u32, Vec<u8>>) -> Result<FilesetTotals, FilesetError> {
+    fs.create_dir_all(Path::new("/data"))
+        .map_err(|source| FilesetError::Io { path: "/data".into(), source })?;
+    write_fileset(fs, Path::new(PATH), &info(), |sink| {
+        for (&series, bytes) in blocks {
+            sink.push(&SeriesBlock {
+                series,
+                labels: &labels(series),
+                codec: BlockCodec::M3tsz,
+                kind: SampleKind::Float,
+                count: series % 9 + 1,
+                first_ns: i64::from(series),
+                last_ns: i64::from(series) + 5,
+                bytes,
+            })?;
+        }
+        Ok(())
+    })
+}
+
+fn written(blocks: &BTreeMap<u32, Vec<u8>>) -> Vec<u8> {
+    let fs = SimFs::new(0);
+    write(&fs, blocks).expect("no fault");
+    fs.read(Path::new(PATH)).expect("readable")
+}
+
+fn open(bytes: Vec<u8>) -> Result<FilesetReader, FilesetError> {
+    FilesetReader::of_bytes(Path::new(PATH), Mapped::of_bytes(bytes))
+}
+
+/// Checks everything that a sound fileset of `blocks` answers.
+fn check_sound(reader: &FilesetReader, blocks: &BTreeMap<u32, Vec<u8>>) {
+    assert_eq!(reader.info(), &info());
+    assert_eq!(reader.len(), blocks.len());
+    assert_eq!(reader.totals().samples, blocks.keys().map(|s| u64::from(s % 9 + 1)).sum::<u64>());
+    assert_eq!(reader.verify(), []);
+    let entries: Vec<_> = reader.entries().collect::<Result<_, _>>().expect("sound");
+    assert!(entries.iter().map(|e| &e.series).eq(blocks.keys()));
+    for (position, entry) in entries.iter().enumerate() {
+        let series = entry.series;
+        assert_eq!(entry.position as usize, position);
+        assert_eq!(entry.count, series % 9 + 1);
+        assert_eq!((entry.first_ns, entry.last_ns), (i64::from(series), i64::from(series) + 5));
+        assert_eq!(reader.block(entry).expect("sound"), blocks[&series]);
+        assert_eq!(reader.find(series).expect("sound"), Some(*entry));
+        for absent in [series.saturating_sub(1), series.saturating_add(1)] {
+            let found = reader.find(absent).expect("sound").map(|e| e.series);
+            assert_eq!(found, blocks.contains_key(&absent).then_some(absent));
+        }
+    }
+    let names: Vec<_> = reader.identities().collect::<Result<_, _>>().expect("sound");
+    assert!(names.iter().map(|(position, _)| *position).eq(0..blocks.len()));
+    for ((position, name), &series) in names.iter().zip(blocks.keys()) {
+        assert_eq!(*name, labels(series));
+        if position % 50 == 0 {
+            assert_eq!(reader.labels(*position).expect("sound"), *name);
+        }
+    }
+    assert_eq!(reader.entry(blocks.len()).expect("sound"), None);
+    assert!(matches!(reader.labels(blocks.len()), Err(FilesetError::Invalid(_))));
+}
+
+/// `count` series whose refs have gaps of different sizes.
+fn some_blocks(count: u32) -> BTreeMap<u32, Vec<u8>> {
+    (0..count).map(|i| (10 + i * 3 + i * i / 50, vec![i as u8; (i % 5) as usize])).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn filesets_round_trip(blocks in prop::collection::btree_map(
+        prop_oneof![any::<u32>(), 0u32..600],
+        prop::collection::vec(any::<u8>(), 0..40),
+        0..400,
+    )) {
+        check_sound(&open(written(&blocks)).expect("sound"), &blocks);
+    }
+
+    #[test]
+    fn any_bytes_are_refused_or_read(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        prop_assert!(open(bytes).is_err());
+    }
+}
+
+#[test]
+fn sizes_around_a_page_round_trip() {
+    for count in [0, 1, 2, 127, 128, 129, 256, 257, 1000] {
+        let blocks = some_blocks(count);
+        check_sound(&open(written(&blocks)).expect("sound"), &blocks);
+    }
+    let extremes = BTreeMap::from([(0, vec![1]), (u32::MAX, vec![2; BLOCK_BYTES_MAX])]);
+    check_sound(&open(written(&extremes)).expect("sound"), &extremes);
+}
+
+/// Every byte but those of names costs at most the series block that it is in; none goes unseen.
+#[test]
+fn a_flipped_bit_costs_one_series_and_is_told() {
+    let blocks = some_blocks(131);
+    let bytes = written(&blocks);
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        let reader = open(flipped).expect("one sound footer and info are left");
+        let damages = reader.verify();
+        assert!(!damages.is_empty(), "byte {at} goes unnoticed");
+        let mut lost = 0;
+        for (&series, block) in &blocks {
+            let entry = reader.find(series).expect("one sound index is left").expect("there");
+            match reader.block(&entry) {
+                Ok(read) => assert_eq!(read, block, "byte {at}"),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Corrupt);
+                    lost += 1;
+                }
+            }
+        }
+        assert!(lost <= 1, "byte {at} costs {lost} series");
+        let names = reader.identities().filter_map(Result::ok);
+        assert!(
+            names
+                .map(|(position, name)| {
+                    assert_eq!(
+                        Some(&name),
+                        blocks.keys().nth(position).map(|s| labels(*s)).as_ref()
+                    );
+                })
+                .count()
+                >= 3,
+            "byte {at} costs the names of one page at most"
+        );
+    }
+}
+
+#[test]
+fn a_file_cut_at_any_byte_is_no_fileset() {
+    let bytes = written(&some_blocks(20));
+    for cut in 0..bytes.len() {
+        let error = open(bytes[..cut].to_vec()).expect_err("cut");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "cut at {cut}");
+        assert!(error.into_damage().is_some());
+    }
+    let mut longer = bytes;
+    longer.push(0);
+    assert!(open(longer).is_err());
+}
+
+/// A page that is damaged in both copies hides its own series and no other.
+#[test]
+fn a_page_damaged_twice_hides_its_own_series() {
+    let blocks = some_blocks(400);
+    let bytes = written(&blocks);
+    let reader = open(bytes.clone()).expect("sound");
+    let last = reader.entry(399).expect("sound").expect("there");
+    let index = last.offset as usize + 10 + last.len as usize;
+    let copy = index + 3 * 4364 + 12 + 16 * 34;
+    // The second page of the first copy, and the second page of the packed copy.
+    let first_len = u32::from_le_bytes(bytes[copy..copy + 4].try_into().expect("four"));
+    let second = copy + 12 + first_len as usize;
+    let mut damaged = bytes;
+    damaged[index + 4364 + 100] ^= 1;
+    damaged[second + 20] ^= 1;
+    let reader = open(damaged).expect("footers are sound");
+    for (position, (&series, block)) in blocks.iter().enumerate() {
+        match reader.find(series) {
+            Ok(entry) => {
+                assert!(!(128..256).contains(&position), "{position}");
+                let entry = entry.expect("there");
+                assert_eq!(reader.block(&entry).expect("sound"), block);
+            }
+            Err(error) => {
+                assert!((128..256).contains(&position), "{position}");
+                assert_eq!(error.kind(), ErrorKind::Corrupt);
+            }
+        }
+    }
+    let page: Vec<u32> = blocks.keys().copied().skip(127).take(130).collect();
+    for absent in 0..*blocks.keys().last().expect("some") + 10 {
+        if !blocks.contains_key(&absent) {
+            let hidden = page[0] < absent && absent < page[129];
+            assert_eq!(reader.find(absent).is_err(), hidden, "{absent}");
+        }
+    }
+    assert_eq!(reader.entries().filter(Result::is_err).count(), 128);
+    assert_eq!(reader.verify().len(), 3, "both copies, and what is hidden by them");
+}
+
+#[test]
+fn the_writer_refuses_what_the_format_cannot_hold() {
+    let fs = SimFs::new(0);
+    let path = Path::new("/f.fileset");
+    let names = labels(1);
+    let good = SeriesBlock {
+        series: 5,
+        labels: &names,
+        codec: BlockCodec::M3tsz,
+        kind: SampleKind::Float,
+        count: 1,
+        first_ns: 1,
+        last_ns: 1,
+        bytes: b"x",
+    };
+    let long = "v".repeat(LABEL_BYTES_MAX);
+    let long_names = Labels::from_pairs([("a", long)]).expect("valid");
+    let large = vec![0; BLOCK_BYTES_MAX + 1];
+    let bad = [
+        (SeriesBlock { series: 5, ..good }, ErrorKind::Internal),
+        (SeriesBlock { series: 4, ..good }, ErrorKind::Internal),
+        (SeriesBlock { series: 6, count: 0, ..good }, ErrorKind::Internal),
+        (SeriesBlock { series: 6, first_ns: 2, ..good }, ErrorKind::Internal),
+        (SeriesBlock { series: 6, labels: &long_names, ..good }, ErrorKind::Limit),
+        (SeriesBlock { series: 6, bytes: &large, ..good }, ErrorKind::Limit),
+    ];
+    for (block, kind) in bad {
+        let refused = write_fileset::<FilesetError>(&fs, path, &info(), |sink| {
+            sink.push(&good)?;
+            // Whoever overlooks the error still gets no file.
+            assert_eq!(sink.push(&block).expect_err("refused").kind(), kind);
+            Ok(())
+        });
+        assert!(refused.is_err(), "{block:?}");
+        assert_eq!(fs.list(Path::new("/")).expect("listed"), Vec::<std::path::PathBuf>::new());
+    }
+    let long = FilesetInfo { namespace: "n".repeat(4097), ..info() };
+    let refused = write_fileset::<FilesetError>(&fs, path, &long, |_| Ok(()));
+    assert_eq!(refused.expect_err("too long").kind(), ErrorKind::Limit);
+}
+
+#[test]
+fn a_callers_own_error_comes_through() {
+    #[derive(Debug)]
+    struct Mine(Option<FilesetError>);
+    impl From<FilesetError> for Mine {
+        fn from(error: FilesetError) -> Self {
+            Self(Some(error))
+        }
+    }
+    let fs = SimFs::new(0);
+    let stopped = write_fileset(&fs, Path::new("/f"), &info(), |_| Err(Mine(None)));
+    assert!(matches!(stopped, Err(Mine(None))));
+    fs.set_space(Some(50));
+    let full = write_fileset::<Mine>(&fs, Path::new("/f"), &info(), |_| Ok(()));
+    let Err(Mine(Some(error))) = full else { panic!("{full:?}") };
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("/f"), "{error}");
+    assert!(!fs.exists(Path::new("/f")) && !fs.exists(Path::new("/f.tmp")));
+}
+
+/// Whenever the machine dies, the file is the old one, the new one, or absent.
+#[test]
+fn a_kill_at_any_step_leaves_a_whole_file_or_none() {
+    let (old, new) = (some_blocks(10), some_blocks(150));
+    let run = |fs: &SimFs| write(fs, &old).and_then(|_| write(fs, &new));
+    let whole = SimFs::new(0);
+    run(&whole).expect("no fault");
+    for at in 1..=whole.ops() {
+        for (unsynced, seeds) in [(Unsynced::Lost, 1), (Unsynced::Torn, 10), (Unsynced::Kept, 1)] {
+            for seed in 0..seeds {
+                let fs = SimFs::new(seed);
+                fs.crash_at_op(at);
+                run(&fs).expect_err("killed");
+                fs.crash(unsynced);
+                if fs.exists(Path::new(PATH)) {
+                    let reader = FilesetReader::open(&fs, Path::new(PATH)).expect("whole");
+                    check_sound(&reader, if reader.len() == 10 { &old } else { &new });
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_is_an_io_error() {
+    let error = FilesetReader::open(&SimFs::new(0), Path::new(PATH)).expect_err("absent");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.into_damage().is_none());
+}

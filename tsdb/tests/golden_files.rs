@@ -1,0 +1,173 @@
+//! Files of every released version are read for ever, and written to the same bytes.
+//!
+//! `M3RS_WRITE_GOLDEN=1` writes the files of the current version; they are never written again
+//! once released, as a change of theirs is a change of the format.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use m3rs_core::fs::{DiskFs, Fs};
+use m3rs_core::model::{Labels, NORMAL_NAN_BITS, STALE_NAN_BITS, SampleKind};
+use m3rs_sim::disk::SimFs;
+use m3rs_tsdb::commitlog::{
+    CommitLog, CommitLogOptions, Entry, EntryDecoder, encode_samples, encode_series, replay,
+    segment_path,
+};
+use m3rs_tsdb::error::{CommitLogError, FilesetError};
+use m3rs_tsdb::fileset::{
+    BlockCodec, FilesetInfo, FilesetKind, FilesetReader, SeriesBlock, file_name, write_fileset,
+};
+
+fn golden(format: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/golden").join(format).join("v1")
+}
+
+/// The golden file's bytes; writes them first if that was asked for.
+fn golden_bytes(path: &Path, fresh: &[u8]) -> Vec<u8> {
+    if std::env::var_os("M3RS_WRITE_GOLDEN").is_some() {
+        DiskFs.create_dir_all(path.parent().expect("has one")).expect("make");
+        DiskFs.create(path).expect("create").write_all(fresh).expect("write");
+    }
+    DiskFs.read(path).expect("the golden file is committed")
+}
+
+const T0: i64 = 1_700_000_000_000_000_000;
+
+type Row = (u32, i64, u64);
+
+/// Batches that use every mode of the format.
+fn batches() -> Vec<(u16, Vec<Row>)> {
+    let f = |v: f64| v.to_bits();
+    vec![
+        (0, (0..5).map(|i| (10 + i, T0, f(f64::from(i)))).collect()),
+        (1, vec![(9, T0 + 1, f(-0.0)), (3, T0, NORMAL_NAN_BITS), (3, T0, STALE_NAN_BITS)]),
+        (
+            2,
+            vec![
+                (1, T0, f(0.1)),
+                (2, T0, f(0.1)),
+                (3, T0, f(0.1)),
+                (4, T0 + 15_000_000_000, f(1e300)),
+            ],
+        ),
+        (3, vec![(u32::MAX, i64::MIN, u64::MAX), (0, i64::MAX, 1), (7, 0, 0)]),
+    ]
+}
+
+fn columns(rows: &[Row]) -> (Vec<u32>, Vec<i64>, Vec<f64>) {
+    let refs = rows.iter().map(|r| r.0).collect();
+    let ts = rows.iter().map(|r| r.1).collect();
+    (refs, ts, rows.iter().map(|r| f64::from_bits(r.2)).collect())
+}
+
+#[test]
+fn commit_log() {
+    let fs = SimFs::new(0);
+    let dir = Path::new("/commitlog");
+    let log = CommitLog::open(Arc::new(fs.clone()), dir, CommitLogOptions::default(), 1);
+    let log = log.expect("opens");
+    let labels = Labels::from_pairs([("__name__", "up"), ("job", "node")]).expect("valid");
+    let mut entries = Vec::new();
+    encode_series(&mut entries, 1, 10, 0, labels.as_bytes());
+    for (i, (shard, rows)) in batches().into_iter().enumerate() {
+        let (refs, ts, vs) = columns(&rows);
+        encode_samples(&mut entries, 1, shard, &refs, &ts, &vs);
+        log.wait_durable(log.append(&entries).expect("taken")).expect("durable");
+        entries.clear();
+        if i == 1 {
+            log.rotate().expect("rotates");
+        }
+    }
+    log.close().expect("closes");
+    for sequence in [1, 2] {
+        let fresh = fs.read(&segment_path(dir, sequence)).expect("written");
+        let path = segment_path(&golden("commitlog"), sequence);
+        assert_eq!(golden_bytes(&path, &fresh), fresh, "{}", path.display());
+    }
+    let (mut seen, mut named) = (Vec::new(), 0);
+    let mut decoder = EntryDecoder::new();
+    let dir = golden("commitlog");
+    let report = replay::<CommitLogError>(&DiskFs, &dir, 0, &mut decoder, |entry| {
+        match entry {
+            Entry::Series { namespace: 1, series_ref: 10, shard: 0, labels: bytes } => {
+                assert_eq!(bytes, labels.as_bytes());
+                named += 1;
+            }
+            Entry::Samples { namespace: 1, shard, refs, ts, vs } => {
+                let rows = refs.iter().zip(ts).zip(vs);
+                seen.push((shard, rows.map(|((&r, &t), &v)| (r, t, v.to_bits())).collect()));
+            }
+            other => panic!("{other:?}"),
+        }
+        Ok(())
+    });
+    assert_eq!(report.expect("readable").all_damages().count(), 0);
+    assert_eq!((named, seen), (1, batches()));
+}
+
+fn write_sample_fileset(fs: &SimFs, path: &Path) -> FilesetInfo {
+    let info = FilesetInfo {
+        kind: FilesetKind::Volume,
+        namespace: "default".to_owned(),
+        shard: 3,
+        shard_count: 4,
+        id_scheme: 1,
+        block_start_ns: T0,
+        block_size_ns: 7_200_000_000_000,
+        volume: 2,
+        log_segment: 12,
+        created_ns: T0 + 1,
+    };
+    write_fileset::<FilesetError>(fs, path, &info, |sink| {
+        for series in (0..200u32).map(|i| i * 2 + 5) {
+            sink.push(&SeriesBlock {
+                series,
+                labels: &sample_labels(series),
+                codec: BlockCodec::M3tsz,
+                kind: SampleKind::Float,
+                count: series,
+                first_ns: T0,
+                last_ns: T0 + i64::from(series),
+                bytes: &sample_block(series),
+            })?;
+        }
+        Ok(())
+    })
+    .expect("no fault");
+    info
+}
+
+fn sample_labels(series: u32) -> Labels {
+    Labels::from_pairs([("__name__", "m".to_owned()), ("i", series.to_string())]).expect("valid")
+}
+
+fn sample_block(series: u32) -> Vec<u8> {
+    series.to_le_bytes().repeat(series as usize % 4)
+}
+
+#[test]
+fn fileset() {
+    let fs = SimFs::new(0);
+    let fresh_path = Path::new("/f.fileset");
+    let info = write_sample_fileset(&fs, fresh_path);
+    let fresh = fs.read(fresh_path).expect("written");
+    let path = golden("fileset").join(file_name(T0, 2));
+    let bytes = golden_bytes(&path, &fresh);
+    let reader = FilesetReader::open(&DiskFs, &path).expect("sound");
+    assert_eq!(reader.verify(), []);
+    assert_eq!(reader.info(), &info);
+    let entries: Vec<_> = reader.entries().collect::<Result<_, _>>().expect("sound");
+    let names: Vec<_> = reader.identities().collect::<Result<_, _>>().expect("sound");
+    assert_eq!((entries.len(), names.len()), (200, 200));
+    for (i, (entry, (_, labels))) in (0u32..).zip(entries.iter().zip(&names)) {
+        let series = i * 2 + 5;
+        assert_eq!((entry.series, entry.count, entry.first_ns), (series, series, T0));
+        assert_eq!(reader.block(entry).expect("sound"), sample_block(series));
+        assert_eq!(*labels, sample_labels(series));
+    }
+    // Packed sections may change with zstd; data and index, which come first, may not.
+    let last = entries.last().expect("some");
+    let index_at = last.offset as usize + 10 + last.len as usize;
+    let plain = index_at + 4364 + 12 + 72 * 34;
+    assert!(bytes[..plain] == fresh[..plain], "data or index are written to other bytes");
+}
