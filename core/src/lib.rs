@@ -18,6 +18,7 @@ pub mod error;
 pub mod fs;
 pub mod hash;
 pub mod model;
+pub mod regexp;
 pub mod time;
 pub mod wire;
 
