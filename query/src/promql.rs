@@ -1,4 +1,16 @@
 //! PromQL: text in, operators out.
 
+pub(crate) mod annotation;
 pub mod ast;
+mod check;
+pub mod error;
+pub(crate) mod exec;
 pub mod function;
+pub(crate) mod labelset;
+pub mod parse;
+pub(crate) mod plan;
+pub mod print;
+pub mod signature;
+
+pub use error::ParseError;
+pub use parse::{ParseOptions, parse, parse_duration_ms, parse_metric_selector};
