@@ -17,3 +17,4 @@
 pub mod promql;
 pub mod source;
 pub mod step;
+pub mod testdsl;
