@@ -21,6 +21,7 @@ pub mod fs;
 pub mod hash;
 pub mod limit;
 pub mod model;
+pub mod regexp;
 pub mod rng;
 pub mod spawn;
 pub mod telemetry;

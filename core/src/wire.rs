@@ -5,6 +5,7 @@ mod varint;
 
 pub mod checksum;
 pub mod header;
+pub mod proto;
 
 pub use cursor::Cursor;
 pub use varint::{put_varint, put_zigzag, unzigzag, zigzag};

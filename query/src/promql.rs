@@ -1,3 +1,4 @@
 //! PromQL: text in, operators out.
 
 pub mod ast;
+pub mod function;

@@ -1,0 +1,165 @@
+//! `/labels`, `/label/{name}/values` and `/series`.
+
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use m3rs_core::model::Labels;
+use m3rs_query::source::{LabelRequest, Listing, SeriesSource, SourceError, TimeRange};
+
+use crate::http::SharedApp;
+use crate::http::error::ApiError;
+use crate::http::params::Params;
+use crate::http::prometheus::{TRUNCATED, check_ready, matcher_sets};
+use crate::http::response::{success, success_json};
+use crate::http::time::{MAX_TIME_MS, MIN_TIME_MS};
+use crate::read::QueryFailure;
+
+/// The prefix of label names that escape what a path cannot hold.
+const ESCAPED_PREFIX: &str = "U__";
+
+/// `GET` or `POST /api/v1/labels`.
+pub(crate) async fn names(
+    State(app): State<SharedApp>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let params = Params::read(&app, request).await?;
+    let request = label_request(&app, &params)?;
+    let found = list(&app, move |source| source.label_names(&request)).await?;
+    Ok(success_json(&found.entries, &warnings(&found)))
+}
+
+/// `GET /api/v1/label/{name}/values`.
+pub(crate) async fn values(
+    State(app): State<SharedApp>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let params = Params::read(&app, request).await?;
+    let name = unescape_name(&name).unwrap_or(name);
+    let request = label_request(&app, &params)?;
+    let found = list(&app, move |source| source.label_values(&name, &request)).await?;
+    Ok(success_json(&found.entries, &warnings(&found)))
+}
+
+/// `GET` or `POST /api/v1/series`.
+pub(crate) async fn series(
+    State(app): State<SharedApp>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let params = Params::read(&app, request).await?;
+    if params.all("match[]").next().is_none() {
+        return Err(ApiError::bad_data("no match[] parameter provided"));
+    }
+    let request = label_request(&app, &params)?;
+    let (body, warnings) = list(&app, move |source| {
+        let found = source.series(&request)?;
+        Ok((render_series(&found.entries), warnings(&found)))
+    })
+    .await?;
+    Ok(success(vec![body], &warnings, &[]))
+}
+
+fn label_request(app: &SharedApp, params: &Params) -> Result<LabelRequest, ApiError> {
+    let limit = params.limit()?;
+    let start_ms = params.time_or("start", MIN_TIME_MS)?;
+    let end_ms = params.time_or("end", MAX_TIME_MS)?;
+    let matcher_sets = matcher_sets(app, params)?;
+    Ok(LabelRequest { matcher_sets, range: TimeRange { start_ms, end_ms }, limit })
+}
+
+/// Asks the source on a query thread.
+async fn list<T: Send + 'static>(
+    app: &SharedApp,
+    ask: impl FnOnce(&dyn SeriesSource) -> Result<T, SourceError> + Send + 'static,
+) -> Result<T, ApiError> {
+    check_ready(app)?;
+    let worker = SharedApp::clone(app);
+    let timeout = app.state.limits.query.timeout;
+    let answer = app.gate.run(timeout, move |_| ask(&*worker.state.source)).await?;
+    answer.map_err(|error| QueryFailure::from(error).into())
+}
+
+fn warnings<T>(found: &Listing<T>) -> Vec<String> {
+    if found.truncated { vec![TRUNCATED.to_owned()] } else { Vec::new() }
+}
+
+/// `[{"name":"value",…},…]`
+fn render_series(series: &[Labels]) -> Bytes {
+    let mut out = Vec::with_capacity(2 + series.len() * 128);
+    out.push(b'[');
+    for (i, labels) in series.iter().enumerate() {
+        out.extend_from_slice(if i == 0 { b"{" } else { b",{" });
+        for (j, (name, value)) in labels.iter().enumerate() {
+            if j > 0 {
+                out.push(b',');
+            }
+            push_json_string(&mut out, name);
+            out.push(b':');
+            push_json_string(&mut out, value);
+        }
+        out.push(b'}');
+    }
+    out.push(b']');
+    Bytes::from(out)
+}
+
+fn push_json_string(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("BUG: writing a string to memory cannot fail");
+}
+
+/// Undoes the escaping of `U__…`: `__` is an underscore, `_1f600_` the character of that number.
+/// `None` if the text is not escaped, or not in a valid way.
+fn unescape_name(text: &str) -> Option<String> {
+    let mut rest = text.strip_prefix(ESCAPED_PREFIX)?;
+    let mut name = String::with_capacity(rest.len());
+    while let Some((plain, escape)) = rest.split_once('_') {
+        name.push_str(plain);
+        let (digits, after) = escape.split_once('_')?;
+        if digits.is_empty() {
+            name.push('_');
+        } else {
+            let is_number = digits.len() < 7 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+            let number = is_number.then(|| u32::from_str_radix(digits, 16).ok()).flatten()?;
+            name.push(char::from_u32(number)?);
+        }
+        rest = after;
+    }
+    name.push_str(rest);
+    Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_names() {
+        for (text, wanted) in [
+            ("U__http_2e_status", Some("http.status")),
+            ("U__a__b", Some("a_b")),
+            ("U___1F600__", None),
+            ("U___1F600_x", Some("\u{1f600}x")),
+            ("U__plain", Some("plain")),
+            ("plain", None),
+            ("U__a_b", None),
+            ("U__a_xyz_", None),
+            ("U__a_d800_", None),
+            ("U__a_0000041_", None),
+            ("U__a_+41_", None),
+        ] {
+            assert_eq!(unescape_name(text).as_deref(), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn series_are_rendered_with_escapes() {
+        let labels = Labels::from_pairs([("a", "q\"\n"), ("b", "\u{e9}")]).expect("valid");
+        let json = render_series(&[labels.clone(), labels]);
+        assert_eq!(
+            &json[..],
+            "[{\"a\":\"q\\\"\\n\",\"b\":\"\u{e9}\"},{\"a\":\"q\\\"\\n\",\"b\":\"\u{e9}\"}]"
+                .as_bytes()
+        );
+        assert_eq!(&render_series(&[])[..], b"[]");
+    }
+}

@@ -1,0 +1,141 @@
+//! `/query`, `/query_range` and `/format_query`.
+
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use m3rs_core::time::NS_PER_MS;
+
+use crate::http::error::ApiError;
+use crate::http::params::Params;
+use crate::http::prometheus::{check_ready, check_text};
+use crate::http::response::{success, success_json};
+use crate::http::{App, SharedApp};
+use crate::metrics::QueryKind;
+use crate::read::{QueryAnswer, QueryRequest, QueryTime};
+
+/// `GET` or `POST /api/v1/query`.
+pub(crate) async fn instant(
+    State(app): State<SharedApp>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let params = Params::read(&app, request).await?;
+    let limit = params.limit()?;
+    let time_ms = params.time_or("time", app.state.clock.now().to_ms().0)?;
+    evaluate(&app, &params, limit, QueryTime::Instant { time_ms }, QueryKind::Instant).await
+}
+
+/// `GET` or `POST /api/v1/query_range`.
+pub(crate) async fn range(
+    State(app): State<SharedApp>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let params = Params::read(&app, request).await?;
+    let limit = params.limit()?;
+    let start_ms = params.time("start")?;
+    let end_ms = params.time("end")?;
+    if end_ms < start_ms {
+        let why = "end timestamp must not be before start time";
+        return Err(ApiError::bad_parameter("end", why));
+    }
+    let step_ms = step(&params)?;
+    let points = end_ms.abs_diff(start_ms) / step_ms.unsigned_abs();
+    if points > app.state.limits.query.points_max {
+        return Err(ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the \
+             query resolution (?step=XX)",
+        ));
+    }
+    let time = QueryTime::Range { start_ms, end_ms, step_ms };
+    evaluate(&app, &params, limit, time, QueryKind::Range).await
+}
+
+/// The step in milliseconds, at least 1. Shorter steps cannot be told apart.
+fn step(params: &Params) -> Result<i64, ApiError> {
+    // An absent step is refused as Prometheus does: the empty text is no duration.
+    let Some(ns) = params.duration_ns("step")? else {
+        return Err(ApiError::bad_parameter("step", "cannot parse \"\" to a valid duration"));
+    };
+    match ns / NS_PER_MS {
+        ms @ 1.. => Ok(ms),
+        _ => Err(ApiError::bad_parameter(
+            "step",
+            "zero or negative query resolution step widths are not accepted. Try a positive \
+             integer",
+        )),
+    }
+}
+
+async fn evaluate(
+    app: &SharedApp,
+    params: &Params,
+    limit: usize,
+    time: QueryTime,
+    kind: QueryKind,
+) -> Result<Response, ApiError> {
+    let timeout = timeout(app, params)?;
+    let request = QueryRequest {
+        text: check_text(app, "query", params.get("query").unwrap_or_default())?.to_owned(),
+        time,
+        lookback_ms: lookback(params)?,
+        limit,
+        with_stats: params.get("stats").is_some(),
+        timeout,
+    };
+    check_ready(app)?;
+    let worker = SharedApp::clone(app);
+    let start = app.state.clock.monotonic();
+    let result =
+        app.gate.run(timeout, move |cancel| worker.state.queries.execute(&request, cancel)).await;
+    let took = app.state.clock.monotonic().saturating_sub(start);
+    app.state.metrics.observe_query(kind, took);
+    let mut answer = result??;
+    app.state.metrics.query_samples.inc_by(answer.samples);
+    warn_of_stats(params, &mut answer);
+    Ok(success(answer.data, &answer.warnings, &answer.infos))
+}
+
+fn timeout(app: &App, params: &Params) -> Result<Duration, ApiError> {
+    let limit = app.state.limits.query.timeout;
+    let asked = params.duration_ns("timeout")?;
+    Ok(match asked {
+        Some(ns) => limit.min(Duration::from_nanos(u64::try_from(ns).unwrap_or(0))),
+        None => limit,
+    })
+}
+
+fn lookback(params: &Params) -> Result<Option<i64>, ApiError> {
+    let refuse =
+        |why: String| ApiError::bad_data(format!("error parsing lookback delta duration: {why}"));
+    let Some(text) = params.get("lookback_delta") else { return Ok(None) };
+    let ns = crate::http::time::parse_duration_param(text).map_err(|e| refuse(e.to_string()))?;
+    // PARITY(prometheus): zero and less mean the default.
+    Ok((ns >= NS_PER_MS).then_some(ns / NS_PER_MS))
+}
+
+/// PARITY(prometheus): any value but `true` and `all` works and is warned of.
+fn warn_of_stats(params: &Params, answer: &mut QueryAnswer) {
+    if let Some(value) = params.get("stats")
+        && !matches!(value, "true" | "all")
+    {
+        answer.warnings.push(format!(
+            "value {value:?} for parameter \"stats\" is deprecated and will be rejected in the \
+             next major release, use \"true\" or \"all\""
+        ));
+    }
+}
+
+/// `GET` or `POST /api/v1/format_query`.
+pub(crate) async fn format(
+    State(app): State<SharedApp>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let params = Params::read(&app, request).await?;
+    let text = check_text(&app, "query", params.get("query").unwrap_or_default())?;
+    let formatted = app
+        .state
+        .queries
+        .format(text)
+        .map_err(|failure| ApiError::bad_parameter("query", failure.message))?;
+    Ok(success_json(&formatted, &[]))
+}

@@ -1,0 +1,171 @@
+//! Remote Write 1.0: `POST /api/v1/write` and M3's `POST /api/v1/prom/remote/write`.
+//!
+//! Budget: everything but decompression, walk and storage <= 25 ns/sample at 2,000 per request.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+use m3rs_core::ErrorKind;
+
+use crate::http::body::{BodyError, BodyLimit, collect};
+use crate::http::{App, SharedApp};
+use crate::ingest::{WriteFailure, WriteOutcome};
+use crate::write::StoreError;
+
+/// Why a write was not done, or not in full. The body is plain text, as senders log it.
+struct WriteProblem {
+    status: StatusCode,
+    text: String,
+}
+
+impl WriteProblem {
+    fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self { status, text: text.into() }
+    }
+}
+
+impl IntoResponse for WriteProblem {
+    fn into_response(self) -> Response {
+        let mut text = self.text;
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        let come_again =
+            matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        if come_again {
+            (self.status, [(RETRY_AFTER, "1")], text).into_response()
+        } else {
+            (self.status, text).into_response()
+        }
+    }
+}
+
+/// As Prometheus: 204 for success.
+pub(crate) async fn prometheus_write(State(app): State<SharedApp>, request: Request) -> Response {
+    answer(write(&app, request).await, StatusCode::NO_CONTENT)
+}
+
+/// As M3: 200 for success.
+pub(crate) async fn m3_write(State(app): State<SharedApp>, request: Request) -> Response {
+    answer(write(&app, request).await, StatusCode::OK)
+}
+
+fn answer(result: Result<(), WriteProblem>, success: StatusCode) -> Response {
+    match result {
+        Ok(()) => success.into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn write(app: &App, request: Request<Body>) -> Result<(), WriteProblem> {
+    let limits = &app.state.limits.write;
+    // 503, not 429: Prometheus drops what was answered 429 unless told otherwise.
+    let Ok(_permit) = app.write_permits.try_acquire() else {
+        app.state.metrics.write_overloads.inc();
+        let text = format!(
+            "{} write requests are at work, which is the limit (ingest.in_flight_max)",
+            limits.in_flight_max
+        );
+        return Err(WriteProblem::new(StatusCode::SERVICE_UNAVAILABLE, text));
+    };
+    if !app.state.storage.is_ready() {
+        return Err(WriteProblem::new(StatusCode::SERVICE_UNAVAILABLE, "storage is not ready"));
+    }
+    let (parts, body) = request.into_parts();
+    check_headers(&parts.headers)?;
+    let limit = BodyLimit {
+        bytes_max: limits.body_bytes_max,
+        setting: "ingest.body_bytes_max",
+        timeout: limits.body_timeout,
+    };
+    let outcome = {
+        let body = collect(&parts.headers, body, limit, &app.write_buffers).await?;
+        app.state.metrics.write_body_bytes.inc_by(body.as_slice().len() as u64);
+        app.state.writes.receive(body.as_slice())?
+    };
+    finish(app, outcome).await
+}
+
+async fn finish(app: &App, outcome: WriteOutcome) -> Result<(), WriteProblem> {
+    if let Some(durable) = outcome.durable {
+        durable.await?;
+    }
+    let metrics = &app.state.metrics;
+    metrics.observe_write(outcome.samples_written, &outcome.counts, &outcome.refusals);
+    if outcome.refusals.is_empty() {
+        return Ok(());
+    }
+    Err(WriteProblem::new(StatusCode::BAD_REQUEST, outcome.refusals.to_string()))
+}
+
+/// PARITY(prometheus): an absent content type or encoding is taken for 1.0 with snappy.
+fn check_headers(headers: &HeaderMap) -> Result<(), WriteProblem> {
+    let text = |name| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()));
+    if let Some(content_type) = text(CONTENT_TYPE)
+        && !is_write_request(&content_type)
+    {
+        let why = format!(
+            "content type {content_type:?} is not accepted; send application/x-protobuf, \
+             perhaps with proto=prometheus.WriteRequest"
+        );
+        return Err(WriteProblem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+    }
+    if let Some(encoding) = text(CONTENT_ENCODING)
+        && !encoding.trim().eq_ignore_ascii_case("snappy")
+    {
+        let why = format!("content encoding {encoding:?} is not accepted; send snappy");
+        return Err(WriteProblem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+    }
+    Ok(())
+}
+
+/// Whether a content type is `application/x-protobuf` of a Remote Write 1.0 message.
+fn is_write_request(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    essence.eq_ignore_ascii_case("application/x-protobuf")
+        && parts.filter_map(|p| p.split_once('=')).all(|(name, value)| {
+            !name.trim().eq_ignore_ascii_case("proto")
+                || value.trim().trim_matches('"') == "prometheus.WriteRequest"
+        })
+}
+
+impl From<WriteFailure> for WriteProblem {
+    fn from(failure: WriteFailure) -> Self {
+        match failure {
+            WriteFailure::Store(error) => error.into(),
+            WriteFailure::TooLarge { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, failure.to_string())
+            }
+            WriteFailure::Snappy(_) | WriteFailure::Malformed(_) => {
+                Self::new(StatusCode::BAD_REQUEST, failure.to_string())
+            }
+        }
+    }
+}
+
+impl From<StoreError> for WriteProblem {
+    /// A sender repeats what it got a 5xx for, and that is what it should do here.
+    fn from(error: StoreError) -> Self {
+        let status = match error.kind {
+            ErrorKind::Limit => StatusCode::TOO_MANY_REQUESTS,
+            ErrorKind::Internal | ErrorKind::Corrupt => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        tracing::warn!(error = %error.message, status = status.as_u16(), "write not stored");
+        Self::new(status, error.message)
+    }
+}
+
+impl From<BodyError> for WriteProblem {
+    fn from(error: BodyError) -> Self {
+        let status = match &error {
+            BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
+            BodyError::Broken(_) => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, error.to_string())
+    }
+}

@@ -1,0 +1,128 @@
+//! Successful answers: `{"status":"success","data":…,"warnings":[…],"infos":[…]}`.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use http_body::{Frame, SizeHint};
+use serde::Serialize;
+
+const HEAD: &[u8] = br#"{"status":"success","data":"#;
+
+/// Answers with `data`, given as pieces of JSON.
+///
+/// Absent warnings and infos are left out, as Prometheus does.
+pub(crate) fn success(data: Vec<Bytes>, warnings: &[String], infos: &[String]) -> Response {
+    let mut tail = Vec::with_capacity(2);
+    for (name, texts) in [("warnings", warnings), ("infos", infos)] {
+        if !texts.is_empty() {
+            tail.extend_from_slice(format!(",{name:?}:").as_bytes());
+            tail.extend_from_slice(&json(&texts));
+        }
+    }
+    tail.push(b'}');
+    let mut pieces = VecDeque::with_capacity(data.len() + 2);
+    pieces.push_back(Bytes::from_static(HEAD));
+    pieces.extend(data);
+    pieces.push_back(Bytes::from(tail));
+    let mut response = Response::new(Body::new(Pieces::new(pieces)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Answers with `data` as JSON.
+pub(crate) fn success_json<T: Serialize>(data: &T, warnings: &[String]) -> Response {
+    success(vec![Bytes::from(json(data))], warnings, &[])
+}
+
+/// Answers with `value` as JSON, outside of Prometheus's envelope.
+pub(crate) fn plain_json<T: Serialize>(status: StatusCode, value: &T) -> Response {
+    let mut response = Response::new(Body::from(json(value)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Serialises values that have no maps with odd keys and no fallible serialiser of their own.
+fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("BUG: answers are strings, numbers, lists and string maps")
+}
+
+/// A body of known length in pieces.
+///
+/// Small pieces are joined, so that a short answer is one write.
+struct Pieces {
+    pieces: VecDeque<Bytes>,
+    left: u64,
+}
+
+/// Pieces are joined as long as they fit this size.
+const JOINED_BYTES_MAX: usize = 64 << 10;
+
+impl Pieces {
+    fn new(pieces: VecDeque<Bytes>) -> Self {
+        let left = pieces.iter().map(|p| p.len() as u64).sum();
+        Self { pieces, left }
+    }
+
+    fn next_piece(&mut self) -> Option<Bytes> {
+        let first = self.pieces.pop_front()?;
+        let fits = |a: usize, next: &Bytes| a + next.len() <= JOINED_BYTES_MAX;
+        if !self.pieces.front().is_some_and(|next| fits(first.len(), next)) {
+            return Some(first);
+        }
+        let mut joined = Vec::from(first);
+        while let Some(next) = self.pieces.pop_front_if(|next| fits(joined.len(), next)) {
+            joined.extend_from_slice(&next);
+        }
+        Some(Bytes::from(joined))
+    }
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = self.next_piece();
+        if let Some(piece) = &piece {
+            self.left -= piece.len() as u64;
+        }
+        Poll::Ready(piece.map(|p| Ok(Frame::data(p))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pieces_are_joined_and_large_ones_left_alone() {
+        let large = Bytes::from(vec![b'x'; JOINED_BYTES_MAX]);
+        let pieces: VecDeque<Bytes> =
+            [Bytes::from("a"), Bytes::from("b"), large.clone(), Bytes::from("c")].into();
+        let mut body = Pieces::new(pieces);
+        assert_eq!(body.left, 3 + JOINED_BYTES_MAX as u64);
+        assert_eq!(body.next_piece().as_deref(), Some(&b"ab"[..]));
+        assert_eq!(body.next_piece(), Some(large));
+        assert_eq!(body.next_piece().as_deref(), Some(&b"c"[..]));
+        assert_eq!(body.next_piece(), None);
+    }
+}

@@ -1,0 +1,161 @@
+//! Serves a router on a listener: connections, their limits, and the way they end.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+use crate::limits::ServeLimits;
+
+/// How long to wait after the machine refused a connection for want of something, such as file
+/// descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `router` until `shutdown` completes, then lets requests finish for a while.
+///
+/// Returns when every connection is closed; those that outlast the drain time are cut off, and
+/// their number is returned.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ServeLimits,
+    shutdown: impl Future<Output = ()> + Send,
+) -> usize {
+    let server = Server { router, http: http_builder(&limits) };
+    let permits = Arc::new(Semaphore::new(limits.connections_max));
+    let (stop, stopped) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let permit = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            permit = Arc::clone(&permits).acquire_owned() => permit,
+        };
+        let stream = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            stream = accept(&listener) => stream,
+        };
+        let connection = server.connection(stream, stopped.clone());
+        connections.spawn(async move {
+            connection.await;
+            drop(permit);
+        });
+        while let Some(ended) = connections.try_join_next() {
+            note_end(ended);
+        }
+    }
+    drop(listener);
+    drop(stop);
+    drain(connections, limits.drain_timeout).await
+}
+
+fn http_builder(limits: &ServeLimits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(limits.headers_max)
+        .max_buf_size(limits.read_buffer_bytes_max);
+    http
+}
+
+struct Server {
+    router: Router,
+    http: http1::Builder,
+}
+
+impl Server {
+    fn connection(
+        &self,
+        stream: TcpStream,
+        mut stopped: watch::Receiver<()>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+        let router = self.router.clone();
+        let service = tower::service_fn(move |request: http::Request<Incoming>| {
+            let router = router.clone();
+            async move {
+                let answer: Result<_, Infallible> =
+                    router.oneshot(request.map(axum::body::Body::new)).await;
+                answer
+            }
+        });
+        let serving =
+            self.http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        Box::pin(async move {
+            let mut serving = pin!(serving);
+            let ended = tokio::select! {
+                ended = serving.as_mut() => ended,
+                _ = stopped.changed() => {
+                    serving.as_mut().graceful_shutdown();
+                    serving.await
+                }
+            };
+            if let Err(error) = ended {
+                // Clients may leave at any time; that is no event for an operator.
+                tracing::debug!(%error, "connection ended");
+            }
+        })
+    }
+}
+
+/// The next connection. Errors of one connection attempt are its own; want of resources passes.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) if is_of_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+async fn drain(mut connections: JoinSet<()>, timeout: Duration) -> usize {
+    let all = async {
+        while let Some(ended) = connections.join_next().await {
+            note_end(ended);
+        }
+    };
+    if tokio::time::timeout(timeout, all).await.is_ok() {
+        return 0;
+    }
+    let left = connections.len();
+    tracing::warn!(connections = left, "connections cut off at shutdown");
+    connections.shutdown().await;
+    left
+}
+
+fn note_end(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection's task panicked");
+    }
+}

@@ -1,0 +1,260 @@
+//! The labels of a remote-write series: from protobuf fields to a checked [`Labels`].
+//!
+//! This runs for new series only; a known series is found by its raw bytes.
+
+use m3rs_core::Corrupt;
+use m3rs_core::model::{LabelError, Labels};
+use m3rs_core::wire::proto::Fields;
+
+use crate::limits::LabelLimits;
+
+/// The longest description of a series in an answer, in bytes of labels.
+const DESCRIPTION_BYTES_MAX: usize = 512;
+
+/// Why a label set was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LabelRefusal {
+    /// A label field is no protobuf message of a label.
+    #[error("malformed label: {0}")]
+    Malformed(#[from] Corrupt),
+    /// A name or value is not UTF-8.
+    #[error("label {0} is not valid UTF-8")]
+    NotUtf8(String),
+    /// A label without a name.
+    #[error("empty label name")]
+    EmptyName,
+    /// The same name twice.
+    #[error("duplicate label name {0:?}")]
+    Duplicate(String),
+    /// No metric name.
+    #[error("the label __name__ is missing")]
+    NoMetricName,
+    /// Too many labels.
+    #[error("{count} labels, the limit is {limit} (ingest.labels_max)")]
+    TooMany {
+        /// How many there are.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A name that is too long.
+    #[error("a label name has {len} bytes, the limit is {limit} (ingest.label_name_bytes_max)")]
+    NameTooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A value that is too long.
+    #[error(
+        "the value of label {name:?} has {len} bytes, the limit is {limit} \
+         (ingest.label_value_bytes_max)"
+    )]
+    ValueTooLong {
+        /// The label.
+        name: String,
+        /// The value's length in bytes.
+        len: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// All labels together are too long.
+    #[error("the labels take {len} bytes, the limit is {limit} (ingest.label_set_bytes_max)")]
+    SetTooLong {
+        /// Their length as sent, in bytes.
+        len: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// Parses a run of label fields of a `TimeSeries` message.
+///
+/// Labels may come in any order. A label with an empty value is an absent label, as in Prometheus.
+///
+/// # Errors
+/// The first rule that does not hold.
+pub fn parse_labels(raw: &[u8], limits: &LabelLimits) -> Result<Labels, LabelRefusal> {
+    if raw.len() > limits.set_bytes_max {
+        return Err(LabelRefusal::SetTooLong { len: raw.len(), limit: limits.set_bytes_max });
+    }
+    let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(16);
+    let mut fields = Fields::new("series labels", raw);
+    while let Some(field) = fields.next_field()? {
+        let (name, value) = label_bytes(field.bytes("series labels")?)?;
+        pairs.push(check_label(name, value, limits)?);
+    }
+    if pairs.len() > limits.labels_max {
+        return Err(LabelRefusal::TooMany { count: pairs.len(), limit: limits.labels_max });
+    }
+    let labels = Labels::from_pairs(pairs).map_err(|error| match error {
+        LabelError::Duplicate(name) => LabelRefusal::Duplicate(name),
+        LabelError::EmptyName => LabelRefusal::EmptyName,
+        other => unreachable!("BUG: from_pairs does not answer {other}"),
+    })?;
+    match labels.metric_name() {
+        Some(_) => Ok(labels),
+        None => Err(LabelRefusal::NoMetricName),
+    }
+}
+
+/// The name and value of a `Label` message. A field that is absent is empty; of several the last
+/// one counts.
+fn label_bytes(message: &[u8]) -> Result<(&[u8], &[u8]), Corrupt> {
+    let (mut name, mut value) = (&[][..], &[][..]);
+    let mut fields = Fields::new("label", message);
+    while let Some(field) = fields.next_field()? {
+        match field.number {
+            1 => name = field.bytes("label name")?,
+            2 => value = field.bytes("label value")?,
+            _ => {}
+        }
+    }
+    Ok((name, value))
+}
+
+fn check_label<'a>(
+    name: &'a [u8],
+    value: &'a [u8],
+    limits: &LabelLimits,
+) -> Result<(&'a str, &'a str), LabelRefusal> {
+    if name.is_empty() {
+        return Err(LabelRefusal::EmptyName);
+    }
+    if name.len() > limits.name_bytes_max {
+        return Err(LabelRefusal::NameTooLong { len: name.len(), limit: limits.name_bytes_max });
+    }
+    let not_utf8 =
+        || LabelRefusal::NotUtf8(format!("{}=\"{}\"", name.escape_ascii(), value.escape_ascii()));
+    if value.len() > limits.value_bytes_max {
+        return Err(LabelRefusal::ValueTooLong {
+            name: String::from_utf8_lossy(name).into_owned(),
+            len: value.len(),
+            limit: limits.value_bytes_max,
+        });
+    }
+    let name = std::str::from_utf8(name).map_err(|_| not_utf8())?;
+    let value = std::str::from_utf8(value).map_err(|_| not_utf8())?;
+    Ok((name, value))
+}
+
+/// Writes label fields for people, as far as they can be read: `{__name__="up", job="a"}`.
+///
+/// Works on label fields that were refused, too. The text is bounded.
+#[must_use]
+pub fn describe_series(raw: &[u8]) -> String {
+    let mut text = String::from("{");
+    let mut fields = Fields::new("series labels", raw);
+    while let Ok(Some(field)) = fields.next_field() {
+        let label = field.bytes("series labels").and_then(label_bytes);
+        let Ok((name, value)) = label else {
+            push_label(&mut text, b"?", b"?");
+            break;
+        };
+        if text.len() + name.len() + value.len() > DESCRIPTION_BYTES_MAX {
+            let room = DESCRIPTION_BYTES_MAX.saturating_sub(text.len());
+            push_label(&mut text, name.get(..room).unwrap_or(name), b"\xe2\x80\xa6");
+            break;
+        }
+        push_label(&mut text, name, value);
+    }
+    text.push('}');
+    text
+}
+
+fn push_label(text: &mut String, name: &[u8], value: &[u8]) {
+    if text.len() > 1 {
+        text.push_str(", ");
+    }
+    text.push_str(&String::from_utf8_lossy(name));
+    text.push_str(&format!("={:?}", String::from_utf8_lossy(value)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(labels: &[(&[u8], &[u8])]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (name, value) in labels {
+            let mut label = vec![0x0a];
+            m3rs_core::wire::put_varint(&mut label, name.len() as u64);
+            label.extend_from_slice(name);
+            label.push(0x12);
+            m3rs_core::wire::put_varint(&mut label, value.len() as u64);
+            label.extend_from_slice(value);
+            out.push(0x0a);
+            m3rs_core::wire::put_varint(&mut out, label.len() as u64);
+            out.extend_from_slice(&label);
+        }
+        out
+    }
+
+    fn parse(labels: &[(&[u8], &[u8])]) -> Result<Labels, LabelRefusal> {
+        parse_labels(&raw(labels), &LabelLimits::default())
+    }
+
+    #[test]
+    fn labels_are_sorted_and_empty_values_are_absent() {
+        let labels = parse(&[(b"b", b"2"), (b"__name__", b"up"), (b"a", b""), (b"Z", b"1")]);
+        let wanted = Labels::from_pairs([("Z", "1"), ("__name__", "up"), ("b", "2")]);
+        assert_eq!(labels, Ok(wanted.expect("valid")));
+    }
+
+    #[test]
+    fn bad_label_sets_are_refused_with_their_reason() {
+        assert_eq!(parse(&[]), Err(LabelRefusal::NoMetricName));
+        assert_eq!(parse(&[(b"__name__", b"")]), Err(LabelRefusal::NoMetricName));
+        assert_eq!(parse(&[(b"__name__", b"a"), (b"", b"b")]), Err(LabelRefusal::EmptyName));
+        assert_eq!(
+            parse(&[(b"__name__", b"a"), (b"x", b"1"), (b"x", b"2")]),
+            Err(LabelRefusal::Duplicate("x".into()))
+        );
+        assert_eq!(
+            parse(&[(b"__name__", b"a"), (b"x", b"\xff")]),
+            Err(LabelRefusal::NotUtf8("x=\"\\xff\"".into()))
+        );
+        let malformed = parse_labels(&[0x0a, 1, 0x0a], &LabelLimits::default());
+        assert!(matches!(malformed, Err(LabelRefusal::Malformed(_))), "{malformed:?}");
+    }
+
+    #[test]
+    fn each_limit_holds_at_its_number_and_refuses_the_next() {
+        let labels: [(&[u8], &[u8]); 3] = [(b"__name__", b"up"), (b"ab", b"cde"), (b"x", b"y")];
+        let bytes = raw(&labels);
+        let fits = LabelLimits {
+            labels_max: 3,
+            name_bytes_max: 8,
+            value_bytes_max: 3,
+            set_bytes_max: bytes.len(),
+        };
+        assert!(parse_labels(&bytes, &fits).is_ok());
+        let refused = |limits: LabelLimits| parse_labels(&bytes, &limits).expect_err("over");
+        assert_eq!(
+            refused(LabelLimits { labels_max: 2, ..fits }),
+            LabelRefusal::TooMany { count: 3, limit: 2 }
+        );
+        assert_eq!(
+            refused(LabelLimits { name_bytes_max: 7, ..fits }),
+            LabelRefusal::NameTooLong { len: 8, limit: 7 }
+        );
+        assert_eq!(
+            refused(LabelLimits { value_bytes_max: 2, ..fits }),
+            LabelRefusal::ValueTooLong { name: "ab".into(), len: 3, limit: 2 }
+        );
+        let len = bytes.len();
+        assert_eq!(
+            refused(LabelLimits { set_bytes_max: len - 1, ..fits }),
+            LabelRefusal::SetTooLong { len, limit: len - 1 }
+        );
+    }
+
+    #[test]
+    fn descriptions_are_bounded_and_never_fail() {
+        assert_eq!(describe_series(&raw(&[(b"a", b"\"q\""), (b"b", b"")])), r#"{a="\"q\"", b=""}"#);
+        assert_eq!(describe_series(&[0x0a, 5, 1]), "{}");
+        assert_eq!(describe_series(&[0x0a, 1, 0x0a]), r#"{?="?"}"#);
+        let long = describe_series(&raw(&[(b"a", &[b'x'; 5000]), (b"b", b"c")]));
+        assert!(long.len() < 600, "{long}");
+    }
+}

@@ -1,0 +1,148 @@
+//! A write request from its compressed body to a commit.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use m3rs_core::Corrupt;
+
+use crate::ingest::{MetadataStore, Refusals, WalkCounts, WalkError, walk_write_request};
+use crate::limits::WriteLimits;
+use crate::write::{StoreError, WriteSession, WriteStore};
+
+/// How much decompressed memory a thread keeps between requests. Larger bodies give theirs back.
+const SCRATCH_KEPT_BYTES_MAX: usize = 4 << 20;
+
+thread_local! {
+    /// The decompressed body. Fresh memory for each request would cost more in page faults than
+    /// the decompression itself.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Completes when a request's samples are durable.
+pub type DurableFuture = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+
+/// What became of a request that could be read.
+pub struct WriteOutcome {
+    /// Samples that were written.
+    pub samples_written: u64,
+    /// What the request held.
+    pub counts: WalkCounts,
+    /// What was not written.
+    pub refusals: Refusals,
+    /// To be awaited before the answer; `None` if there was nothing to write.
+    pub durable: Option<DurableFuture>,
+}
+
+impl fmt::Debug for WriteOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteOutcome")
+            .field("samples_written", &self.samples_written)
+            .field("counts", &self.counts)
+            .field("refusals", &self.refusals)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why nothing of a request was written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteFailure {
+    /// The body would be too large after decompression.
+    #[error(
+        "the decompressed body has {len} bytes, the limit is {limit} (ingest.decoded_bytes_max)"
+    )]
+    TooLarge {
+        /// Its length, as its header says.
+        len: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The body is no snappy block.
+    #[error("cannot decompress the body: {0}")]
+    Snappy(#[from] snap::Error),
+    /// The body is no write request.
+    #[error("cannot decode the write request: {0}")]
+    Malformed(#[from] Corrupt),
+    /// The store cannot write.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<WalkError> for WriteFailure {
+    fn from(error: WalkError) -> Self {
+        match error {
+            WalkError::Malformed(corrupt) => Self::Malformed(corrupt),
+            WalkError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// Takes compressed write requests. One virtual call per request.
+pub trait WriteReceiver: Send + Sync {
+    /// Decompresses, walks and commits `body`. Does not wait for disks.
+    ///
+    /// # Errors
+    /// Why nothing was written.
+    fn receive(&self, body: &[u8]) -> Result<WriteOutcome, WriteFailure>;
+}
+
+/// Remote Write 1.0 into a store.
+#[derive(Debug)]
+pub struct RemoteWriteReceiver<S> {
+    store: S,
+    limits: WriteLimits,
+    metadata: Arc<MetadataStore>,
+}
+
+impl<S: WriteStore> RemoteWriteReceiver<S> {
+    /// Writes to `store`; metadata goes to `metadata`.
+    pub fn new(store: S, limits: WriteLimits, metadata: Arc<MetadataStore>) -> Self {
+        Self { store, limits, metadata }
+    }
+
+    fn write(&self, body: &[u8]) -> Result<WriteOutcome, WriteFailure> {
+        let mut refusals = Refusals::new(self.limits.refusals_told_max);
+        let mut session = self.store.session();
+        let counts = walk_write_request(
+            body,
+            &mut session,
+            &self.limits.labels,
+            &mut refusals,
+            |family, metadata| {
+                self.metadata.put(family, metadata);
+            },
+        )?;
+        if counts.samples == 0 {
+            return Ok(WriteOutcome { samples_written: 0, counts, refusals, durable: None });
+        }
+        let committed = session.commit()?;
+        Ok(WriteOutcome {
+            samples_written: committed.samples,
+            counts,
+            refusals,
+            durable: Some(Box::pin(committed.durable)),
+        })
+    }
+}
+
+impl<S: WriteStore> WriteReceiver for RemoteWriteReceiver<S> {
+    fn receive(&self, body: &[u8]) -> Result<WriteOutcome, WriteFailure> {
+        let len = snap::raw::decompress_len(body)?;
+        if len > self.limits.decoded_bytes_max {
+            return Err(WriteFailure::TooLarge { len, limit: self.limits.decoded_bytes_max });
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            if scratch.len() < len {
+                scratch.resize(len, 0);
+            }
+            let len = snap::raw::Decoder::new().decompress(body, scratch)?;
+            let outcome = self.write(&scratch[..len]);
+            if scratch.len() > SCRATCH_KEPT_BYTES_MAX {
+                *scratch = Vec::new();
+            }
+            outcome
+        })
+    }
+}

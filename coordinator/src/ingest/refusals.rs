@@ -1,0 +1,67 @@
+//! What a write request was refused of, for the answer and for metrics.
+
+use std::fmt;
+
+use crate::ingest::describe_series;
+use crate::write::{RefusalReason, WriteRefusal};
+
+/// Refused series and samples of one request: all counted, the first few told.
+///
+/// Costs nothing until something is refused.
+#[derive(Clone, Debug, Default)]
+pub struct Refusals {
+    told_max: usize,
+    told: Vec<String>,
+    untold: u64,
+    samples: [u64; RefusalReason::ALL.len()],
+}
+
+impl Refusals {
+    /// None so far; `told_max` of them will be described.
+    #[must_use]
+    pub fn new(told_max: usize) -> Self {
+        Self { told_max, ..Self::default() }
+    }
+
+    /// Whether nothing was refused.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.told.is_empty() && self.untold == 0
+    }
+
+    /// Refused samples by reason.
+    pub fn samples_by_reason(&self) -> impl Iterator<Item = (RefusalReason, u64)> + '_ {
+        RefusalReason::ALL.iter().map(|&reason| (reason, self.samples[reason as usize]))
+    }
+
+    /// All refused samples.
+    #[must_use]
+    pub fn samples(&self) -> u64 {
+        self.samples.iter().sum()
+    }
+
+    /// Adds `samples` samples of the series with the label fields `raw`.
+    #[cold]
+    pub fn add(&mut self, raw: &[u8], samples: u64, refusal: &WriteRefusal) {
+        self.samples[refusal.reason() as usize] += samples;
+        if self.told.len() < self.told_max {
+            self.told.push(format!("{}: {refusal}", describe_series(raw)));
+        } else {
+            self.untold += 1;
+        }
+    }
+}
+
+/// The body of an answer: what was refused, a line for each of the first ones.
+impl fmt::Display for Refusals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} samples refused, all others written:", self.samples())?;
+        for line in &self.told {
+            writeln!(f, "{line}")?;
+        }
+        if self.untold > 0 {
+            writeln!(f, "and {} more", self.untold)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! Named limits of the edge. Every refusal names the limit and its value.
+
+use std::time::Duration;
+
+/// What a label set may be. Checked once for each new series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LabelLimits {
+    /// The most labels of one series (`ingest.labels_max`).
+    pub labels_max: usize,
+    /// The longest label name, in bytes (`ingest.label_name_bytes_max`).
+    pub name_bytes_max: usize,
+    /// The longest label value, in bytes (`ingest.label_value_bytes_max`).
+    pub value_bytes_max: usize,
+    /// The longest label set as it stands in a request, in bytes
+    /// (`ingest.label_set_bytes_max`).
+    pub set_bytes_max: usize,
+}
+
+impl Default for LabelLimits {
+    fn default() -> Self {
+        Self {
+            labels_max: 128,
+            name_bytes_max: 1024,
+            value_bytes_max: 65_535,
+            set_bytes_max: 65_535,
+        }
+    }
+}
+
+/// What is kept of metric metadata, which senders may repeat at will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetadataLimits {
+    /// The most metric families (`metadata.families_max`).
+    pub families_max: usize,
+    /// The most different entries of one family (`metadata.entries_per_family_max`).
+    pub entries_per_family_max: usize,
+    /// The longest help text or unit that is kept, in bytes; longer ones are cut
+    /// (`metadata.text_bytes_max`).
+    pub text_bytes_max: usize,
+}
+
+impl Default for MetadataLimits {
+    fn default() -> Self {
+        Self { families_max: 100_000, entries_per_family_max: 8, text_bytes_max: 4096 }
+    }
+}
+
+/// Limits of write requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteLimits {
+    /// The largest body as sent, in bytes (`ingest.body_bytes_max`).
+    pub body_bytes_max: usize,
+    /// The largest body after decompression, in bytes (`ingest.decoded_bytes_max`).
+    pub decoded_bytes_max: usize,
+    /// The most write requests at work at a time (`ingest.in_flight_max`). The next one is
+    /// answered 503 with `Retry-After`.
+    pub in_flight_max: usize,
+    /// How long a body may take to arrive (`ingest.body_timeout`).
+    pub body_timeout: Duration,
+    /// How many refused series are told in the answer; the rest are counted
+    /// (`ingest.refusals_told_max`).
+    pub refusals_told_max: usize,
+    /// What a label set may be.
+    pub labels: LabelLimits,
+}
+
+impl Default for WriteLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 32 << 20,
+            decoded_bytes_max: 32 << 20,
+            in_flight_max: 512,
+            body_timeout: Duration::from_secs(30),
+            refusals_told_max: 10,
+            labels: LabelLimits::default(),
+        }
+    }
+}
+
+/// Limits of queries, as seen from HTTP. The engine has its own for samples and memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// The longest query or selector text, in bytes (`query.text_bytes_max`).
+    pub text_bytes_max: usize,
+    /// The most queries at work at a time (`query.concurrent_max`).
+    pub concurrent_max: usize,
+    /// How long a query may wait for its turn (`query.queue_timeout`).
+    pub queue_timeout: Duration,
+    /// How long a query may run; a smaller `timeout` parameter wins (`query.timeout`).
+    pub timeout: Duration,
+    /// The most points of one series of a range query. Prometheus's number, and not a setting.
+    pub points_max: u64,
+    /// The largest form body, in bytes (`query.body_bytes_max`).
+    pub body_bytes_max: usize,
+    /// The most `match[]` parameters of one request (`query.selectors_max`).
+    pub selectors_max: usize,
+}
+
+impl Default for QueryLimits {
+    fn default() -> Self {
+        Self {
+            text_bytes_max: 1 << 20,
+            concurrent_max: 20,
+            queue_timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(120),
+            points_max: 11_000,
+            body_bytes_max: 10 << 20,
+            selectors_max: 1000,
+        }
+    }
+}
+
+/// Limits of HTTP connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServeLimits {
+    /// The most connections at a time (`http.connections_max`); further ones wait in the kernel.
+    pub connections_max: usize,
+    /// How long a connection may take to send a request's head, idle time included
+    /// (`http.header_timeout`).
+    pub header_timeout: Duration,
+    /// The most header fields of a request (`http.headers_max`).
+    pub headers_max: usize,
+    /// The largest read buffer of a connection, which also bounds a request's head, in bytes
+    /// (`http.read_buffer_bytes_max`).
+    pub read_buffer_bytes_max: usize,
+    /// How long requests may go on after shutdown began (`http.drain_timeout`).
+    pub drain_timeout: Duration,
+}
+
+impl Default for ServeLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 4096,
+            header_timeout: Duration::from_secs(120),
+            headers_max: 100,
+            read_buffer_bytes_max: 512 << 10,
+            drain_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// All limits of the edge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Write requests.
+    pub write: WriteLimits,
+    /// Queries.
+    pub query: QueryLimits,
+    /// Metric metadata.
+    pub metadata: MetadataLimits,
+}

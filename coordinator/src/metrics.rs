@@ -1,0 +1,245 @@
+//! Metrics of the program itself. `docs/api/metrics.md` tells what each means.
+//!
+//! Handles are made once; a request costs a few atomic adds and two look-ups in small maps.
+
+mod process;
+mod text;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use m3rs_core::clock::SharedClock;
+use m3rs_core::fs::SharedFs;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::http::{BuildInfo, HttpState};
+use crate::ingest::{Refusals, WalkCounts};
+use crate::write::RefusalReason;
+use process::ProcessCollector;
+pub(crate) use text::TextFormat;
+
+/// Upper bounds of the duration histograms, in seconds.
+const DURATION_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+/// Kinds of query, as counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryKind {
+    /// One evaluation time.
+    Instant = 0,
+    /// A range of evaluation times.
+    Range = 1,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
+type DurationFamily<L> = Family<L, Histogram, fn() -> Histogram>;
+
+fn duration_histogram() -> Histogram {
+    Histogram::new(DURATION_BUCKETS)
+}
+
+/// All metrics of the edge, and the registry in which they and those of other rooms are.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    request_durations: DurationFamily<RouteLabels>,
+    in_flight: Gauge,
+    write_series: Counter,
+    write_samples: Counter,
+    write_refused: [Counter; RefusalReason::ALL.len()],
+    write_exemplars_ignored: Counter,
+    write_metadata: Counter,
+    pub(crate) write_body_bytes: Counter,
+    pub(crate) write_overloads: Counter,
+    query_durations: [Histogram; 2],
+    pub(crate) query_samples: Counter,
+    pub(crate) queries_in_flight: Gauge,
+    pub(crate) query_queue_timeouts: Counter,
+    metadata_families: Gauge,
+    storage_ready: Gauge,
+    storage_progress: Gauge<f64, AtomicU64>,
+    storage_series: Gauge,
+    storage_windows: Gauge,
+}
+
+/// Counts a request as in flight until it is dropped.
+pub(crate) struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    /// Registers all metrics of the edge and of the process in `registry`, which may hold those of
+    /// other rooms already.
+    #[must_use]
+    pub fn new(
+        mut registry: Registry,
+        build: &BuildInfo,
+        clock: &SharedClock,
+        fs: SharedFs,
+    ) -> Self {
+        registry.register("m3rs_build", "What was built", build_labels(build));
+        registry.register_collector(Box::new(ProcessCollector::new(fs, clock.now())));
+        let r = &mut registry;
+        let refused = Family::<ReasonLabels, Counter>::default();
+        r.register(
+            "m3rs_write_refused_samples",
+            "Samples that were refused with status 400, by reason",
+            refused.clone(),
+        );
+        let query_durations: DurationFamily<KindLabels> =
+            Family::new_with_constructor(duration_histogram);
+        r.register(
+            "m3rs_query_duration_seconds",
+            "Time from the request of a query to its result, waiting included",
+            query_durations.clone(),
+        );
+        let of_kind = |kind| query_durations.get_or_create_owned(&KindLabels { kind });
+        let of_reason = |reason: RefusalReason| {
+            refused.get_or_create_owned(&ReasonLabels { reason: reason.as_str() })
+        };
+        let request_durations: DurationFamily<RouteLabels> =
+            Family::new_with_constructor(duration_histogram);
+        r.register(
+            "m3rs_http_request_duration_seconds",
+            "Time from the head of a request to the head of its answer, by route",
+            request_durations.clone(),
+        );
+        Self {
+            requests: put(r, "m3rs_http_requests", "Requests by route, method and status"),
+            request_durations,
+            in_flight: put(r, "m3rs_http_requests_in_flight", "Requests at work"),
+            write_series: put(r, "m3rs_write_series", "TimeSeries messages received"),
+            write_samples: put(r, "m3rs_write_samples", "Samples written"),
+            write_refused: RefusalReason::ALL.map(of_reason),
+            write_exemplars_ignored: put(
+                r,
+                "m3rs_write_exemplars_ignored",
+                "Exemplars received, which are not kept",
+            ),
+            write_metadata: put(r, "m3rs_write_metadata", "Entries of metadata received"),
+            write_body_bytes: put(r, "m3rs_write_body_bytes", "Bytes of write bodies as sent"),
+            write_overloads: put(
+                r,
+                "m3rs_write_overloads",
+                "Write requests answered 503 because too many were at work",
+            ),
+            query_durations: ["instant", "range"].map(of_kind),
+            query_samples: put(r, "m3rs_query_samples", "Samples that queries looked at"),
+            queries_in_flight: put(r, "m3rs_queries_in_flight", "Queries at work"),
+            query_queue_timeouts: put(
+                r,
+                "m3rs_query_queue_timeouts",
+                "Queries answered 503 because no turn came in time",
+            ),
+            metadata_families: put(r, "m3rs_metadata_families", "Metric families with metadata"),
+            storage_ready: put(r, "m3rs_storage_ready", "1 if storage serves reads and writes"),
+            storage_progress: put(
+                r,
+                "m3rs_storage_start_progress_ratio",
+                "How far the present stage of start-up is",
+            ),
+            storage_series: put(r, "m3rs_storage_series_active", "Series that take samples now"),
+            storage_windows: put(r, "m3rs_storage_windows_active", "Windows open for writes"),
+            registry,
+        }
+    }
+
+    pub(crate) fn http_in_flight(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    pub(crate) fn observe_request(
+        &self,
+        route: &str,
+        method: &'static str,
+        status: u16,
+        took: Duration,
+    ) {
+        let labels = RequestLabels { route: route.to_owned(), method, status };
+        self.requests.get_or_create(&labels).inc();
+        let labels = RouteLabels { route: labels.route };
+        self.request_durations.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn observe_write(&self, samples: u64, counts: &WalkCounts, refusals: &Refusals) {
+        self.write_samples.inc_by(samples);
+        self.write_series.inc_by(counts.series);
+        self.write_exemplars_ignored.inc_by(counts.exemplars);
+        self.write_metadata.inc_by(counts.metadata);
+        for (counter, (_, samples)) in self.write_refused.iter().zip(refusals.samples_by_reason()) {
+            counter.inc_by(samples);
+        }
+    }
+
+    pub(crate) fn observe_query(&self, kind: QueryKind, took: Duration) {
+        self.query_durations[kind as usize].observe(took.as_secs_f64());
+    }
+
+    /// The text of all metrics; what is only known at a scrape is asked of `state`.
+    pub(crate) fn encode(&self, format: TextFormat, state: &HttpState) -> String {
+        let status = state.storage.status();
+        let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        self.metadata_families.set(gauge(state.metadata.families() as u64));
+        self.storage_ready.set(i64::from(status.ready));
+        self.storage_progress.set(status.progress);
+        self.storage_series.set(gauge(status.series_active));
+        self.storage_windows.set(gauge(status.windows_active));
+        text::encode(format, &self.registry)
+    }
+}
+
+/// Registers a metric that needs no arguments.
+fn put<M>(registry: &mut Registry, name: &str, help: &str) -> M
+where
+    M: prometheus_client::registry::Metric + Default + Clone,
+{
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn build_labels(build: &BuildInfo) -> Info<Vec<(&'static str, String)>> {
+    Info::new(vec![
+        ("version", build.version.clone()),
+        ("revision", build.revision.clone()),
+        ("branch", build.branch.clone()),
+        ("rustc", build.rustc_version.clone()),
+    ])
+}
+
+/// Metrics that several owners share.
+pub type SharedMetrics = Arc<Metrics>;

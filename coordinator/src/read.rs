@@ -1,0 +1,157 @@
+//! The seam to queries: what the HTTP API asks of an engine, and in which words it is answered.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use m3rs_core::ErrorKind;
+use m3rs_core::model::Matcher;
+use m3rs_query::source::{Cancel, SourceError};
+
+/// When to evaluate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryTime {
+    /// Once.
+    Instant {
+        /// The evaluation time.
+        time_ms: i64,
+    },
+    /// Every `step_ms` from `start_ms` while not after `end_ms`.
+    Range {
+        /// The first evaluation time.
+        start_ms: i64,
+        /// No evaluation time is after this one.
+        end_ms: i64,
+        /// Distance of evaluation times; at least 1.
+        step_ms: i64,
+    },
+}
+
+/// One query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryRequest {
+    /// The PromQL text.
+    pub text: String,
+    /// When to evaluate.
+    pub time: QueryTime,
+    /// How far a selector looks back for a sample; `None` takes the engine's default.
+    pub lookback_ms: Option<i64>,
+    /// The most series to answer with; 0 is no limit. What is cut off is told in a warning.
+    pub limit: usize,
+    /// Whether statistics of the query are part of the answer.
+    pub with_stats: bool,
+    /// How long the query may run.
+    pub timeout: Duration,
+}
+
+/// The answer to a [`QueryRequest`].
+#[derive(Clone, Debug, Default)]
+pub struct QueryAnswer {
+    /// The JSON of `data`: an object with `resultType`, `result` and perhaps `stats`, in pieces.
+    pub data: Vec<Bytes>,
+    /// What the user should know of the result.
+    pub warnings: Vec<String>,
+    /// What the user may want to know of the query.
+    pub infos: Vec<String>,
+    /// Samples that were looked at.
+    pub samples: u64,
+}
+
+/// The class of a failed request, in Prometheus's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorType {
+    /// The request is wrong.
+    BadData,
+    /// The query failed.
+    Execution,
+    /// The client left.
+    Canceled,
+    /// It took too long.
+    Timeout,
+    /// The fault is on this side.
+    Internal,
+    /// It cannot be done now.
+    Unavailable,
+    /// There is no such thing.
+    NotFound,
+}
+
+impl ErrorType {
+    /// The word for `errorType`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadData => "bad_data",
+            Self::Execution => "execution",
+            Self::Canceled => "canceled",
+            Self::Timeout => "timeout",
+            Self::Internal => "internal",
+            Self::Unavailable => "unavailable",
+            Self::NotFound => "not_found",
+        }
+    }
+}
+
+impl From<ErrorKind> for ErrorType {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Invalid => Self::BadData,
+            ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::Limit => Self::Execution,
+            ErrorKind::Unavailable => Self::Unavailable,
+            ErrorKind::Timeout => Self::Timeout,
+            ErrorKind::Cancelled => Self::Canceled,
+            ErrorKind::Corrupt | ErrorKind::Internal => Self::Internal,
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct QueryFailure {
+    /// The class.
+    pub error_type: ErrorType,
+    /// What happened, for people.
+    pub message: String,
+}
+
+impl QueryFailure {
+    /// A failure of the class `error_type`.
+    pub fn new(error_type: ErrorType, message: impl Into<String>) -> Self {
+        Self { error_type, message: message.into() }
+    }
+}
+
+impl From<SourceError> for QueryFailure {
+    fn from(error: SourceError) -> Self {
+        let error_type = match &error {
+            SourceError::TooManySeries { .. } => ErrorType::Execution,
+            SourceError::Invalid(_) => ErrorType::BadData,
+            SourceError::Cancelled => ErrorType::Canceled,
+            SourceError::Storage { kind, .. } => (*kind).into(),
+        };
+        Self::new(error_type, error.to_string())
+    }
+}
+
+/// Evaluates queries. Calls block their thread and are made on query threads.
+pub trait QueryService: Send + Sync {
+    /// Evaluates `request`; looks at `cancel` now and then.
+    ///
+    /// # Errors
+    /// [`ErrorType::BadData`] for a text that is no query, and what evaluation says.
+    fn execute(&self, request: &QueryRequest, cancel: &Cancel)
+    -> Result<QueryAnswer, QueryFailure>;
+
+    /// The query, printed in the canonical way.
+    ///
+    /// # Errors
+    /// [`ErrorType::BadData`] for a text that is no query.
+    fn format(&self, text: &str) -> Result<String, QueryFailure>;
+
+    /// The matchers of a series selector, at least one of which refuses the empty value.
+    ///
+    /// # Errors
+    /// [`ErrorType::BadData`] for a text that is no such selector.
+    fn selector(&self, text: &str) -> Result<Vec<Matcher>, QueryFailure>;
+}

@@ -1,0 +1,211 @@
+//! The seam to where samples are written: the local database, and fakes in tests.
+//!
+//! A request opens a [`WriteSession`], resolves each series, pushes its samples and commits. What
+//! was pushed becomes visible at the commit and durable when [`Committed::durable`] says so; a
+//! session that is dropped instead has written nothing.
+
+use std::fmt;
+use std::future::Future;
+
+use m3rs_core::ErrorKind;
+use m3rs_core::model::Labels;
+use m3rs_core::time::{TimestampMs, TimestampNs};
+
+use crate::ingest::LabelRefusal;
+
+/// Why a sample, or all samples of a series, were not taken. Sending them again will not help.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum WriteRefusal {
+    /// The label set is not acceptable.
+    #[error(transparent)]
+    Labels(#[from] LabelRefusal),
+    /// The sample is older than what is kept.
+    #[error("timestamp {} ms is before {} ms, the oldest time that is kept", t.0, oldest.0)]
+    TooOld {
+        /// The sample's time.
+        t: TimestampMs,
+        /// The oldest time that is taken.
+        oldest: TimestampMs,
+    },
+    /// The sample is too far in the future.
+    #[error("timestamp {} ms is after {} ms, the latest time that is taken now", t.0, newest.0)]
+    TooNew {
+        /// The sample's time.
+        t: TimestampMs,
+        /// The latest time that is taken now.
+        newest: TimestampMs,
+    },
+    /// There are as many series as allowed.
+    #[error("the limit of {limit} active series is reached ({setting})")]
+    SeriesLimit {
+        /// The limit.
+        limit: u64,
+        /// The setting that raises it.
+        setting: &'static str,
+    },
+    /// A kind of value that cannot be stored.
+    #[error("native histograms are not supported yet")]
+    NativeHistogram,
+}
+
+impl WriteRefusal {
+    /// The reason as a label value of a metric.
+    #[must_use]
+    pub fn reason(&self) -> RefusalReason {
+        match self {
+            Self::Labels(_) => RefusalReason::Labels,
+            Self::TooOld { .. } => RefusalReason::TooOld,
+            Self::TooNew { .. } => RefusalReason::TooNew,
+            Self::SeriesLimit { .. } => RefusalReason::SeriesLimit,
+            Self::NativeHistogram => RefusalReason::NativeHistogram,
+        }
+    }
+}
+
+/// Reasons for a refusal, as counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RefusalReason {
+    /// See [`WriteRefusal::Labels`].
+    Labels,
+    /// See [`WriteRefusal::TooOld`].
+    TooOld,
+    /// See [`WriteRefusal::TooNew`].
+    TooNew,
+    /// See [`WriteRefusal::SeriesLimit`].
+    SeriesLimit,
+    /// See [`WriteRefusal::NativeHistogram`].
+    NativeHistogram,
+}
+
+impl RefusalReason {
+    /// Every reason, in the order of their discriminants.
+    pub const ALL: [Self; 5] =
+        [Self::Labels, Self::TooOld, Self::TooNew, Self::SeriesLimit, Self::NativeHistogram];
+
+    /// The word for metrics and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Labels => "labels",
+            Self::TooOld => "too_old",
+            Self::TooNew => "too_new",
+            Self::SeriesLimit => "series_limit",
+            Self::NativeHistogram => "native_histogram",
+        }
+    }
+}
+
+/// Why a store could not do its work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreError {
+    /// [`ErrorKind::Unavailable`] if a later attempt may succeed.
+    pub kind: ErrorKind,
+    /// What happened, for people.
+    pub message: String,
+}
+
+impl StoreError {
+    /// The store cannot take writes now.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Unavailable, message: message.into() }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// Why [`WriteSession::resolve`] or [`WriteSession::push`] did not do it.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum WriteError {
+    /// This series or sample is refused; the others of the request are not affected.
+    #[error(transparent)]
+    Refused(#[from] WriteRefusal),
+    /// Nothing can be written; the request ends here.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<LabelRefusal> for WriteError {
+    fn from(refusal: LabelRefusal) -> Self {
+        Self::Refused(WriteRefusal::Labels(refusal))
+    }
+}
+
+/// A known series at the start of given bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Predicted<S> {
+    /// How many bytes its label fields take.
+    pub label_len: usize,
+    /// The series.
+    pub series: S,
+}
+
+/// One write request at work.
+///
+/// Calls block only briefly and never wait for a disk.
+pub trait WriteSession {
+    /// A resolved series; valid within the session.
+    type Series: Copy;
+    /// Completes when what was committed is durable.
+    type Durable: Future<Output = Result<(), StoreError>> + Send + 'static;
+
+    /// Guesses which series `message`, a whole `TimeSeries` message, begins with.
+    ///
+    /// An implementation must have verified that the first `label_len` bytes equal label bytes
+    /// that it resolved before; then no label needs to be walked. `None` is always right.
+    #[inline]
+    fn predict(&mut self, message: &[u8]) -> Option<Predicted<Self::Series>> {
+        let _ = message;
+        None
+    }
+
+    /// Finds the series of the label bytes `raw`, or makes it.
+    ///
+    /// `raw` holds the label fields of a `TimeSeries` message, tags and lengths included. `parse`
+    /// is called on a miss only.
+    ///
+    /// # Errors
+    /// What `parse` said, a limit, or a store that cannot write.
+    fn resolve(
+        &mut self,
+        raw: &[u8],
+        parse: impl FnOnce() -> Result<Labels, LabelRefusal>,
+    ) -> Result<Self::Series, WriteError>;
+
+    /// Takes one sample.
+    ///
+    /// # Errors
+    /// A time outside of what is kept, or a store that cannot write.
+    fn push(&mut self, series: Self::Series, t: TimestampNs, v: f64) -> Result<(), WriteError>;
+
+    /// Makes all pushed samples visible and hands them to the log.
+    ///
+    /// # Errors
+    /// Why nothing was written.
+    fn commit(self) -> Result<Committed<Self::Durable>, StoreError>;
+}
+
+/// What [`WriteSession::commit`] has done.
+#[derive(Debug)]
+pub struct Committed<D> {
+    /// How many samples were written.
+    pub samples: u64,
+    /// Completes when they are durable.
+    pub durable: D,
+}
+
+/// Where samples are written.
+pub trait WriteStore: Send + Sync + 'static {
+    /// One request's work; it may borrow scratch memory from the store.
+    type Session<'a>: WriteSession
+    where
+        Self: 'a;
+
+    /// Starts a request.
+    fn session(&self) -> Self::Session<'_>;
+}

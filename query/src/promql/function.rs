@@ -1,0 +1,190 @@
+//! The function library: kernels over plain columns, one file per family.
+//!
+//! Nothing here knows of operators, series sets or storage. A range function gets the samples of
+//! one series and fills a row of steps; an element function maps one value. What the result of a
+//! function is called, and which labels it keeps, is the engine's matter, helped by [`keeps_name`].
+//!
+//! Every kernel gives the bits that Prometheus 3.14 gives on amd64, as far as addition,
+//! multiplication, division and square root go. Transcendental functions come from the platform's
+//! C library and may differ from Go's in the last place.
+
+pub mod aggregate;
+mod change;
+pub mod histogram;
+pub mod label;
+pub mod math;
+mod over_time;
+mod quantile;
+mod rate;
+mod regression;
+mod time;
+mod window;
+
+use crate::step::StepGrid;
+
+/// Samples of one series for a range function, and the windows to look at.
+///
+/// `ts` and `vs` have equal length and ascend by time. Staleness markers are not among them.
+#[derive(Clone, Copy, Debug)]
+pub struct RangeInput<'a> {
+    /// Times in milliseconds.
+    pub ts: &'a [i64],
+    /// Values.
+    pub vs: &'a [f64],
+    /// Window `i` holds the samples in `(ends.time_ms(i) - range_ms, ends.time_ms(i)]`. The
+    /// offset and the `@` modifier are applied already.
+    pub ends: StepGrid,
+    /// The length of each window.
+    pub range_ms: i64,
+    /// Evaluation times, which offset and `@` do not shift; as many as `ends`.
+    pub eval: StepGrid,
+    /// One row of `ends.count` values for each scalar argument, in the order of the arguments.
+    pub params: &'a [&'a [f64]],
+}
+
+/// A range function: writes `out[i]` for window `i`.
+///
+/// `out` has `ends.count` entries, which the caller has filled with the staleness marker; an entry
+/// stays so where the function has no result. Cost: samples + steps for functions that look at the
+/// ends of windows, samples times overlap for those that read every sample of each window.
+pub type RangeKernel = fn(&RangeInput<'_>, out: &mut [f64]);
+
+/// An element function: maps the value `v` at the evaluation time `step_time_ms`.
+///
+/// `params` holds the scalar arguments at that step. A staleness marker as the answer means that
+/// the element has no result.
+pub type ElementKernel = fn(v: f64, params: &[f64], step_time_ms: i64) -> f64;
+
+/// The kernel of a range function by its PromQL name.
+#[must_use]
+pub fn range_kernel(name: &str) -> Option<RangeKernel> {
+    Some(match name {
+        "avg_over_time" => over_time::avg,
+        "changes" => change::changes,
+        "count_over_time" => over_time::count,
+        "delta" => rate::delta,
+        "deriv" => regression::deriv,
+        "double_exponential_smoothing" => regression::double_exponential_smoothing,
+        "first_over_time" => over_time::first,
+        "idelta" => rate::idelta,
+        "increase" => rate::increase,
+        "irate" => rate::irate,
+        "last_over_time" => over_time::last,
+        "mad_over_time" => quantile::mad_over_time,
+        "max_over_time" => over_time::max,
+        "min_over_time" => over_time::min,
+        "predict_linear" => regression::predict_linear,
+        "present_over_time" => over_time::present,
+        "quantile_over_time" => quantile::quantile_over_time,
+        "rate" => rate::rate,
+        "resets" => change::resets,
+        "stddev_over_time" => over_time::stddev,
+        "stdvar_over_time" => over_time::stdvar,
+        "sum_over_time" => over_time::sum,
+        "ts_of_first_over_time" => over_time::ts_of_first,
+        "ts_of_last_over_time" => over_time::ts_of_last,
+        "ts_of_max_over_time" => over_time::ts_of_max,
+        "ts_of_min_over_time" => over_time::ts_of_min,
+        _ => return None,
+    })
+}
+
+/// The kernel of an element function by its PromQL name.
+///
+/// The date functions are among them: without an argument they mean `hour(vector(time()))`.
+#[must_use]
+pub fn element_kernel(name: &str) -> Option<ElementKernel> {
+    math::kernel(name).or_else(|| time::kernel(name))
+}
+
+/// Whether the result of a range function keeps the metric name.
+#[must_use]
+pub fn keeps_name(name: &str) -> bool {
+    matches!(name, "first_over_time" | "last_over_time")
+}
+
+/// Checks scalar arguments that make a query fail, not merely give no result.
+///
+/// To be called once there is a series to apply the function to, with the rows of
+/// [`RangeInput::params`].
+///
+/// # Errors
+/// The text that Prometheus answers with.
+pub fn check_params(name: &str, params: &[&[f64]]) -> Result<(), String> {
+    if name != "double_exponential_smoothing" {
+        return Ok(());
+    }
+    for (row, what) in params.iter().zip(["smoothing", "trend"]) {
+        let short = if what == "smoothing" { "sf" } else { "tf" };
+        if let Some(bad) = row.iter().find(|v| **v <= 0.0 || **v >= 1.0) {
+            let bad = math::format_fixed(*bad);
+            return Err(format!("invalid {what} factor. Expected: 0 < {short} < 1, got: {bad}"));
+        }
+    }
+    Ok(())
+}
+
+/// A span in seconds with the rounding of Go's `Duration.Seconds`.
+fn seconds(span_ms: i64) -> f64 {
+    (span_ms / 1000) as f64 + ((span_ms % 1000) * 1_000_000) as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use m3rs_core::model::{STALE_NAN, is_stale};
+
+    use super::*;
+
+    /// Runs a kernel over windows of `range_ms` that end on the grid.
+    pub(super) fn run(
+        name: &str,
+        samples: &[(i64, f64)],
+        ends: StepGrid,
+        range_ms: i64,
+        params: &[f64],
+    ) -> Vec<Option<f64>> {
+        let ts: Vec<i64> = samples.iter().map(|s| s.0).collect();
+        let vs: Vec<f64> = samples.iter().map(|s| s.1).collect();
+        let rows: Vec<Vec<f64>> = params.iter().map(|p| vec![*p; ends.count]).collect();
+        let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
+        let input = RangeInput { ts: &ts, vs: &vs, ends, range_ms, eval: ends, params: &rows };
+        let mut out = vec![STALE_NAN; ends.count];
+        range_kernel(name).expect("known function")(&input, &mut out);
+        out.iter().map(|v| if is_stale(*v) { None } else { Some(*v) }).collect()
+    }
+
+    #[test]
+    fn seconds_round_as_go_does() {
+        assert_eq!(seconds(1500), 1.5);
+        assert_eq!(seconds(300_000), 300.0);
+        assert_eq!(seconds(1), 0.001);
+    }
+
+    #[test]
+    fn bad_smoothing_factors_are_named() {
+        let check = |sf: f64, tf: f64| {
+            check_params("double_exponential_smoothing", &[&[sf][..], &[tf][..]])
+        };
+        assert_eq!(check(0.5, 0.5), Ok(()));
+        assert_eq!(
+            check(1.0, 0.5),
+            Err("invalid smoothing factor. Expected: 0 < sf < 1, got: 1.000000".into())
+        );
+        assert_eq!(
+            check(0.5, -0.25),
+            Err("invalid trend factor. Expected: 0 < tf < 1, got: -0.250000".into())
+        );
+        assert_eq!(check_params("predict_linear", &[&[7.0][..]]), Ok(()));
+    }
+
+    #[test]
+    fn empty_windows_have_no_result() {
+        let ends = StepGrid { start_ms: 0, step_ms: 1000, count: 4 };
+        for name in ["rate", "sum_over_time", "max_over_time", "deriv", "changes", "last_over_time"]
+        {
+            assert_eq!(run(name, &[], ends, 500, &[]), [None; 4], "{name}");
+        }
+        let one = run("sum_over_time", &[(1000, 3.0)], ends, 1000, &[]);
+        assert_eq!(one, [None, Some(3.0), None, None]);
+    }
+}

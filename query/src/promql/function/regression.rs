@@ -1,0 +1,148 @@
+//! `deriv`, `predict_linear` and `double_exponential_smoothing`.
+
+use m3rs_core::model::STALE_NAN;
+
+use super::RangeInput;
+use super::aggregate::CompensatedSum;
+use super::window::{Fold, fold_windows, map_windows};
+
+/// Sums for a line of least squares; times count from `origin_ms`.
+#[derive(Clone, Copy)]
+struct Line {
+    origin_ms: i64,
+    count: f64,
+    x: CompensatedSum,
+    y: CompensatedSum,
+    xy: CompensatedSum,
+    xx: CompensatedSum,
+    first: f64,
+    is_constant: bool,
+}
+
+impl Line {
+    fn new(origin_ms: i64, first: f64) -> Self {
+        let zero = CompensatedSum::default();
+        Self {
+            origin_ms,
+            count: 0.0,
+            x: zero,
+            y: zero,
+            xy: zero,
+            xx: zero,
+            first,
+            is_constant: true,
+        }
+    }
+
+    /// Slope per second, and the value at the origin.
+    fn solve(&self) -> (f64, f64) {
+        if self.is_constant {
+            let is_bound = self.first.is_infinite();
+            return if is_bound { (f64::NAN, f64::NAN) } else { (0.0, self.first) };
+        }
+        let total = |sum: CompensatedSum| sum.sum + sum.lost;
+        let (x, y, n) = (total(self.x), total(self.y), self.count);
+        let covariance = total(self.xy) - x * y / n;
+        let variance = total(self.xx) - x * x / n;
+        let slope = covariance / variance;
+        (slope, y / n - slope * x / n)
+    }
+}
+
+impl Fold for Line {
+    #[inline]
+    fn push(&mut self, t: i64, v: f64) {
+        // The first sample is not compared with itself: a NaN there would differ.
+        self.is_constant &= self.count == 0.0 || v == self.first;
+        self.count += 1.0;
+        let x = t.wrapping_sub(self.origin_ms) as f64 / 1e3;
+        self.x.add(x);
+        self.y.add(v);
+        self.xy.add(x * v);
+        self.xx.add(x * x);
+    }
+}
+
+/// `deriv`: the slope of the line of least squares.
+pub(super) fn deriv(input: &RangeInput<'_>, out: &mut [f64]) {
+    // Times count from the first sample of the window, to keep them small.
+    fold_windows(
+        input,
+        out,
+        |w| Line::new(input.ts[w.lo], input.vs[w.lo]),
+        |line, w| if w.len() < 2 { STALE_NAN } else { line.solve().0 },
+    );
+}
+
+/// `predict_linear`: where the line of least squares is, some seconds from the evaluation time.
+pub(super) fn predict_linear(input: &RangeInput<'_>, out: &mut [f64]) {
+    let Some(ahead) = input.params.first() else { return };
+    fold_windows(
+        input,
+        out,
+        |w| Line::new(input.eval.time_ms(w.step), input.vs[w.lo]),
+        |line, w| {
+            if w.len() < 2 {
+                return STALE_NAN;
+            }
+            let (slope, intercept) = line.solve();
+            slope * ahead[w.step] + intercept
+        },
+    );
+}
+
+/// `double_exponential_smoothing`: Holt's smoothing of level and trend.
+///
+/// Factors are between 0 and 1, both excluded; `check_params` answers for the query otherwise.
+pub(super) fn double_exponential_smoothing(input: &RangeInput<'_>, out: &mut [f64]) {
+    let &[level_factor, trend_factor, ..] = input.params else { return };
+    map_windows(input, out, |_, vs, w| {
+        let &[first, second, ..] = vs else { return STALE_NAN };
+        let (sf, tf) = (level_factor[w.step], trend_factor[w.step]);
+        let (mut previous, mut level, mut trend) = (0.0, first, second - first);
+        for (i, v) in vs.iter().enumerate().skip(1) {
+            let scaled = sf * v;
+            if i > 1 {
+                trend = tf * (level - previous) + (1.0 - tf) * trend;
+            }
+            let expected = (1.0 - sf) * (level + trend);
+            (previous, level) = (level, scaled + expected);
+        }
+        level
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::run;
+    use crate::step::StepGrid;
+
+    fn at(name: &str, samples: &[(i64, f64)], params: &[f64]) -> Option<f64> {
+        run(name, samples, StepGrid::instant(100_000), 100_000, params)[0]
+    }
+
+    #[test]
+    fn a_straight_line_is_found() {
+        let samples: Vec<_> = (1..=10).map(|i| (i * 10_000, 3.0 + 2.0 * i as f64)).collect();
+        assert_eq!(at("deriv", &samples, &[]), Some(0.2));
+        let predicted = at("predict_linear", &samples, &[50.0]).expect("ten samples");
+        assert!((predicted - 33.0).abs() < 1e-12, "{predicted}");
+    }
+
+    #[test]
+    fn constants_have_no_slope_and_infinities_no_line() {
+        let flat = [(10_000, 7.0), (20_000, 7.0), (30_000, 7.0)];
+        assert_eq!(at("deriv", &flat, &[]), Some(0.0));
+        assert_eq!(at("predict_linear", &flat, &[1e9]), Some(7.0));
+        let bound = [(10_000, f64::INFINITY), (20_000, f64::INFINITY)];
+        assert!(at("deriv", &bound, &[]).expect("two samples").is_nan());
+        assert_eq!(at("deriv", &flat[..1], &[]), None);
+    }
+
+    #[test]
+    fn smoothing_follows_a_line() {
+        let samples: Vec<_> = (1..=10).map(|i| (i * 10_000, i as f64)).collect();
+        assert_eq!(at("double_exponential_smoothing", &samples, &[0.5, 0.5]), Some(10.0));
+        assert_eq!(at("double_exponential_smoothing", &samples[..1], &[0.5, 0.5]), None);
+    }
+}
