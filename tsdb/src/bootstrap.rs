@@ -3,6 +3,8 @@
 //! Cost: the index segments and file footers are read, files are mapped, and only the log since
 //! the last snapshot is replayed.
 
+mod rebuild;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use m3rs_index::Index;
 
 use crate::commitlog::{self, CommitLog, CommitLogOptions, Entry, EntryDecoder};
 use crate::database::DatabaseOptions;
-use crate::error::{Damage, TsdbError};
+use crate::error::{Damage, FilesetError, TsdbError};
 use crate::fileset::{self, FilesetReader};
 use crate::names::{Layout, parse_snapshot};
 use crate::namespace::{DEFAULT_NAMESPACE, Namespace, NamespaceMeta, Parts, Secret};
@@ -123,9 +125,12 @@ fn open_namespace(
     damage: &mut Vec<Damage>,
 ) -> Result<Namespace, TsdbError> {
     let index_dir = layout.index(&meta.name);
-    let (index, reports) = Index::open(Arc::clone(&options.fs), &index_dir, Default::default())?;
-    let index_is_whole = reports.is_empty();
-    damage.extend(reports.into_iter().map(Damage::from));
+    let (mut index, reports) =
+        Index::open(Arc::clone(&options.fs), &index_dir, Default::default())?;
+    if !reports.is_empty() {
+        damage.extend(reports.into_iter().map(Damage::from));
+        index = rebuild::rebuild_index(&options.fs, layout, &meta, &index)?;
+    }
     let namespace = Namespace::new(Parts {
         meta,
         options: options.namespace,
@@ -139,9 +144,6 @@ fn open_namespace(
     });
     progress.enter(Stage::Index, namespace.index.len() as u64);
     namespace.load_series(progress)?;
-    if !index_is_whole {
-        tracing::warn!(namespace = namespace.name(), "index is damaged; reading names from files");
-    }
     Ok(namespace)
 }
 
@@ -215,17 +217,14 @@ fn open_or_set_aside(
     let fs = namespace.fs.as_ref();
     match FilesetReader::open(fs, path) {
         Ok(reader) => Ok(Some(Arc::new(reader))),
-        Err(error) => {
-            let Some(found) = error.into_damage() else {
-                let source = std::io::Error::other("cannot be opened");
-                return Err(TsdbError::io("open", path, source));
-            };
+        Err(FilesetError::Damaged(found)) => {
             damage.push(found);
             let mut aside = path.as_os_str().to_owned();
             aside.push(".damaged");
             fs.rename(path, Path::new(&aside)).map_err(|e| TsdbError::io("rename", path, e))?;
             Ok(None)
         }
+        Err(other) => Err(other.into()),
     }
 }
 
@@ -244,8 +243,7 @@ fn replay(
         total += fs.file_len(&path).map_err(|e| TsdbError::io("read", &path, e))?;
     }
     progress.enter(Stage::CommitLog, total);
-    let by_id: BTreeMap<u32, &Arc<Namespace>> =
-        namespaces.values().map(|n| (n.id, n)).collect();
+    let by_id: BTreeMap<u32, &Arc<Namespace>> = namespaces.values().map(|n| (n.id, n)).collect();
     let mut unknown = 0u64;
     let mut decoder = EntryDecoder::new();
     let report = commitlog::replay::<TsdbError>(fs, dir, 0, &mut decoder, |entry| {
@@ -275,14 +273,16 @@ fn replay(
 impl Namespace {
     /// Gives every series of the index its shard and slot.
     fn load_series(&self, progress: &Progress) -> Result<(), TsdbError> {
+        let mut known = Vec::with_capacity(self.index.len());
+        self.index.for_each_identity(|series, identity| known.push((series, identity)))?;
         let mut scratch = Vec::new();
-        self.index.for_each_identity(|series, identity| {
+        for (series, identity) in known {
             if let Some(labels) = self.index.labels(series) {
                 let shard = shard_of(&labels, self.options.shard_count, &mut scratch);
                 self.place_series(series, shard, identity);
             }
             progress.advance(1);
-        })?;
+        }
         Ok(())
     }
 

@@ -78,7 +78,12 @@ impl Buffer {
     /// An empty buffer for blocks of `block_size_ns`, which is positive.
     pub(crate) fn new(block_size_ns: i64) -> Self {
         assert!(block_size_ns > 0, "BUG: block size {block_size_ns}");
-        Self { block_size_ns, hot: Vec::new(), pages: PageSlab::default(), windows: BTreeMap::new() }
+        Self {
+            block_size_ns,
+            hot: Vec::new(),
+            pages: PageSlab::default(),
+            windows: BTreeMap::new(),
+        }
     }
 
     /// Makes room for series up to and including `slot`.

@@ -128,3 +128,62 @@ impl CommitLogError {
         move |source| Self::Io { path, source }
     }
 }
+
+/// Why a fileset was not written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesetError {
+    /// The file system refused.
+    #[error("fileset {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Bytes of the file are not what was written.
+    #[error("{0}")]
+    Damaged(Damage),
+    /// A fileset of a version that this program does not know.
+    #[error("fileset {}: {source}", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// What its footer says.
+        source: Corrupt,
+    },
+    /// More bytes than the format holds.
+    #[error("fileset: {what} has {bytes} bytes, the most is {max}")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its bytes.
+        bytes: u64,
+        /// The most that is taken.
+        max: u64,
+    },
+    /// An argument that cannot be.
+    #[error("fileset: {0}")]
+    Invalid(String),
+}
+
+impl FilesetError {
+    /// What a caller should do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io { .. } => ErrorKind::Unavailable,
+            Self::Damaged(_) | Self::Version { .. } => ErrorKind::Corrupt,
+            Self::TooLarge { .. } => ErrorKind::Limit,
+            Self::Invalid(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// The damage, if that is what it is. A file of a newer version is not damaged.
+    #[must_use]
+    pub fn into_damage(self) -> Option<Damage> {
+        match self {
+            Self::Damaged(damage) => Some(damage),
+            _ => None,
+        }
+    }
+}

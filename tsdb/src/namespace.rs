@@ -116,7 +116,7 @@ pub(crate) struct Parts {
     pub(crate) clock: SharedClock,
     pub(crate) log: Arc<CommitLog>,
     pub(crate) index: Index,
-    pub(crate) secret: registry::Secret,
+    pub(crate) secret: Secret,
 }
 
 impl Namespace {
@@ -180,7 +180,12 @@ impl Namespace {
         end: TimestampNs,
         series_max: usize,
     ) -> Result<Selection, TsdbError> {
-        Selection::new(Arc::clone(self), matchers, (start.0.max(self.horizon().0), end.0), series_max)
+        Selection::new(
+            Arc::clone(self),
+            matchers,
+            (start.0.max(self.horizon().0), end.0),
+            series_max,
+        )
     }
 
     /// Names of labels of the series for which any of the matcher sets holds; 0 is no limit.
@@ -249,8 +254,12 @@ impl Namespace {
         commitlog::encode_series(entry, self.id, series, shard, labels.as_bytes());
         // The log entry comes first: no sample of this series can stand before it in the log.
         self.log.append(entry)?;
-        self.admit(series, shard, labels)?;
-        Ok(series)
+        let admitted = self.admit(series, shard, labels);
+        if admitted.is_err() {
+            // The log names this ref now, so no other series may get it.
+            self.registry.reserve(series);
+        }
+        admitted.map(|()| series)
     }
 
     /// Makes a series findable and writable. Refs arrive in ascending order; the caller holds the

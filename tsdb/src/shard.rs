@@ -167,9 +167,9 @@ impl BlockFiles {
         }
         for layer in &self.layers {
             let result = match layer {
-                Layer::Memory(frozen) => frozen
-                    .overlay_on(slot, (from, to), scratch, out)
-                    .map_err(TsdbError::Buffer),
+                Layer::Memory(frozen) => {
+                    frozen.overlay_on(slot, (from, to), scratch, out).map_err(TsdbError::Buffer)
+                }
                 Layer::File(file) => overlay_file(file, series, (from, to), scratch, out),
             };
             if let Err(e) = result {
@@ -194,6 +194,9 @@ fn overlay_file(
     let bytes = file.block(&entry)?;
     // A checksum guards the block, so a stream that does not decode is a bug of its writer; still
     // only this block is lost.
-    overlay_stream(bytes, from, to, scratch, out)
-        .map_err(|corrupt| TsdbError::Block { path: file.path().to_owned(), series, corrupt })
+    overlay_stream(bytes, from, to, scratch, out).map_err(|corrupt| TsdbError::Block {
+        path: file.path().to_owned(),
+        series,
+        corrupt,
+    })
 }

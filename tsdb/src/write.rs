@@ -239,8 +239,7 @@ impl Drop for WriteSession<'_> {
     }
 }
 
-type DurableFuture =
-    std::pin::Pin<Box<dyn Future<Output = Result<(), CommitLogError>> + Send>>;
+type DurableFuture = std::pin::Pin<Box<dyn Future<Output = Result<(), CommitLogError>> + Send>>;
 
 /// Samples that were written and may not be durable yet.
 #[must_use = "a write may be acknowledged only when it is durable"]

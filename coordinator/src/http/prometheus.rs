@@ -38,8 +38,13 @@ fn check_text<'a>(app: &App, parameter: &str, text: &'a str) -> Result<&'a str, 
     Ok(text)
 }
 
-/// The selectors in `match[]`.
-fn matcher_sets(app: &App, params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
+/// The selectors in `match[]`. `refuse` words the error for a text that is no selector; routes
+/// differ in that.
+fn matcher_sets(
+    app: &App,
+    params: &Params,
+    refuse: fn(String) -> ApiError,
+) -> Result<Vec<Vec<Matcher>>, ApiError> {
     let limit = app.state.limits.query.selectors_max;
     let mut sets = Vec::new();
     for text in params.all("match[]") {
@@ -47,7 +52,8 @@ fn matcher_sets(app: &App, params: &Params) -> Result<Vec<Vec<Matcher>>, ApiErro
             let why = format!("more than {limit} selectors (query.selectors_max)");
             return Err(ApiError::bad_parameter("match[]", why));
         }
-        sets.push(app.state.queries.selector(check_text(app, "match[]", text)?)?);
+        let text = check_text(app, "match[]", text)?;
+        sets.push(app.state.queries.selector(text).map_err(|e| refuse(e.message))?);
     }
     Ok(sets)
 }

@@ -2,6 +2,10 @@
 
 use m3rs_core::model::Matcher;
 
+pub mod duration;
+
+pub use duration::{DurationExpr, DurationOp, Timed};
+
 /// Bytes `start..end` of the query text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -46,11 +50,25 @@ pub struct Expr {
     pub span: Span,
 }
 
+impl Expr {
+    /// The expression inside any parentheses around it.
+    #[must_use]
+    pub fn unwrap_parens(&self) -> &Self {
+        let mut expr = self;
+        while let ExprKind::Paren(inner) = &expr.kind {
+            expr = inner;
+        }
+        expr
+    }
+}
+
 /// The kinds of expression.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExprKind {
     /// A number literal.
     Number(f64),
+    /// A number written as a duration, such as `5m`: its seconds.
+    Duration(f64),
     /// A string literal, unquoted.
     String(String),
     /// An instant vector selector.
@@ -75,6 +93,8 @@ pub enum ExprKind {
         /// A fixed evaluation time.
         at: Option<At>,
     },
+    /// A selector or subquery with a time that only the query's grid makes a number.
+    Timed(Box<Timed>),
     /// `-expr` or `+expr`.
     Unary {
         /// Whether the sign is a minus.
@@ -108,8 +128,28 @@ pub enum At {
     End,
 }
 
+/// How a range selector treats the edges of its range (Prometheus 3.14, experimental).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RangeEdges {
+    /// `anchored`: the sample before the range stands for its start.
+    Anchored,
+    /// `smoothed`: values at both edges are interpolated.
+    Smoothed,
+}
+
+impl RangeEdges {
+    /// The modifier as written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Anchored => "anchored",
+            Self::Smoothed => "smoothed",
+        }
+    }
+}
+
 /// Which series, and how far from the evaluation time.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Selector {
     /// The metric name as written before the braces, for printing. It is also among `matchers`.
     pub name: Option<String>,
@@ -119,6 +159,8 @@ pub struct Selector {
     pub offset_ms: i64,
     /// A fixed evaluation time.
     pub at: Option<At>,
+    /// `anchored` or `smoothed`.
+    pub edges: Option<RangeEdges>,
 }
 
 /// Operators between two expressions.
@@ -150,6 +192,10 @@ pub enum BinaryOp {
     Gte,
     /// `<=`
     Lte,
+    /// `</`, keeps the part of a histogram below a value (Prometheus 3.14, experimental).
+    TrimUpper,
+    /// `>/`, keeps the part of a histogram above a value (Prometheus 3.14, experimental).
+    TrimLower,
     /// `and`
     And,
     /// `or`
@@ -176,6 +222,8 @@ impl BinaryOp {
             Self::Lss => "<",
             Self::Gte => ">=",
             Self::Lte => "<=",
+            Self::TrimUpper => "</",
+            Self::TrimLower => ">/",
             Self::And => "and",
             Self::Or => "or",
             Self::Unless => "unless",
@@ -291,6 +339,31 @@ impl AggregateOp {
             Self::Limitk => "limitk",
             Self::LimitRatio => "limit_ratio",
         }
+    }
+
+    /// The type of the operator's parameter; `None` if it takes none.
+    #[must_use]
+    pub fn param_type(self) -> Option<ValueType> {
+        match self {
+            Self::Topk | Self::Bottomk | Self::Quantile | Self::Limitk | Self::LimitRatio => {
+                Some(ValueType::Scalar)
+            }
+            Self::CountValues => Some(ValueType::String),
+            Self::Sum
+            | Self::Avg
+            | Self::Count
+            | Self::Min
+            | Self::Max
+            | Self::Group
+            | Self::Stddev
+            | Self::Stdvar => None,
+        }
+    }
+
+    /// Whether Prometheus knows the operator only with experimental functions switched on.
+    #[must_use]
+    pub fn is_experimental(self) -> bool {
+        matches!(self, Self::Limitk | Self::LimitRatio)
     }
 }
 

@@ -34,8 +34,7 @@ impl NamespaceMeta {
     /// Reads the file back.
     pub(crate) fn read(fs: &dyn Fs, path: &Path) -> Result<Self, TsdbError> {
         let bytes = fs.read(path).map_err(|e| TsdbError::io("read", path, e))?;
-        Self::decode(&bytes)
-            .map_err(|corrupt| TsdbError::Meta { path: path.to_owned(), corrupt })
+        Self::decode(&bytes).map_err(|corrupt| TsdbError::Meta { path: path.to_owned(), corrupt })
     }
 
     fn encode(&self) -> Vec<u8> {

@@ -23,7 +23,7 @@ pub(crate) async fn names(
     request: Request,
 ) -> Result<Response, ApiError> {
     let params = Params::read(&app, request).await?;
-    let request = label_request(&app, &params)?;
+    let request = label_request(&app, &params, ApiError::bad_data)?;
     let found = list(&app, move |source| source.label_names(&request)).await?;
     Ok(success_json(&found.entries, &warnings(&found)))
 }
@@ -36,7 +36,7 @@ pub(crate) async fn values(
 ) -> Result<Response, ApiError> {
     let params = Params::read(&app, request).await?;
     let name = unescape_name(&name).unwrap_or(name);
-    let request = label_request(&app, &params)?;
+    let request = label_request(&app, &params, ApiError::bad_data)?;
     let found = list(&app, move |source| source.label_values(&name, &request)).await?;
     Ok(success_json(&found.entries, &warnings(&found)))
 }
@@ -50,7 +50,8 @@ pub(crate) async fn series(
     if params.all("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
-    let request = label_request(&app, &params)?;
+    let refuse = |why| ApiError::bad_parameter("match[]", why);
+    let request = label_request(&app, &params, refuse)?;
     let (body, warnings) = list(&app, move |source| {
         let found = source.series(&request)?;
         Ok((render_series(&found.entries), warnings(&found)))
@@ -59,11 +60,15 @@ pub(crate) async fn series(
     Ok(success(vec![body], &warnings, &[]))
 }
 
-fn label_request(app: &SharedApp, params: &Params) -> Result<LabelRequest, ApiError> {
+fn label_request(
+    app: &SharedApp,
+    params: &Params,
+    refuse: fn(String) -> ApiError,
+) -> Result<LabelRequest, ApiError> {
     let limit = params.limit()?;
     let start_ms = params.time_or("start", MIN_TIME_MS)?;
     let end_ms = params.time_or("end", MAX_TIME_MS)?;
-    let matcher_sets = matcher_sets(app, params)?;
+    let matcher_sets = matcher_sets(app, params, refuse)?;
     Ok(LabelRequest { matcher_sets, range: TimeRange { start_ms, end_ms }, limit })
 }
 

@@ -1,0 +1,23 @@
+//! The HTTP API through its router, over fakes of storage and engine.
+
+#[path = "api/client.rs"]
+mod client;
+#[path = "api/fakes.rs"]
+mod fakes;
+#[path = "api/messages.rs"]
+mod messages;
+
+#[path = "api/health.rs"]
+mod health;
+#[path = "api/labels.rs"]
+mod labels;
+#[path = "api/metadata.rs"]
+mod metadata;
+#[path = "api/oracle.rs"]
+mod oracle;
+#[path = "api/query.rs"]
+mod query;
+#[path = "api/serve.rs"]
+mod serve;
+#[path = "api/write.rs"]
+mod write;

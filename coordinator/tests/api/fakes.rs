@@ -1,0 +1,384 @@
+//! Storage and engine in a few lines: what they are told is what they know.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use bytes::Bytes;
+use m3rs_coordinator::http::{BuildInfo, HttpState, StorageControl, StorageStatus, router};
+use m3rs_coordinator::ingest::{LabelRefusal, MetadataStore, RemoteWriteReceiver};
+use m3rs_coordinator::limits::Limits;
+use m3rs_coordinator::metrics::Metrics;
+use m3rs_coordinator::read::{
+    ErrorType, QueryAnswer, QueryFailure, QueryRequest, QueryService, QueryTime,
+};
+use m3rs_coordinator::write::{
+    Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore,
+};
+use m3rs_core::clock::{Clock, SharedClock};
+use m3rs_core::fs::DiskFs;
+use m3rs_core::model::{Labels, Matcher};
+use m3rs_core::time::{TimestampMs, TimestampNs};
+use m3rs_core::{ErrorKind, clock::SystemClock};
+use m3rs_query::source::{
+    Cancel, LabelRequest, Listing, SelectRequest, Selection, SeriesSource, SourceError,
+};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+/// Wall time of the fakes: 2024-01-01T00:00:00Z.
+pub(crate) const NOW_MS: i64 = 1_704_067_200_000;
+
+/// A clock whose wall time stands still.
+#[derive(Debug, Default)]
+struct FixedClock(SystemClock);
+
+impl Clock for FixedClock {
+    fn now(&self) -> TimestampNs {
+        TimestampMs(NOW_MS).to_ns()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+}
+
+/// Samples by series, with bits for values.
+pub(crate) type Written = BTreeMap<Labels, Vec<(i64, u64)>>;
+
+/// A store in memory, and the knobs by which a test makes it fail.
+#[derive(Debug)]
+pub(crate) struct FakeStore {
+    pub(crate) written: Mutex<Written>,
+    pub(crate) parses: AtomicUsize,
+    pub(crate) fail_commit: Mutex<Option<StoreError>>,
+    pub(crate) fail_durable: AtomicBool,
+    /// Commits become durable as permits are added.
+    pub(crate) durable: Arc<Semaphore>,
+    known: Mutex<BTreeMap<Vec<u8>, Labels>>,
+    series_max: usize,
+}
+
+impl Default for FakeStore {
+    fn default() -> Self {
+        Self {
+            written: Mutex::default(),
+            parses: AtomicUsize::new(0),
+            fail_commit: Mutex::default(),
+            fail_durable: AtomicBool::new(false),
+            durable: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            known: Mutex::default(),
+            series_max: 1000,
+        }
+    }
+}
+
+/// The write side of a shared [`FakeStore`].
+#[derive(Clone, Debug)]
+pub(crate) struct SharedStore(pub(crate) Arc<FakeStore>);
+
+/// Series are numbers within the session.
+pub(crate) struct FakeSession {
+    store: Arc<FakeStore>,
+    series: Vec<Labels>,
+    pushed: Vec<(usize, i64, f64)>,
+}
+
+impl WriteStore for SharedStore {
+    type Session<'a> = FakeSession;
+
+    fn session(&self) -> FakeSession {
+        FakeSession { store: Arc::clone(&self.0), series: Vec::new(), pushed: Vec::new() }
+    }
+}
+
+impl WriteSession for FakeSession {
+    type Series = usize;
+    type Durable = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+
+    fn resolve(
+        &mut self,
+        raw: &[u8],
+        parse: impl FnOnce() -> Result<Labels, LabelRefusal>,
+    ) -> Result<usize, WriteError> {
+        let mut known = self.store.known.lock();
+        let labels = match known.get(raw) {
+            Some(labels) => labels.clone(),
+            None => {
+                self.store.parses.fetch_add(1, Ordering::Relaxed);
+                let labels = parse()?;
+                let limit = self.store.series_max;
+                if known.len() == limit {
+                    let setting = "limits.series_max";
+                    return Err(WriteRefusal::SeriesLimit { limit: limit as u64, setting }.into());
+                }
+                known.insert(raw.to_vec(), labels.clone());
+                labels
+            }
+        };
+        self.series.push(labels);
+        Ok(self.series.len() - 1)
+    }
+
+    fn push(&mut self, series: usize, t: TimestampNs, v: f64) -> Result<(), WriteError> {
+        let t = t.to_ms();
+        let newest = TimestampMs(NOW_MS + 600_000);
+        if t.0 < 0 {
+            return Err(WriteRefusal::TooOld { t, oldest: TimestampMs(0) }.into());
+        }
+        if t > newest {
+            return Err(WriteRefusal::TooNew { t, newest }.into());
+        }
+        self.pushed.push((series, t.0, v));
+        Ok(())
+    }
+
+    fn commit(self) -> Result<Committed<Self::Durable>, StoreError> {
+        if let Some(error) = self.store.fail_commit.lock().clone() {
+            return Err(error);
+        }
+        let samples = self.pushed.len() as u64;
+        for (series, t, v) in self.pushed {
+            let mut written = self.store.written.lock();
+            written.entry(self.series[series].clone()).or_default().push((t, v.to_bits()));
+        }
+        let store = self.store;
+        let durable = async move {
+            let permit = store.durable.acquire().await.expect("open");
+            permit.forget();
+            if store.fail_durable.load(Ordering::Relaxed) {
+                return Err(StoreError::unavailable("fsync failed: no space left on device"));
+            }
+            Ok(())
+        };
+        Ok(Committed { samples, durable: Box::pin(durable) })
+    }
+}
+
+/// Answers by the text of the query; see `execute`.
+#[derive(Debug, Default)]
+pub(crate) struct FakeEngine {
+    pub(crate) requests: Mutex<Vec<QueryRequest>>,
+    pub(crate) started: AtomicUsize,
+    pub(crate) cancelled: AtomicUsize,
+}
+
+impl QueryService for FakeEngine {
+    fn execute(
+        &self,
+        request: &QueryRequest,
+        cancel: &Cancel,
+    ) -> Result<QueryAnswer, QueryFailure> {
+        self.requests.lock().push(request.clone());
+        self.started.fetch_add(1, Ordering::SeqCst);
+        let fail = |error_type, text: &str| Err(QueryFailure::new(error_type, text));
+        match request.text.as_str() {
+            "" => fail(ErrorType::BadData, "invalid parameter \"query\": no expression found"),
+            "execution" => fail(ErrorType::Execution, "many-to-many matching not allowed"),
+            "internal" => fail(ErrorType::Internal, "block is damaged"),
+            "panic" => panic!("a bug in the engine"),
+            "block" => {
+                while !cancel.is_cancelled() {
+                    std::thread::yield_now();
+                }
+                self.cancelled.fetch_add(1, Ordering::SeqCst);
+                fail(ErrorType::Canceled, "query was canceled in query execution")
+            }
+            "large" => Ok(QueryAnswer {
+                data: vec![Bytes::from(format!("\"{}\"", "x".repeat(300_000)))],
+                ..QueryAnswer::default()
+            }),
+            text => {
+                let seconds = match request.time {
+                    QueryTime::Instant { time_ms } => time_ms / 1000,
+                    QueryTime::Range { start_ms, .. } => start_ms / 1000,
+                };
+                let head = br#"{"resultType":"scalar","result":"#;
+                let tail = format!("[{seconds},{text:?}]}}");
+                Ok(QueryAnswer {
+                    data: vec![Bytes::from_static(head), Bytes::from(tail)],
+                    warnings: vec!["a \"warning\"".to_owned()],
+                    infos: vec!["an info".to_owned()],
+                    samples: 7,
+                })
+            }
+        }
+    }
+
+    fn format(&self, text: &str) -> Result<String, QueryFailure> {
+        match text {
+            "" => Err(QueryFailure::new(ErrorType::BadData, "no expression found")),
+            text => Ok(format!("formatted {text}")),
+        }
+    }
+
+    fn selector(&self, text: &str) -> Result<Vec<Matcher>, QueryFailure> {
+        match text.split_once('=') {
+            Some((name, value)) => Ok(vec![Matcher::equal(name, value)]),
+            None if text == "{}" => Err(QueryFailure::new(
+                ErrorType::BadData,
+                "match[] must contain at least one non-empty matcher",
+            )),
+            None => Err(QueryFailure::new(ErrorType::BadData, "parse error: no selector")),
+        }
+    }
+}
+
+/// Lists what the store was written; matchers are equalities.
+#[derive(Debug)]
+pub(crate) struct FakeSource(pub(crate) Arc<FakeStore>);
+
+impl FakeSource {
+    fn matching(&self, request: &LabelRequest) -> Vec<Labels> {
+        let written = self.0.written.lock();
+        let holds = |labels: &Labels, set: &[Matcher]| {
+            set.iter().all(|m| labels.get(&m.name) == Some(m.value.as_str()))
+        };
+        let in_range = |samples: &[(i64, u64)]| {
+            samples.iter().any(|(t, _)| (request.range.start_ms..=request.range.end_ms).contains(t))
+        };
+        let sets = &request.matcher_sets;
+        let counts = |labels: &Labels| sets.is_empty() || sets.iter().any(|s| holds(labels, s));
+        written
+            .iter()
+            .filter(|(labels, samples)| counts(labels) && in_range(samples))
+            .map(|(labels, _)| labels.clone())
+            .collect()
+    }
+}
+
+fn cut<T>(mut entries: Vec<T>, limit: usize) -> Listing<T> {
+    let truncated = limit > 0 && entries.len() > limit;
+    if truncated {
+        entries.truncate(limit);
+    }
+    Listing { entries, truncated }
+}
+
+impl SeriesSource for FakeSource {
+    fn select(&self, _: &SelectRequest, _: &Cancel) -> Result<Selection, SourceError> {
+        unreachable!("the fake engine does not select")
+    }
+
+    fn label_names(&self, request: &LabelRequest) -> Result<Listing<String>, SourceError> {
+        let names: std::collections::BTreeSet<String> = self
+            .matching(request)
+            .iter()
+            .flat_map(|labels| labels.iter().map(|(n, _)| n.to_owned()).collect::<Vec<_>>())
+            .collect();
+        Ok(cut(names.into_iter().collect(), request.limit))
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        request: &LabelRequest,
+    ) -> Result<Listing<String>, SourceError> {
+        if name == "broken" {
+            let (kind, message) = (ErrorKind::Corrupt, "index is damaged".to_owned());
+            return Err(SourceError::Storage { kind, message });
+        }
+        let values: std::collections::BTreeSet<String> = self
+            .matching(request)
+            .iter()
+            .filter_map(|labels| labels.get(name).map(str::to_owned))
+            .collect();
+        Ok(cut(values.into_iter().collect(), request.limit))
+    }
+
+    fn series(&self, request: &LabelRequest) -> Result<Listing<Labels>, SourceError> {
+        Ok(cut(self.matching(request), request.limit))
+    }
+}
+
+/// Ready unless told otherwise.
+#[derive(Debug)]
+pub(crate) struct FakeControl {
+    pub(crate) ready: AtomicBool,
+    pub(crate) fail_flush: AtomicBool,
+}
+
+impl Default for FakeControl {
+    fn default() -> Self {
+        Self { ready: AtomicBool::new(true), fail_flush: AtomicBool::new(false) }
+    }
+}
+
+impl StorageControl for FakeControl {
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    fn status(&self) -> StorageStatus {
+        let ready = self.is_ready();
+        StorageStatus {
+            ready,
+            stage: if ready { "ready" } else { "commitlog" }.to_owned(),
+            progress: if ready { 1.0 } else { 0.25 },
+            series_active: 42,
+            windows_active: 3,
+            log: "ok".to_owned(),
+        }
+    }
+
+    fn flush(&self) -> Result<serde_json::Value, StoreError> {
+        if self.fail_flush.load(Ordering::Relaxed) {
+            return Err(StoreError { kind: ErrorKind::Internal, message: "disk is gone".into() });
+        }
+        Ok(serde_json::json!({ "volumes": 2 }))
+    }
+}
+
+/// A router and the fakes behind it.
+pub(crate) struct World {
+    pub(crate) router: Router,
+    pub(crate) store: Arc<FakeStore>,
+    pub(crate) engine: Arc<FakeEngine>,
+    pub(crate) control: Arc<FakeControl>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with_limits(Limits::default())
+    }
+
+    pub(crate) fn with_limits(limits: Limits) -> Self {
+        let store = Arc::new(FakeStore::default());
+        let engine = Arc::new(FakeEngine::default());
+        let control = Arc::new(FakeControl::default());
+        let metadata = Arc::new(MetadataStore::new(limits.metadata));
+        let clock: SharedClock = Arc::new(FixedClock::default());
+        let build = BuildInfo { version: "0.1.0".into(), ..BuildInfo::default() };
+        let registry = prometheus_client::registry::Registry::default();
+        let metrics = Arc::new(Metrics::new(registry, &build, &clock, Arc::new(DiskFs)));
+        let writes = RemoteWriteReceiver::new(
+            SharedStore(Arc::clone(&store)),
+            limits.write,
+            Arc::clone(&metadata),
+        );
+        let state = HttpState {
+            writes: Arc::new(writes),
+            queries: Arc::clone(&engine) as _,
+            source: Arc::new(FakeSource(Arc::clone(&store))),
+            storage: Arc::clone(&control) as _,
+            metadata,
+            metrics,
+            limits,
+            clock,
+            build,
+        };
+        Self { router: router(state), store, engine, control }
+    }
+
+    /// What was written to the series with these labels.
+    pub(crate) fn samples(&self, labels: &[(&str, &str)]) -> Vec<(i64, f64)> {
+        let labels = Labels::from_pairs(labels.iter().copied()).expect("valid");
+        let written = self.store.written.lock();
+        let samples = written.get(&labels).map_or(&[][..], Vec::as_slice);
+        samples.iter().map(|(t, bits)| (*t, f64::from_bits(*bits))).collect()
+    }
+}

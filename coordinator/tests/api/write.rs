@@ -1,0 +1,257 @@
+//! Remote write: what is stored, what is refused, and with which words.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use m3rs_coordinator::limits::Limits;
+use m3rs_coordinator::write::StoreError;
+use m3rs_core::ErrorKind;
+use std::sync::atomic::Ordering;
+
+use crate::client::{get, post_write, send};
+use crate::fakes::{NOW_MS, World};
+use crate::messages::{Exemplar, Histogram, Label, body, compress, request, series};
+
+const PROMETHEUS: &str = "/api/v1/write";
+const M3: &str = "/api/v1/prom/remote/write";
+const UP: &[(&str, &str)] = &[("__name__", "up"), ("job", "a")];
+
+#[tokio::test]
+async fn samples_are_written_and_answered_as_each_api_does() {
+    let world = World::new();
+    let wanted = [(1, 1.5), (NOW_MS, f64::NAN), (2, f64::MIN)];
+    let bytes = body(&request(vec![series(UP, &wanted)]));
+    for (path, status) in [(PROMETHEUS, 204), (M3, 200), ("/prometheus/api/v1/write", 204)] {
+        let answer = post_write(&world.router, path, bytes.clone()).await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (status, ""), "{path}");
+    }
+    let bits = |s: &[(i64, f64)]| s.iter().map(|(t, v)| (*t, v.to_bits())).collect::<Vec<_>>();
+    assert_eq!(bits(&world.samples(UP)), bits(&wanted.repeat(3)));
+    assert_eq!(world.store.parses.load(Ordering::Relaxed), 1, "a known series is not parsed");
+}
+
+#[tokio::test]
+async fn refused_series_are_named_and_the_others_written() {
+    let world = World::new();
+    let mut with_histogram = series(&[("__name__", "h")], &[(1, 1.0)]);
+    with_histogram.histograms = vec![Histogram { sum: 1.0, timestamp: 1 }];
+    let bytes = body(&request(vec![
+        series(&[("job", "a")], &[(1, 1.0), (2, 2.0)]),
+        series(UP, &[(1, 1.0), (-1, 2.0), (NOW_MS + 3_600_000, 3.0)]),
+        series(&[("__name__", "a"), ("x", "1"), ("x", "2")], &[(1, 1.0)]),
+        with_histogram,
+    ]));
+    let answer = post_write(&world.router, PROMETHEUS, bytes).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        answer.text(),
+        "6 samples refused, all others written:\n\
+         {job=\"a\"}: the label __name__ is missing\n\
+         {__name__=\"up\", job=\"a\"}: timestamp -1 ms is before 0 ms, the oldest time that is kept\n\
+         {__name__=\"up\", job=\"a\"}: timestamp 1704070800000 ms is after 1704067800000 ms, the \
+         latest time that is taken now\n\
+         {__name__=\"a\", x=\"1\", x=\"2\"}: duplicate label name \"x\"\n\
+         {__name__=\"h\"}: native histograms are not supported yet\n"
+    );
+    assert_eq!(world.samples(UP), [(1, 1.0)]);
+    assert_eq!(world.samples(&[("__name__", "h")]), [(1, 1.0)]);
+
+    let metrics = get(&world.router, "/metrics").await;
+    for line in [
+        "m3rs_write_samples_total 2\n",
+        "m3rs_write_series_total 4\n",
+        "m3rs_write_refused_samples_total{reason=\"labels\"} 3\n",
+        "m3rs_write_refused_samples_total{reason=\"too_old\"} 1\n",
+        "m3rs_write_refused_samples_total{reason=\"too_new\"} 1\n",
+        "m3rs_write_refused_samples_total{reason=\"native_histogram\"} 1\n",
+    ] {
+        assert!(metrics.text().contains(line), "{line} in {}", metrics.text());
+    }
+}
+
+#[tokio::test]
+async fn many_refusals_are_counted_and_a_few_told() {
+    let mut limits = Limits::default();
+    limits.write.refusals_told_max = 2;
+    let world = World::with_limits(limits);
+    let all = (0..100).map(|i| series(&[("n", &i.to_string())], &[(1, 1.0)])).collect();
+    let answer = post_write(&world.router, PROMETHEUS, body(&request(all))).await;
+    assert_eq!(
+        answer.text(),
+        "100 samples refused, all others written:\n\
+         {n=\"0\"}: the label __name__ is missing\n\
+         {n=\"1\"}: the label __name__ is missing\n\
+         and 98 more\n"
+    );
+}
+
+#[tokio::test]
+async fn the_series_limit_refuses_new_series_only() {
+    let world = World::new();
+    let numbered = |from: usize, to: usize| {
+        let all = (from..to)
+            .map(|i| series(&[("__name__", "m"), ("i", &i.to_string())], &[(1, 1.0)]))
+            .collect();
+        body(&request(all))
+    };
+    let answer = post_write(&world.router, PROMETHEUS, numbered(0, 1000)).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    let answer = post_write(&world.router, PROMETHEUS, numbered(999, 1001)).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(answer.text().contains("1000 active series is reached (limits.series_max)"));
+    assert_eq!(world.samples(&[("__name__", "m"), ("i", "999")]).len(), 2);
+}
+
+#[tokio::test]
+async fn exemplars_and_empty_messages_are_no_errors() {
+    let world = World::new();
+    let mut one = series(UP, &[(1, 1.0)]);
+    one.exemplars = vec![Exemplar {
+        labels: vec![Label { name: "trace".into(), value: "1".into() }],
+        value: 1.0,
+    }];
+    let empty = series(UP, &[]);
+    let bytes = body(&request(vec![one, empty]));
+    assert_eq!(post_write(&world.router, PROMETHEUS, bytes).await.status, 204);
+    assert_eq!(post_write(&world.router, PROMETHEUS, compress(b"")).await.status, 204);
+    assert_eq!(world.samples(UP), [(1, 1.0)]);
+    let metrics = get(&world.router, "/metrics").await;
+    assert!(metrics.text().contains("m3rs_write_exemplars_ignored_total 1\n"));
+}
+
+#[tokio::test]
+async fn bad_bodies_are_refused_as_a_whole() {
+    let world = World::new();
+    let good = prost::Message::encode_to_vec(&request(vec![series(UP, &[(1, 1.0)])]));
+    let mut cut = good.clone();
+    cut.truncate(good.len() - 1);
+    let mut with_bad_tail = good.clone();
+    with_bad_tail.extend_from_slice(&[0x0a, 2, 0x12, 9]);
+    let huge_claim = [0xff, 0xff, 0xff, 0x7f, 0x00];
+    for (name, bytes, status, says) in [
+        ("no snappy", b"hello".to_vec(), 400, "cannot decompress the body"),
+        ("empty", Vec::new(), 400, "cannot decompress the body"),
+        ("cut", compress(&cut), 400, "cannot decode the write request"),
+        ("bad tail", compress(&with_bad_tail), 400, "cannot decode the write request"),
+        ("group", compress(&[0x0b]), 400, "wire type 0, 1, 2 or 5"),
+        ("series as number", compress(&[0x08, 1]), 400, "length-delimited"),
+        ("bomb", huge_claim.to_vec(), 413, "ingest.decoded_bytes_max"),
+    ] {
+        let answer = post_write(&world.router, PROMETHEUS, bytes).await;
+        assert_eq!(answer.status.as_u16(), status, "{name}: {}", answer.text());
+        assert!(answer.text().contains(says), "{name}: {}", answer.text());
+    }
+    assert!(world.store.written.lock().is_empty());
+}
+
+#[tokio::test]
+async fn other_types_and_encodings_are_refused() {
+    let world = World::new();
+    let bytes = body(&request(vec![series(UP, &[(1, 1.0)])]));
+    for (content_type, encoding, status) in [
+        (Some("application/x-protobuf"), Some("snappy"), 204),
+        (Some("Application/X-Protobuf; proto=prometheus.WriteRequest"), Some("Snappy"), 204),
+        (None, None, 204),
+        (Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"), Some("snappy"), 415),
+        (Some("application/json"), Some("snappy"), 415),
+        (Some("application/x-protobuf"), Some("zstd"), 415),
+        (Some("application/x-protobuf"), Some("gzip"), 415),
+    ] {
+        let mut request = Request::post(PROMETHEUS);
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        if let Some(encoding) = encoding {
+            request = request.header("content-encoding", encoding);
+        }
+        let request = request.body(Body::from(bytes.clone())).expect("valid");
+        let answer = send(&world.router, request).await;
+        assert_eq!(answer.status.as_u16(), status, "{content_type:?} {encoding:?}");
+    }
+}
+
+#[tokio::test]
+async fn body_limits_hold_with_and_without_a_told_length() {
+    let bytes = body(&request(vec![series(UP, &[(1, 1.0)])]));
+    let mut limits = Limits::default();
+    limits.write.body_bytes_max = bytes.len();
+    let fits = World::with_limits(limits);
+    assert_eq!(post_write(&fits.router, PROMETHEUS, bytes.clone()).await.status, 204);
+    limits.write.body_bytes_max = bytes.len() - 1;
+    let small = World::with_limits(limits);
+    let answer = post_write(&small.router, PROMETHEUS, bytes.clone()).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(answer.text().contains("ingest.body_bytes_max"), "{}", answer.text());
+    for (world, status) in [(&fits, 204), (&small, 413)] {
+        let request = Request::post(PROMETHEUS).body(pieces(&bytes)).expect("valid");
+        assert_eq!(send(&world.router, request).await.status.as_u16(), status);
+    }
+}
+
+/// A body that comes byte by byte, its length untold.
+fn pieces(bytes: &[u8]) -> Body {
+    let frames: Vec<Bytes> = bytes.iter().map(|b| Bytes::copy_from_slice(&[*b])).collect();
+    Body::new(Frames(frames.into()))
+}
+
+struct Frames(std::collections::VecDeque<Bytes>);
+
+impl http_body::Body for Frames {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        std::task::Poll::Ready(self.0.pop_front().map(|b| Ok(http_body::Frame::data(b))))
+    }
+}
+
+#[tokio::test]
+async fn storage_failures_say_whether_to_come_again() {
+    let world = World::new();
+    let bytes = body(&request(vec![series(UP, &[(1, 1.0)])]));
+    for (kind, status, retry_after) in [
+        (ErrorKind::Unavailable, 503, "1"),
+        (ErrorKind::Limit, 429, "1"),
+        (ErrorKind::Internal, 500, ""),
+    ] {
+        let error = StoreError { kind, message: "no luck".into() };
+        *world.store.fail_commit.lock() = Some(error);
+        let answer = post_write(&world.router, PROMETHEUS, bytes.clone()).await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (status, "no luck\n"));
+        assert_eq!(answer.header("retry-after"), retry_after);
+    }
+    *world.store.fail_commit.lock() = None;
+    world.store.fail_durable.store(true, Ordering::Relaxed);
+    let answer = post_write(&world.router, PROMETHEUS, bytes.clone()).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.text(), "fsync failed: no space left on device\n");
+    world.control.ready.store(false, Ordering::Relaxed);
+    let answer = post_write(&world.router, PROMETHEUS, bytes).await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "1"));
+}
+
+#[tokio::test]
+async fn a_write_is_answered_when_durable_and_overload_is_told() {
+    let mut limits = Limits::default();
+    limits.write.in_flight_max = 1;
+    let world = World::with_limits(limits);
+    world.store.durable.forget_permits(usize::MAX);
+    let bytes = body(&request(vec![series(UP, &[(1, 1.0)])]));
+    let first = post_write(&world.router, PROMETHEUS, bytes.clone());
+    let mut first = std::pin::pin!(first);
+    let waits =
+        std::future::poll_fn(|cx| std::task::Poll::Ready(first.as_mut().poll(cx).is_pending()));
+    assert!(waits.await, "answered before it was durable");
+    assert_eq!(world.samples(UP), [(1, 1.0)], "visible before it is durable");
+    let second = post_write(&world.router, PROMETHEUS, bytes.clone()).await;
+    assert_eq!((second.status.as_u16(), second.header("retry-after")), (503, "1"));
+    assert!(second.text().contains("ingest.in_flight_max"), "{}", second.text());
+    world.store.durable.add_permits(2);
+    assert_eq!(first.await.status, 204);
+    assert_eq!(post_write(&world.router, PROMETHEUS, bytes).await.status, 204);
+    let metrics = get(&world.router, "/metrics").await;
+    assert!(metrics.text().contains("m3rs_write_overloads_total 1\n"));
+}

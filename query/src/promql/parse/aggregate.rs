@@ -1,0 +1,116 @@
+//! Aggregations and lists of label names.
+
+use super::parser::{Expected, Parsed, Parser, join};
+use super::token::{Keyword, Token, TokenKind};
+use crate::promql::ast::{Aggregate, AggregateOp, Expr, ExprKind};
+use crate::promql::print::quote::quote;
+
+const GROUPING: &str = "grouping opts";
+
+impl Parser<'_> {
+    /// Whether the token behind an aggregation's name makes it one, not the name of a metric.
+    pub(super) fn begins_aggregation(kind: TokenKind) -> bool {
+        matches!(kind, TokenKind::LeftParen | TokenKind::Keyword(Keyword::By | Keyword::Without))
+    }
+
+    /// An aggregation, from the token behind its name on.
+    pub(super) fn parse_aggregation(&mut self, op: AggregateOp, name: Token) -> Parsed<Expr> {
+        self.open_aggregations += 1;
+        let mut grouping = self.parse_aggregation_modifier()?;
+        let has_modifier = grouping.is_some();
+        let (args, close) = self.parse_args()?;
+        let mut span = join(name.span, close);
+        if !has_modifier {
+            grouping = self.parse_aggregation_modifier()?;
+        }
+        self.open_aggregations -= 1;
+        let (labels, without) = match grouping {
+            Some(grouping) => {
+                span.end = span.end.max(grouping.end);
+                (grouping.labels, grouping.without)
+            }
+            None => (Vec::new(), false),
+        };
+        let count = args.len();
+        if count == 0 {
+            return Err(self.error(span, "no arguments for aggregate expression provided"));
+        }
+        if op.is_experimental() && !self.options.experimental_functions {
+            let message = format!("{}() is experimental and not enabled", op.as_str());
+            return Err(self.unsupported(span, message));
+        }
+        let wrong_count = |wanted: usize| {
+            let message = format!(
+                "wrong number of arguments for aggregate expression provided, expected {wanted}, \
+                 got {count}"
+            );
+            self.error(span, message)
+        };
+        let mut args = args.into_iter();
+        let (param, expr) = match (op.param_type(), args.next(), args.next(), count) {
+            (Some(_), Some(param), Some(expr), 2) => (Some(param), expr),
+            (None, Some(expr), None, 1) => (None, expr),
+            (param, ..) => return Err(wrong_count(if param.is_some() { 2 } else { 1 })),
+        };
+        let aggregate = Aggregate { op, expr, param, labels, without };
+        Ok(Expr { kind: ExprKind::Aggregate(Box::new(aggregate)), span })
+    }
+
+    fn parse_aggregation_modifier(&mut self) -> Parsed<Option<Grouping>> {
+        let without = match self.token.kind {
+            TokenKind::Keyword(Keyword::By) => false,
+            TokenKind::Keyword(Keyword::Without) => true,
+            _ => return Ok(None),
+        };
+        self.bump();
+        let (labels, end) = self.parse_labels()?;
+        Ok(Some(Grouping { labels, without, end }))
+    }
+
+    /// Label names in parentheses, and the end of the closing one.
+    pub(super) fn parse_labels(&mut self) -> Parsed<(Vec<String>, u32)> {
+        if self.eat(TokenKind::LeftParen).is_none() {
+            return Err(self.unexpected(Expected { context: GROUPING, expected: "\"(\"" }));
+        }
+        let mut labels = Vec::new();
+        if let Some(close) = self.eat(TokenKind::RightParen) {
+            return Ok((labels, close.span.end));
+        }
+        loop {
+            labels.push(self.parse_label()?);
+            let has_comma = self.eat(TokenKind::Comma).is_some();
+            if let Some(close) = self.eat(TokenKind::RightParen) {
+                return Ok((labels, close.span.end));
+            }
+            if !has_comma {
+                let expected = "\",\" or \")\"";
+                return Err(self.unexpected(Expected { context: GROUPING, expected }));
+            }
+        }
+    }
+
+    fn parse_label(&mut self) -> Parsed<String> {
+        let kind = self.token.kind;
+        if kind.names_label() {
+            let token = self.bump();
+            return Ok(self.text_of(token).to_owned());
+        }
+        if kind != TokenKind::String {
+            return Err(self.unexpected(Expected { context: GROUPING, expected: "label" }));
+        }
+        let token = self.bump();
+        let label = self.unquote(token)?;
+        if label.is_empty() {
+            let message = format!("invalid label name for grouping: {}", quote(&label));
+            return Err(self.error(token.span, message));
+        }
+        Ok(label)
+    }
+}
+
+/// `by (…)` or `without (…)`
+struct Grouping {
+    labels: Vec<String>,
+    without: bool,
+    end: u32,
+}

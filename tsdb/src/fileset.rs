@@ -1,0 +1,35 @@
+//! Filesets: the immutable files that hold the series blocks of one shard and one block start.
+//!
+//! **What it is:** a writer that streams series blocks into one file ([`write_fileset`]) and a
+//! reader over its mapping ([`FilesetReader`]). Volumes and snapshots have the same format; their
+//! [`FilesetKind`] tells them apart.
+//!
+//! **What it is not:** it knows no codec. A series block is bytes with a [`BlockCodec`] tag.
+//!
+//! **Format:** `docs/formats/fileset.md`.
+//!
+//! # Invariants
+//! - A file under a fileset's name is whole: it was synced before it got the name.
+//! - Loss of one byte is detected, and costs at most one series block or the names of one page.
+//!   What blocks share (footer, info, index) is there twice.
+//! - Series blocks are in the order of their series refs.
+//!
+//! # Cost
+//! Opening reads the footer and the info only. [`FilesetReader::find`] touches a few index pages,
+//! each verified once; [`FilesetReader::block`] verifies the block each time. No series has a heap
+//! object of its own.
+
+mod format;
+mod names;
+mod pages;
+mod reader;
+mod verify;
+mod writer;
+
+pub use format::{
+    BLOCK_BYTES_MAX, BlockCodec, FilesetInfo, FilesetKind, FilesetTotals, LABEL_BYTES_MAX, MAGIC,
+    VERSION,
+};
+pub use names::{file_name, parse_file_name};
+pub use reader::{Entries, FilesetEntry, FilesetReader, Identities};
+pub use writer::{SeriesBlock, SeriesSink, write_fileset};

@@ -1,0 +1,428 @@
+//! Bytes of a fileset: header, block headers, index entries, info and footer.
+//!
+//! `docs/formats/fileset.md` draws them; the constants below are that drawing.
+
+use std::ops::Range;
+
+use m3rs_core::Corrupt;
+use m3rs_core::model::SampleKind;
+use m3rs_core::wire::checksum::{Crc32, crc32};
+use m3rs_core::wire::{Cursor, header, put_varint};
+
+/// The first bytes of a fileset.
+pub const MAGIC: [u8; 8] = *b"m3rs.set";
+
+/// The newest version of the format, which is the one that is written.
+pub const VERSION: u16 = 1;
+
+/// The most bytes of one series block.
+pub const BLOCK_BYTES_MAX: usize = 16 << 20;
+
+/// The most bytes of one series' canonical labels.
+pub const LABEL_BYTES_MAX: usize = 128 << 10;
+
+/// The most bytes of a namespace's name.
+pub(super) const NAMESPACE_BYTES_MAX: usize = 4096;
+
+/// Bytes before the first section.
+pub(super) const HEADER_LEN: usize = header::LEN;
+
+/// How a series block is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum BlockCodec {
+    /// An M3TSZ stream.
+    M3tsz = 1,
+}
+
+impl BlockCodec {
+    /// Reads the tag byte; `None` for an unknown tag.
+    #[must_use]
+    pub fn from_tag(tag: u8) -> Option<Self> {
+        match tag {
+            1 => Some(Self::M3tsz),
+            _ => None,
+        }
+    }
+}
+
+/// What a fileset is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum FilesetKind {
+    /// All that is known of its block; a higher volume replaces it.
+    Volume = 0,
+    /// Buffered samples that no volume has yet; it lies over the volume.
+    Snapshot = 1,
+}
+
+impl FilesetKind {
+    fn from_tag(tag: u8) -> Option<Self> {
+        match tag {
+            0 => Some(Self::Volume),
+            1 => Some(Self::Snapshot),
+            _ => None,
+        }
+    }
+}
+
+/// What a fileset says of itself, as its writer gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilesetInfo {
+    /// Volume or snapshot.
+    pub kind: FilesetKind,
+    /// The namespace's name; at most 4096 bytes.
+    pub namespace: String,
+    /// The shard.
+    pub shard: u16,
+    /// How many shards the namespace had.
+    pub shard_count: u16,
+    /// How series IDs are made of labels, as the namespace persists it.
+    pub id_scheme: u8,
+    /// Start of the block.
+    pub block_start_ns: i64,
+    /// Length of the block.
+    pub block_size_ns: i64,
+    /// The volume; 0 for a snapshot.
+    pub volume: u32,
+    /// The first commit log segment that this file does not cover; 0 says nothing of the log.
+    pub log_segment: u64,
+    /// When the file was written.
+    pub created_ns: i64,
+}
+
+/// What a fileset holds, as its writer counted it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FilesetTotals {
+    /// Series blocks.
+    pub series: u32,
+    /// Samples in all of them.
+    pub samples: u64,
+    /// The lowest series ref; 0 without series.
+    pub series_min: u32,
+    /// The highest series ref; 0 without series.
+    pub series_max: u32,
+    /// Time of the earliest sample; 0 without series.
+    pub min_ns: i64,
+    /// Time of the latest sample; 0 without series.
+    pub max_ns: i64,
+}
+
+pub(super) fn put_info(out: &mut Vec<u8>, info: &FilesetInfo, totals: &FilesetTotals) {
+    out.extend_from_slice(&[info.kind as u8, info.id_scheme]);
+    out.extend_from_slice(&info.shard.to_le_bytes());
+    out.extend_from_slice(&info.shard_count.to_le_bytes());
+    out.extend_from_slice(&info.volume.to_le_bytes());
+    out.extend_from_slice(&info.block_start_ns.to_le_bytes());
+    out.extend_from_slice(&info.block_size_ns.to_le_bytes());
+    out.extend_from_slice(&info.log_segment.to_le_bytes());
+    out.extend_from_slice(&info.created_ns.to_le_bytes());
+    out.extend_from_slice(&totals.series.to_le_bytes());
+    out.extend_from_slice(&totals.samples.to_le_bytes());
+    out.extend_from_slice(&totals.series_min.to_le_bytes());
+    out.extend_from_slice(&totals.series_max.to_le_bytes());
+    out.extend_from_slice(&totals.min_ns.to_le_bytes());
+    out.extend_from_slice(&totals.max_ns.to_le_bytes());
+    put_varint(out, info.namespace.len() as u64);
+    out.extend_from_slice(info.namespace.as_bytes());
+}
+
+pub(super) fn read_info(bytes: &[u8]) -> Result<(FilesetInfo, FilesetTotals), Corrupt> {
+    let what = "fileset info";
+    let mut cursor = Cursor::new(what, bytes);
+    let kind = cursor.u8()?;
+    let kind = FilesetKind::from_tag(kind)
+        .ok_or_else(|| Corrupt::new(what, 0, "a known kind", kind.to_string()))?;
+    let id_scheme = cursor.u8()?;
+    let (shard, shard_count, volume) = (cursor.u16()?, cursor.u16()?, cursor.u32()?);
+    let (block_start_ns, block_size_ns) = (cursor.i64()?, cursor.i64()?);
+    let (log_segment, created_ns) = (cursor.u64()?, cursor.i64()?);
+    let totals = FilesetTotals {
+        series: cursor.u32()?,
+        samples: cursor.u64()?,
+        series_min: cursor.u32()?,
+        series_max: cursor.u32()?,
+        min_ns: cursor.i64()?,
+        max_ns: cursor.i64()?,
+    };
+    let at = cursor.position();
+    let namespace = cursor.length_prefixed()?;
+    let namespace = std::str::from_utf8(namespace)
+        .map_err(|e| Corrupt::new(what, at, "a name in UTF-8", e.to_string()))?
+        .to_owned();
+    if !cursor.is_empty() {
+        let got = format!("{} more bytes", cursor.remaining());
+        return Err(Corrupt::new(what, cursor.position(), "the end of the info", got));
+    }
+    let info = FilesetInfo {
+        kind,
+        namespace,
+        shard,
+        shard_count,
+        id_scheme,
+        block_start_ns,
+        block_size_ns,
+        volume,
+        log_segment,
+        created_ns,
+    };
+    Ok((info, totals))
+}
+
+/// What the index holds of a series block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct IndexEntry {
+    pub(super) series: u32,
+    pub(super) codec: u8,
+    pub(super) kind: u8,
+    pub(super) count: u32,
+    pub(super) first_ns: i64,
+    pub(super) last_ns: i64,
+    /// From the page's base to the block's header.
+    pub(super) offset: u32,
+    /// Of the block without its header.
+    pub(super) len: u32,
+}
+
+/// Bytes of an index entry.
+pub(super) const ENTRY_LEN: usize = 34;
+
+impl IndexEntry {
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&self.series.to_le_bytes());
+        out.extend_from_slice(&[self.codec, self.kind]);
+        out.extend_from_slice(&self.count.to_le_bytes());
+        out.extend_from_slice(&self.first_ns.to_le_bytes());
+        out.extend_from_slice(&self.last_ns.to_le_bytes());
+        out.extend_from_slice(&self.offset.to_le_bytes());
+        out.extend_from_slice(&self.len.to_le_bytes());
+        debug_assert_eq!(out.len() - start, ENTRY_LEN, "BUG: entries have a fixed width");
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Corrupt> {
+        let mut cursor = Cursor::new("fileset index entry", bytes);
+        Ok(Self {
+            series: cursor.u32()?,
+            codec: cursor.u8()?,
+            kind: cursor.u8()?,
+            count: cursor.u32()?,
+            first_ns: cursor.i64()?,
+            last_ns: cursor.i64()?,
+            offset: cursor.u32()?,
+            len: cursor.u32()?,
+        })
+    }
+
+    /// The checksum of the block: over its bytes and over all that the index says of it, so that
+    /// a block can neither stand in for another one nor be read with another's entry.
+    pub(super) fn block_crc(&self, bytes: &[u8]) -> u32 {
+        let mut fields = [0; 30];
+        fields[..4].copy_from_slice(&self.series.to_le_bytes());
+        fields[4..6].copy_from_slice(&[self.codec, self.kind]);
+        fields[6..10].copy_from_slice(&self.count.to_le_bytes());
+        fields[10..18].copy_from_slice(&self.first_ns.to_le_bytes());
+        fields[18..26].copy_from_slice(&self.last_ns.to_le_bytes());
+        fields[26..].copy_from_slice(&self.len.to_le_bytes());
+        let mut crc = Crc32::default();
+        crc.update(&fields);
+        crc.update(bytes);
+        crc.finish()
+    }
+}
+
+/// The tags of codec and kind, if this program knows both.
+pub(super) fn read_tags(codec: u8, kind: u8) -> Option<(BlockCodec, SampleKind)> {
+    Some((BlockCodec::from_tag(codec)?, SampleKind::from_tag(kind)?))
+}
+
+/// Bytes before each series block: codec, kind, length, checksum.
+pub(super) const BLOCK_HEADER_LEN: usize = 1 + 1 + 4 + 4;
+
+pub(super) fn block_header(codec: u8, kind: u8, len: u32, crc: u32) -> [u8; BLOCK_HEADER_LEN] {
+    let mut bytes = [0; BLOCK_HEADER_LEN];
+    bytes[..2].copy_from_slice(&[codec, kind]);
+    bytes[2..6].copy_from_slice(&len.to_le_bytes());
+    bytes[6..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+/// Series in a page of the index and of the identities; the last page may have fewer.
+pub(super) const PAGE_SERIES: usize = 128;
+
+const PAGE_CRC_LEN: usize = 4;
+const PAGE_BASE_LEN: usize = 8;
+
+/// Bytes before the entries of an index page: checksum, and the file offset of its first block.
+pub(super) const PAGE_HEADER_LEN: usize = PAGE_CRC_LEN + PAGE_BASE_LEN;
+
+/// Bytes of a full index page.
+pub(super) const PAGE_LEN: usize = PAGE_HEADER_LEN + PAGE_SERIES * ENTRY_LEN;
+
+// Offsets within a page have 32 bits.
+const _: () =
+    assert!(PAGE_SERIES as u64 * (BLOCK_BYTES_MAX + BLOCK_HEADER_LEN) as u64 <= u32::MAX as u64);
+const _: () = assert!(PAGE_LEN == 4364, "the document says 4364");
+
+/// How many pages `series` series take.
+pub(super) fn page_count(series: u32) -> usize {
+    (series as usize).div_ceil(PAGE_SERIES)
+}
+
+/// Where index page `page` of `series` series lies in its section.
+pub(super) fn page_range(page: usize, series: u32) -> Range<usize> {
+    let start = page * PAGE_LEN;
+    let held = (series as usize - page * PAGE_SERIES).min(PAGE_SERIES);
+    start..start + PAGE_HEADER_LEN + held * ENTRY_LEN
+}
+
+/// Checksum of an index page, bound to its number; `body` is base and entries.
+pub(super) fn page_crc(page: usize, body: &[u8]) -> u32 {
+    let mut crc = Crc32::default();
+    crc.update(&(page as u64).to_le_bytes());
+    crc.update(body);
+    crc.finish()
+}
+
+/// The body of an index page as it stands in the file, if its checksum is right.
+pub(super) fn check_page(page: usize, bytes: &[u8]) -> Result<&[u8], Corrupt> {
+    let mut cursor = Cursor::new("fileset index page", bytes);
+    let stored = cursor.u32()?;
+    let body = cursor.rest();
+    check_crc("fileset index page", 0, page_crc(page, body), stored)?;
+    Ok(body)
+}
+
+/// Sections in the order in which they stand in the file, back to back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(super) enum Section {
+    Data,
+    Index,
+    IndexCopy,
+    Identities,
+    Info,
+    InfoCopy,
+}
+
+const SECTIONS: usize = Section::InfoCopy as usize + 1;
+
+/// Where a section lies, and the checksum of all of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct SectionEntry {
+    pub(super) offset: u64,
+    pub(super) len: u64,
+    pub(super) crc: u32,
+}
+
+const SECTION_ENTRY_LEN: usize = 8 + 8 + 4;
+
+/// The bytes before the footer's table.
+const FOOTER_MAGIC: [u8; 8] = *b"m3rs.end";
+const FILE_LEN_AT: usize = header::LEN;
+const TABLE_AT: usize = FILE_LEN_AT + 8;
+const FOOTER_CRC_AT: usize = TABLE_AT + SECTIONS * SECTION_ENTRY_LEN;
+
+/// Bytes of a footer; the file ends with two of them.
+pub(super) const FOOTER_LEN: usize = FOOTER_CRC_AT + 4;
+const _: () = assert!(FOOTER_LEN == 142, "the document says 142");
+
+/// The last bytes of the file, which say that it is whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Footer {
+    pub(super) file_len: u64,
+    pub(super) table: [SectionEntry; SECTIONS],
+}
+
+/// What is wrong with a footer.
+#[derive(Debug)]
+pub(super) enum FooterFault {
+    /// Written by a newer program: its checksum is right.
+    Version(Corrupt),
+    /// Not what was written.
+    Damaged(Corrupt),
+}
+
+impl Footer {
+    pub(super) fn new() -> Self {
+        Self { file_len: 0, table: [SectionEntry::default(); SECTIONS] }
+    }
+
+    pub(super) fn section(&self, section: Section) -> SectionEntry {
+        self.table[section as usize]
+    }
+
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        header::put(out, &FOOTER_MAGIC, VERSION);
+        out.extend_from_slice(&self.file_len.to_le_bytes());
+        for entry in &self.table {
+            out.extend_from_slice(&entry.offset.to_le_bytes());
+            out.extend_from_slice(&entry.len.to_le_bytes());
+            out.extend_from_slice(&entry.crc.to_le_bytes());
+        }
+        let crc = crc32(&out[start..]);
+        out.extend_from_slice(&crc.to_le_bytes());
+    }
+
+    /// Reads the footer at the start of `bytes`, of a file of `file_len` bytes.
+    pub(super) fn read(bytes: &[u8], file_len: u64) -> Result<Self, FooterFault> {
+        let mut cursor = Cursor::new("fileset footer", bytes);
+        let bytes = cursor.array::<FOOTER_LEN>().map_err(FooterFault::Damaged)?;
+        let mut crc = Cursor::new("fileset footer", &bytes[FOOTER_CRC_AT..]);
+        let stored = crc.u32().map_err(FooterFault::Damaged)?;
+        check_crc("fileset footer", FOOTER_CRC_AT, crc32(&bytes[..FOOTER_CRC_AT]), stored)
+            .map_err(FooterFault::Damaged)?;
+        let mut cursor = Cursor::new("fileset footer", &bytes);
+        header::check(&mut cursor, &FOOTER_MAGIC, VERSION).map_err(FooterFault::Version)?;
+        let footer = Self::read_table(&mut cursor).map_err(FooterFault::Damaged)?;
+        footer.check_layout(file_len).map_err(FooterFault::Damaged)?;
+        Ok(footer)
+    }
+
+    fn read_table(cursor: &mut Cursor<'_>) -> Result<Self, Corrupt> {
+        let mut footer = Self { file_len: cursor.u64()?, ..Self::new() };
+        for entry in &mut footer.table {
+            *entry = SectionEntry { offset: cursor.u64()?, len: cursor.u64()?, crc: cursor.u32()? };
+        }
+        Ok(footer)
+    }
+
+    /// Sections fill the file between header and footers without a gap.
+    fn check_layout(&self, file_len: u64) -> Result<(), Corrupt> {
+        if self.file_len != file_len {
+            let want = format!("a file of {} bytes", self.file_len);
+            return Err(Corrupt::new("fileset footer", FILE_LEN_AT, want, file_len.to_string()));
+        }
+        let mut at = Some(HEADER_LEN as u64);
+        for (i, entry) in self.table.iter().enumerate() {
+            if at != Some(entry.offset) {
+                let here = TABLE_AT + i * SECTION_ENTRY_LEN;
+                let got = format!("section {i} at byte {}", entry.offset);
+                return Err(Corrupt::new("fileset footer", here, "sections back to back", got));
+            }
+            at = entry.offset.checked_add(entry.len);
+        }
+        let end = at.and_then(|at| at.checked_add(2 * FOOTER_LEN as u64));
+        if end != Some(file_len) {
+            let want = "sections up to the footers";
+            let got = format!("{at:?} of {file_len} bytes");
+            return Err(Corrupt::new("fileset footer", TABLE_AT, want, got));
+        }
+        Ok(())
+    }
+}
+
+/// Compares a computed checksum with the stored one.
+pub(super) fn check_crc(
+    what: &'static str,
+    at: usize,
+    computed: u32,
+    stored: u32,
+) -> Result<(), Corrupt> {
+    if computed == stored {
+        return Ok(());
+    }
+    let (want, got) = (format!("checksum {stored:08x}"), format!("{computed:08x}"));
+    Err(Corrupt::new(what, at, want, got))
+}

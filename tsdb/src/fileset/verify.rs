@@ -1,0 +1,187 @@
+//! Reads a whole fileset and reports every damaged byte range in it.
+
+use m3rs_core::Corrupt;
+use m3rs_core::wire::Cursor;
+use m3rs_core::wire::checksum::crc32;
+
+use super::format::{
+    BLOCK_HEADER_LEN, FOOTER_LEN, Footer, FooterFault, PAGE_SERIES, Section, check_crc, check_page,
+    page_count, page_range,
+};
+use super::reader::{FilesetReader, read_labels};
+use crate::error::{Damage, FilesetError};
+
+impl FilesetReader {
+    /// Checks every byte of the file: header, footers, infos, both copies of the index, all
+    /// blocks and names, and that the parts agree. Empty if all is well.
+    ///
+    /// Reads the whole file; memory is that of one page.
+    #[must_use]
+    pub fn verify(&self) -> Vec<Damage> {
+        let mut found = Vec::new();
+        if let Err(corrupt) = self.check_header() {
+            found.push(self.damage(0, 0, corrupt));
+        }
+        self.verify_footers(&mut found);
+        for copy in [Section::Info, Section::InfoCopy] {
+            match Self::read_info_copy(&self.bytes, &self.footer, copy) {
+                Ok((info, totals)) if info == *self.info() && totals == self.totals() => {}
+                Ok(_) => {
+                    let text = ("the same in both copies", "another");
+                    let corrupt = Corrupt::new("fileset info", 0, text.0, text.1);
+                    found.push(self.damage(self.footer.section(copy).offset, 0, corrupt));
+                }
+                Err(corrupt) => found.push(self.damage(0, 0, corrupt)),
+            }
+        }
+        self.verify_index(&mut found);
+        self.verify_index_copy(&mut found);
+        self.verify_blocks(&mut found);
+        self.verify_identities(&mut found);
+        if found.is_empty() {
+            self.verify_sections(&mut found);
+        }
+        found
+    }
+
+    fn damage(&self, base: u64, lost: u64, corrupt: Corrupt) -> Damage {
+        Damage::of_corrupt(&self.path, base, lost, corrupt)
+    }
+
+    fn verify_footers(&self, found: &mut Vec<Damage>) {
+        let len = self.bytes.len();
+        for at in [len - 2 * FOOTER_LEN, len - FOOTER_LEN] {
+            let fault = match Footer::read(&self.bytes[at..], len as u64) {
+                Ok(footer) if footer == self.footer => continue,
+                Ok(_) => Corrupt::new("fileset footer", 0, "the same in both copies", "another"),
+                Err(FooterFault::Damaged(corrupt) | FooterFault::Version(corrupt)) => corrupt,
+            };
+            found.push(self.damage(at as u64, 0, fault));
+        }
+    }
+
+    fn verify_index(&self, found: &mut Vec<Damage>) {
+        let offset = self.footer.section(Section::Index).offset;
+        let bytes = self.section_bytes(Section::Index);
+        for page in 0..page_count(self.totals().series) {
+            let range = page_range(page, self.totals().series);
+            if let Err(corrupt) = check_page(page, &bytes[range.clone()]) {
+                found.push(self.damage(offset + range.start as u64, 0, corrupt));
+            }
+        }
+    }
+
+    fn verify_index_copy(&self, found: &mut Vec<Damage>) {
+        let offset = self.footer.section(Section::IndexCopy).offset;
+        let copy = self.section_bytes(Section::IndexCopy);
+        if let Err(corrupt) = self.index_copy.check_directory(copy) {
+            found.push(self.damage(offset, 0, corrupt));
+        }
+        let index = self.section_bytes(Section::Index);
+        for page in 0..page_count(self.totals().series) {
+            let first = check_page(page, &index[page_range(page, self.totals().series)]);
+            let fault = match (first, self.read_page_copy(page)) {
+                (Ok(body), Ok(copied)) if body != copied => {
+                    let text = ("the same in both copies", format!("another page {page}"));
+                    Corrupt::new("fileset index page", 0, text.0, text.1)
+                }
+                (_, Ok(_)) => continue,
+                (_, Err(corrupt)) => corrupt,
+            };
+            found.push(self.damage(offset, 0, fault));
+        }
+    }
+
+    fn verify_blocks(&self, found: &mut Vec<Damage>) {
+        let mut last = None;
+        let mut samples = 0u64;
+        let mut end = Some(self.footer.section(Section::Data).offset);
+        let mut position = 0;
+        while position < self.len() {
+            let entry = match self.entry(position) {
+                Ok(Some(entry)) => entry,
+                Ok(None) => break,
+                Err(error) => {
+                    // One report for the page, whose entries cannot be told apart.
+                    found.extend(error.into_damage());
+                    position = (position / PAGE_SERIES + 1) * PAGE_SERIES;
+                    (last, end) = (None, None);
+                    continue;
+                }
+            };
+            if last.is_some_and(|last| entry.series <= last) {
+                let got = format!("series {} after {last:?}", entry.series);
+                let corrupt = Corrupt::new("fileset index entry", 0, "ascending series", got);
+                found.push(self.damage(entry.offset, 0, corrupt));
+            }
+            if end.is_some_and(|end| end != entry.offset) {
+                let got = format!("a block at {}", entry.offset);
+                let want = format!("a block at {end:?}");
+                found.push(self.damage(
+                    entry.offset,
+                    0,
+                    Corrupt::new("fileset data", 0, want, got),
+                ));
+            }
+            match self.block(&entry) {
+                Ok(block) => end = Some(entry.offset + (BLOCK_HEADER_LEN + block.len()) as u64),
+                Err(error) => {
+                    found.extend(error.into_damage());
+                    end = None;
+                }
+            }
+            samples = samples.saturating_add(u64::from(entry.count));
+            last = Some(entry.series);
+            position += 1;
+        }
+        let counted = self.totals().samples;
+        if found.is_empty() && samples != counted {
+            let text = (format!("{counted} samples"), samples.to_string());
+            found.push(self.damage(0, 0, Corrupt::new("fileset info", 0, text.0, text.1)));
+        }
+    }
+
+    fn verify_identities(&self, found: &mut Vec<Damage>) {
+        let section = self.footer.section(Section::Identities);
+        let bytes = self.section_bytes(Section::Identities);
+        if let Err(corrupt) = self.identities.check_directory(bytes) {
+            found.push(self.damage(section.offset, 0, corrupt));
+        }
+        for page in 0..page_count(self.totals().series) {
+            let held = (self.len() - page * PAGE_SERIES).min(PAGE_SERIES);
+            let checked = self.identity_page(page).and_then(|raw| {
+                check_names(&raw, held).map_err(|corrupt| {
+                    FilesetError::Damaged(self.damage(section.offset, 0, corrupt))
+                })
+            });
+            if let Err(error) = checked {
+                found.extend(error.into_damage());
+            }
+        }
+    }
+
+    /// The sections' own checksums, which see what no finer one covers.
+    fn verify_sections(&self, found: &mut Vec<Damage>) {
+        let sections = [Section::Data, Section::Index, Section::IndexCopy, Section::Identities];
+        for section in sections {
+            let entry = self.footer.section(section);
+            let computed = crc32(self.section_bytes(section));
+            if let Err(corrupt) = check_crc("fileset section", 0, computed, entry.crc) {
+                found.push(self.damage(entry.offset, 0, corrupt));
+            }
+        }
+    }
+}
+
+/// A page of names holds `held` label sets and nothing else.
+fn check_names(raw: &[u8], held: usize) -> Result<(), Corrupt> {
+    let mut cursor = Cursor::new("fileset identities", raw);
+    for _ in 0..held {
+        read_labels(&mut cursor)?;
+    }
+    if cursor.is_empty() {
+        return Ok(());
+    }
+    let got = format!("{} more bytes", cursor.remaining());
+    Err(Corrupt::new("fileset identities", cursor.position(), "the end of the page", got))
+}

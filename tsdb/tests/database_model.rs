@@ -1,0 +1,258 @@
+//! The whole database against a map, over random writes, flushes, snapshots, crashes and reads.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use m3rs_core::clock::Clock;
+use m3rs_core::model::{Labels, Matcher};
+use m3rs_core::time::{NS_PER_S, TimestampNs};
+use m3rs_sim::disk::{SimFs, Unsynced};
+use m3rs_tsdb::{Columns, DEFAULT_NAMESPACE, Database, DatabaseOptions, Progress, TsdbError};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+const HOUR: i64 = 3600 * NS_PER_S;
+const START: i64 = 1_700_000_000 * NS_PER_S;
+
+/// A clock that a test sets; monotonic time is wall time.
+#[derive(Debug)]
+struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> TimestampNs {
+        TimestampNs(self.0.load(Ordering::Relaxed))
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed).unsigned_abs())
+    }
+}
+
+type Model = BTreeMap<u32, BTreeMap<i64, u64>>;
+
+struct World {
+    fs: SimFs,
+    clock: Arc<TestClock>,
+    database: Option<Database>,
+    model: Model,
+    /// The request under way: written perhaps, acknowledged not yet.
+    open_request: Vec<(u32, i64, f64)>,
+    runtime: tokio::runtime::Runtime,
+}
+
+fn labels(series: u32) -> Labels {
+    let pairs = [("__name__", "m".to_owned()), ("series", series.to_string())];
+    Labels::from_pairs(pairs).expect("valid labels")
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let clock = Arc::new(TestClock(AtomicI64::new(START)));
+        let fs = SimFs::new(seed);
+        let mut world = Self {
+            fs,
+            clock,
+            database: None,
+            model: Model::new(),
+            open_request: Vec::new(),
+            runtime,
+        };
+        world.open().expect("an empty disk opens");
+        world
+    }
+
+    fn open(&mut self) -> Result<(), TsdbError> {
+        let mut options = DatabaseOptions::new(
+            Arc::new(self.fs.clone()),
+            self.clock.clone(),
+            PathBuf::from("/data"),
+            [7; 192],
+        );
+        options.background = false;
+        options.namespace.retention_ns = 0;
+        self.database = Some(Database::open(options, Arc::new(Progress::new()))?);
+        Ok(())
+    }
+
+    fn database(&self) -> &Database {
+        self.database.as_ref().expect("the database is open")
+    }
+
+    /// Writes samples in one request; the model takes them only if they were acknowledged.
+    fn write(&mut self, samples: &[(u32, i64, f64)]) -> Result<(), TsdbError> {
+        self.open_request = samples.to_vec();
+        let namespace = self.database().namespace(DEFAULT_NAMESPACE).expect("it exists");
+        let mut session = namespace.writer();
+        for &(series, t, v) in samples {
+            let handle = session.resolve_labels(&labels(series))?;
+            session.push(handle, TimestampNs(t), v).expect("inside retention");
+        }
+        let commit = session.commit()?;
+        self.runtime.block_on(commit.durable())?;
+        for &(series, t, v) in samples {
+            self.model.entry(series).or_default().insert(t, v.to_bits());
+        }
+        self.open_request.clear();
+        Ok(())
+    }
+
+    /// A power cut: everything unsynced is gone, and the database is opened again.
+    fn crash(&mut self, unsynced: Unsynced) {
+        self.fs.crash(unsynced);
+        drop(self.database.take());
+        self.open().expect("opens after a crash");
+    }
+
+    fn read(&self, range: RangeInclusive<i64>) -> Model {
+        let namespace = self.database().namespace(DEFAULT_NAMESPACE).expect("it exists");
+        let matchers = [Matcher::equal("__name__", "m")];
+        let (from, to) = (TimestampNs(*range.start()), TimestampNs(*range.end()));
+        let selection = namespace.select(&matchers, from, to, 1000).expect("few series");
+        let mut out = Model::new();
+        let mut columns = Columns::default();
+        for (number, labels) in selection.labels().iter().enumerate() {
+            selection.read(number, &mut columns);
+            let series = labels.get("series").and_then(|s| s.parse().ok()).expect("our label");
+            let samples = columns.iter().map(|s| (s.t.0, s.v.to_bits())).collect();
+            assert!(out.insert(series, samples).is_none(), "series {series} twice");
+        }
+        assert_eq!(selection.damage(), Vec::<String>::new());
+        out.retain(|_, samples| !samples.is_empty());
+        out
+    }
+
+    fn check(&self, range: RangeInclusive<i64>) {
+        let mut want = Model::new();
+        for (&series, samples) in &self.model {
+            let inside: BTreeMap<i64, u64> =
+                samples.range(range.clone()).map(|(&t, &v)| (t, v)).collect();
+            if !inside.is_empty() {
+                want.insert(series, inside);
+            }
+        }
+        assert_eq!(self.read(range), want);
+    }
+}
+
+fn random_request(rng: &mut StdRng, now: i64) -> Vec<(u32, i64, f64)> {
+    let count = rng.random_range(1..60);
+    let warm = rng.random_bool(0.7);
+    (0..count)
+        .map(|i| {
+            let series = rng.random_range(0..12);
+            let t = match warm {
+                true => now + i * NS_PER_S,
+                false => now - rng.random_range(0..10 * HOUR) / NS_PER_S * NS_PER_S,
+            };
+            let v = match rng.random_range(0..4) {
+                0 => f64::from_bits(rng.random()),
+                1 => rng.random_range(0..1000) as f64,
+                2 => f64::from(rng.random_range(0..100_000)) / 100.0,
+                _ => -0.0,
+            };
+            (series, t, v)
+        })
+        .collect()
+}
+
+fn story(seed: u64) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut world = World::new(seed);
+    for _ in 0..120 {
+        let now = world.clock.0.load(Ordering::Relaxed);
+        match rng.random_range(0..20) {
+            0..=11 => {
+                let request = random_request(&mut rng, now);
+                world.write(&request).expect("the disk is fine");
+            }
+            12 => drop(world.database().flush_all().expect("the disk is fine")),
+            13 => world.database().snapshot().expect("the disk is fine"),
+            14 => world.database().tick().expect("the disk is fine"),
+            15 => world.crash(Unsynced::Lost),
+            16 => world.crash(Unsynced::Torn),
+            17 => world.clock.0.store(now + rng.random_range(0..HOUR), Ordering::Relaxed),
+            _ => {
+                let from = now - rng.random_range(0..12 * HOUR);
+                world.check(from..=from + rng.random_range(0..6 * HOUR));
+            }
+        }
+    }
+    world.check(0..=i64::MAX / 2);
+    world.crash(Unsynced::Lost);
+    world.check(0..=i64::MAX / 2);
+}
+
+#[test]
+fn random_stories_equal_a_map() {
+    for seed in 0..12 {
+        story(seed);
+    }
+}
+
+/// Kills the machine at every operation of a story with writes, snapshot and flushes.
+#[test]
+fn a_power_cut_at_any_operation_loses_no_acknowledged_sample() {
+    let rehearse = |crash_at: Option<u64>| {
+        let mut world = World::new(5);
+        if let Some(op) = crash_at {
+            world.fs.crash_at_op(op);
+        }
+        let mut rng = StdRng::seed_from_u64(9);
+        let outcome = (|| -> Result<(), TsdbError> {
+            for round in 0..4 {
+                for _ in 0..3 {
+                    let request = random_request(&mut rng, START + round * 100 * NS_PER_S);
+                    world.write(&request)?;
+                }
+                match round % 2 {
+                    0 => world.database().snapshot()?,
+                    _ => drop(world.database().flush_all()?),
+                }
+            }
+            Ok(())
+        })();
+        (world, outcome)
+    };
+    let (world, outcome) = rehearse(None);
+    outcome.expect("without a fault all goes well");
+    let (first, last) = (World::new(5).fs.ops(), world.fs.ops());
+    assert!(last > first + 20, "the story does something: {first} to {last}");
+    let mut met = 0;
+    for op in first..last {
+        let unsynced = if op % 2 == 0 { Unsynced::Lost } else { Unsynced::Torn };
+        let (mut world, outcome) = rehearse(Some(op));
+        met += u64::from(outcome.is_err() || world.fs.is_down());
+        world.crash(unsynced);
+        let got = world.read(0..=i64::MAX / 2);
+        for (series, samples) in &world.model {
+            for (t, v) in samples {
+                let found = got.get(series).and_then(|s| s.get(t));
+                // A later write of the same time may be there though it was never acknowledged.
+                let unacked = |found: &u64| {
+                    let mut open = world.open_request.iter();
+                    open.any(|(s, at, v)| s == series && at == t && v.to_bits() == *found)
+                };
+                let is_right = found.is_some_and(|found| found == v || unacked(found));
+                assert!(is_right, "op {op}: series {series} at {t}: {found:?}, not {v}");
+            }
+        }
+    }
+    // How appends fall into groups varies, and with it the number of operations, a little.
+    assert!(met * 10 >= (last - first) * 9, "{met} of {} power cuts happened", last - first);
+}
+
+#[test]
+fn a_failed_sync_refuses_writes_until_the_log_recovers() {
+    let mut world = World::new(3);
+    world.write(&[(1, START, 1.0)]).expect("the disk is fine");
+    world.fs.fail_next_sync(1);
+    assert!(world.write(&[(1, START + 1, 2.0)]).is_err(), "an ack without a sync");
+    let refused = world.write(&[(1, START + 2, 3.0)]).expect_err("the log is closed");
+    assert_eq!(refused.kind(), m3rs_core::ErrorKind::Unavailable);
+    assert!(world.read(START..=START).contains_key(&1), "reads go on");
+}
