@@ -47,7 +47,9 @@ impl<'a> BitReader<'a> {
     #[inline(always)]
     pub(crate) fn window(&self) -> u64 {
         let byte = self.at >> 3;
-        let word = match self.bytes.get(byte..).and_then(|rest| rest.first_chunk()) {
+        // One comparison: a position in bits leaves no room for `byte + 8` to overflow.
+        let chunk = self.bytes.get(byte..byte + STORE_BYTES).and_then(|chunk| chunk.first_chunk());
+        let word = match chunk {
             Some(&chunk) => word_of(chunk),
             None => self.last_word(byte),
         };

@@ -251,19 +251,25 @@ fn put_bucket<const N: usize>(sink: &mut BitSink<N>, units: i64, unit: TimeUnit)
     sink.put(code, bucket.opcode_bits + bucket.value_bits);
 }
 
-/// The code that a window starts with: (opcode bits, value bits) by its top four bits. The
-/// widest code has 0 value bits here, for they depend on the unit.
+/// Opcode bits and value bits of the code that a window starts with, by its top four bits.
+///
+/// A zero is taken as a one-bit value without an opcode. The value bits of [`WIDEST_BUCKET`]
+/// depend on the unit.
 pub(super) const BUCKETS: [(u8, u8); 16] = {
     let mut buckets = [(0, 1); 16];
     let mut i = 8;
-    while i < 16 {
-        buckets[i] = match i {
-            8..=11 => (NARROW.opcode_bits as u8, NARROW.value_bits as u8),
-            12..=13 => (MIDDLE.opcode_bits as u8, MIDDLE.value_bits as u8),
-            14 => (WIDE.opcode_bits as u8, WIDE.value_bits as u8),
-            _ => (WIDEST_OPCODE_BITS as u8, 0),
+    while i < WIDEST_BUCKET {
+        let Bucket { opcode_bits, value_bits, .. } = match i {
+            8..=11 => NARROW,
+            12..=13 => MIDDLE,
+            _ => WIDE,
         };
+        buckets[i] = (opcode_bits as u8, value_bits as u8);
         i += 1;
     }
+    buckets[WIDEST_BUCKET] = (WIDEST_OPCODE_BITS as u8, 0);
     buckets
 };
+
+/// The place of the widest codes in [`BUCKETS`].
+pub(super) const WIDEST_BUCKET: usize = 15;
