@@ -1,6 +1,7 @@
 //! Reads series blocks out of a mapped fileset.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -231,12 +232,7 @@ impl FilesetReader {
         let mut guess = true;
         while !pages.is_empty() {
             let width = pages.len();
-            let step = if guess && refs.end > refs.start {
-                let share = wanted.saturating_sub(refs.start) * width as u64;
-                to_usize(share / (refs.end - refs.start)).min(width - 1)
-            } else {
-                width / 2
-            };
+            let step = if guess { interpolate(wanted, refs.clone(), width) } else { width / 2 };
             guess = !guess;
             let page = pages.start + step;
             let (first, last, found) = self.with_page(page, |body| {
@@ -576,19 +572,34 @@ fn entry_series(entries: &[u8], at: usize) -> u32 {
     bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
-/// Where `series` stands among a page's entries.
+/// Where `series` stands among a page's entries. Guesses by interpolation and halves in turn, as
+/// each look may be a cache miss.
 fn position_in(entries: &[u8], series: u32) -> Option<usize> {
     let (mut low, mut high) = (0, entries.len() / ENTRY_LEN);
+    let mut low_ref = u64::from(entry_series(entries, low));
+    let mut high_ref = u64::from(entry_series(entries, high.checked_sub(1)?)) + 1;
+    let wanted = u64::from(series);
+    let mut guess = true;
     while low < high {
-        let middle = low + (high - low) / 2;
-        let found = entry_series(entries, middle);
-        match found.cmp(&series) {
-            std::cmp::Ordering::Equal => return Some(middle),
-            std::cmp::Ordering::Less => low = middle + 1,
-            std::cmp::Ordering::Greater => high = middle,
+        let width = high - low;
+        let step = if guess { interpolate(wanted, low_ref..high_ref, width) } else { width / 2 };
+        guess = !guess;
+        let at = low + step;
+        let found = u64::from(entry_series(entries, at));
+        match found.cmp(&wanted) {
+            std::cmp::Ordering::Equal => return Some(at),
+            std::cmp::Ordering::Less => (low, low_ref) = (at + 1, found + 1),
+            std::cmp::Ordering::Greater => (high, high_ref) = (at, found),
         }
     }
     None
+}
+
+/// Which of `width` places that span `refs` evenly would hold `wanted`.
+fn interpolate(wanted: u64, refs: Range<u64>, width: usize) -> usize {
+    let span = refs.end.saturating_sub(refs.start).max(1);
+    let share = wanted.saturating_sub(refs.start).saturating_mul(width as u64) / span;
+    to_usize(share).min(width - 1)
 }
 
 /// `len` bytes from `offset`, as many of them as there are.
