@@ -23,3 +23,4 @@ pub mod render;
 pub mod result;
 pub mod source;
 pub mod step;
+pub mod testdsl;

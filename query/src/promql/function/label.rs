@@ -3,10 +3,7 @@
 //! The engine applies them to every series and then merges series whose labels became equal.
 
 use m3rs_core::model::Labels;
-use regex::{Captures, Regex, RegexBuilder};
-
-/// The most memory that a compiled expression may take.
-const PROGRAM_BYTES_MAX: usize = 10 << 20;
+use m3rs_core::regexp::AnchoredRegex;
 
 /// Why the arguments of a label function were refused; the texts are Prometheus's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,10 +32,10 @@ pub enum LabelFunctionError {
 /// `label_replace(v, dst, replacement, src, regex)`, compiled.
 #[derive(Clone, Debug)]
 pub struct LabelReplace {
-    regex: Regex,
+    regex: AnchoredRegex,
     dst: String,
     src: String,
-    replacement: Vec<Piece>,
+    replacement: String,
 }
 
 impl LabelReplace {
@@ -52,16 +49,14 @@ impl LabelReplace {
         src: &str,
         regex: &str,
     ) -> Result<Self, LabelFunctionError> {
-        let regex = RegexBuilder::new(&format!("^(?s:{regex})$"))
-            .size_limit(PROGRAM_BYTES_MAX)
-            .build()
-            .map_err(|_| LabelFunctionError::Regexp(regex.to_owned()))?;
+        let regex =
+            AnchoredRegex::new(regex).map_err(|_| LabelFunctionError::Regexp(regex.to_owned()))?;
         if dst.is_empty() {
             let function = "label_replace";
             return Err(LabelFunctionError::Destination { function, name: dst.to_owned() });
         }
-        let replacement = template(replacement);
-        Ok(Self { regex, dst: dst.to_owned(), src: src.to_owned(), replacement })
+        let [dst, src, replacement] = [dst, src, replacement].map(str::to_owned);
+        Ok(Self { regex, dst, src, replacement })
     }
 
     /// The label that is written.
@@ -73,89 +68,11 @@ impl LabelReplace {
     /// The new labels; `None` if the expression does not match and nothing is to be done.
     #[must_use]
     pub fn apply(&self, labels: &Labels) -> Option<Labels> {
-        let captures = self.regex.captures(labels.get(&self.src).unwrap_or(""))?;
-        let value = self.expand(&captures);
+        let source = labels.get(&self.src).unwrap_or("");
+        let value = self.regex.expand(source, &self.replacement)?;
         let mut builder = labels.to_builder();
         builder.set(&self.dst, &value);
         Some(builder.build())
-    }
-
-    fn expand(&self, captures: &Captures<'_>) -> String {
-        let mut value = String::new();
-        for piece in &self.replacement {
-            let group = match piece {
-                Piece::Text(text) => {
-                    value.push_str(text);
-                    continue;
-                }
-                Piece::Number(number) => captures.get(*number),
-                Piece::Name(name) => captures.name(name),
-            };
-            value.push_str(group.map_or("", |m| m.as_str()));
-        }
-        value
-    }
-}
-
-/// A part of a replacement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
-    Text(String),
-    Number(usize),
-    Name(String),
-}
-
-/// Splits a replacement at `$1`, `${1}`, `$name`, `${name}` and `$$`; a dollar sign that starts
-/// none of these is a text.
-fn template(mut rest: &str) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    let mut text = String::new();
-    while let Some((before, after)) = rest.split_once('$') {
-        text.push_str(before);
-        if let Some(after) = after.strip_prefix('$') {
-            text.push('$');
-            rest = after;
-        } else if let Some((name, after)) = group_name(after) {
-            if !text.is_empty() {
-                pieces.push(Piece::Text(std::mem::take(&mut text)));
-            }
-            pieces.push(group_piece(name));
-            rest = after;
-        } else {
-            text.push('$');
-            rest = after;
-        }
-    }
-    text.push_str(rest);
-    if !text.is_empty() {
-        pieces.push(Piece::Text(text));
-    }
-    pieces
-}
-
-/// The name after a dollar sign, with or without braces, and what follows it.
-fn group_name(text: &str) -> Option<(&str, &str)> {
-    let (is_braced, text) = match text.strip_prefix('{') {
-        Some(inner) => (true, inner),
-        None => (false, text),
-    };
-    let is_part = |c: char| c == '_' || c.is_alphabetic() || c.is_numeric();
-    let end = text.find(|c| !is_part(c)).unwrap_or(text.len());
-    let (name, rest) = text.split_at(end);
-    if name.is_empty() {
-        return None;
-    }
-    let rest = if is_braced { rest.strip_prefix('}')? } else { rest };
-    Some((name, rest))
-}
-
-/// Numbers of up to eight digits are positions, everything else a name.
-fn group_piece(name: &str) -> Piece {
-    let has_leading_zero = name.len() > 1 && name.starts_with('0');
-    let is_number = name.len() <= 8 && name.bytes().all(|b| b.is_ascii_digit());
-    match name.parse() {
-        Ok(number) if is_number && !has_leading_zero => Piece::Number(number),
-        _ => Piece::Name(name.to_owned()),
     }
 }
 

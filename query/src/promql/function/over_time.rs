@@ -7,17 +7,17 @@
 use std::collections::VecDeque;
 
 use super::RangeInput;
-use super::aggregate::{CompensatedSum, CompensatedVariance, Mean};
+use super::aggregate::{CompensatedSum, CompensatedVariance, FiniteSum, Mean, Summation};
 use super::window::{Fold, fold_windows, map_windows, walk};
 
-impl Fold for CompensatedSum {
+impl Fold for FiniteSum {
     #[inline]
     fn push(&mut self, _t: i64, v: f64) {
         self.add(v);
     }
 }
 
-impl Fold for CompensatedVariance {
+impl Fold for CompensatedVariance<FiniteSum> {
     #[inline]
     fn push(&mut self, _t: i64, v: f64) {
         self.add(v);
@@ -26,7 +26,19 @@ impl Fold for CompensatedVariance {
 
 /// `sum_over_time`
 pub(super) fn sum(input: &RangeInput<'_>, out: &mut [f64]) {
-    fold_windows(input, out, |_| CompensatedSum::default(), |sum, _| sum.value());
+    fold_windows(
+        input,
+        out,
+        |_| FiniteSum::default(),
+        |fast, w| {
+            if fast.is_finite() {
+                return fast.total();
+            }
+            let mut sum = CompensatedSum::default();
+            input.vs[w.lo..w.hi].iter().for_each(|v| sum.add(*v));
+            sum.value()
+        },
+    );
 }
 
 /// `avg_over_time`
@@ -34,12 +46,11 @@ pub(super) fn avg(input: &RangeInput<'_>, out: &mut [f64]) {
     fold_windows(
         input,
         out,
-        |_| CompensatedSum::default(),
-        |sum, w| {
-            if sum.sum.is_finite() {
-                return sum.mean(w.len() as f64);
+        |_| FiniteSum::default(),
+        |fast, w| {
+            if fast.is_finite() {
+                return fast.compensated().mean(w.len() as f64);
             }
-            // The sum overflowed, or there are infinities or NaNs: the order of steps matters.
             let mut mean = Mean::default();
             input.vs[w.lo..w.hi].iter().for_each(|v| mean.add(*v));
             mean.value()
@@ -49,12 +60,30 @@ pub(super) fn avg(input: &RangeInput<'_>, out: &mut [f64]) {
 
 /// `stddev_over_time`
 pub(super) fn stddev(input: &RangeInput<'_>, out: &mut [f64]) {
-    fold_windows(input, out, |_| CompensatedVariance::default(), |state, _| state.deviation());
+    variance(input, out, f64::sqrt);
 }
 
 /// `stdvar_over_time`
 pub(super) fn stdvar(input: &RangeInput<'_>, out: &mut [f64]) {
-    fold_windows(input, out, |_| CompensatedVariance::default(), |state, _| state.variance());
+    variance(input, out, |variance| variance);
+}
+
+#[inline]
+fn variance(input: &RangeInput<'_>, out: &mut [f64], finish: impl Fn(f64) -> f64) {
+    fold_windows(
+        input,
+        out,
+        |_| CompensatedVariance::<FiniteSum>::default(),
+        |fast, w| {
+            let variance = fast.variance();
+            if variance.is_finite() {
+                return finish(variance);
+            }
+            let mut state = CompensatedVariance::<CompensatedSum>::default();
+            input.vs[w.lo..w.hi].iter().for_each(|v| state.add(*v));
+            finish(state.variance())
+        },
+    );
 }
 
 /// `count_over_time`

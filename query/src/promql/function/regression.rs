@@ -3,35 +3,26 @@
 use m3rs_core::model::STALE_NAN;
 
 use super::RangeInput;
-use super::aggregate::CompensatedSum;
-use super::window::{Fold, fold_windows, map_windows};
+use super::aggregate::{CompensatedSum, FiniteSum, Summation};
+use super::window::{Fold, Window, fold_windows, map_windows};
 
 /// Sums for a line of least squares; times count from `origin_ms`.
 #[derive(Clone, Copy)]
-struct Line {
+struct Line<S> {
     origin_ms: i64,
     count: f64,
-    x: CompensatedSum,
-    y: CompensatedSum,
-    xy: CompensatedSum,
-    xx: CompensatedSum,
+    x: S,
+    y: S,
+    xy: S,
+    xx: S,
     first: f64,
     is_constant: bool,
 }
 
-impl Line {
+impl<S: Summation> Line<S> {
     fn new(origin_ms: i64, first: f64) -> Self {
-        let zero = CompensatedSum::default();
-        Self {
-            origin_ms,
-            count: 0.0,
-            x: zero,
-            y: zero,
-            xy: zero,
-            xx: zero,
-            first,
-            is_constant: true,
-        }
+        let (x, y, xy, xx) = Default::default();
+        Self { origin_ms, count: 0.0, x, y, xy, xx, first, is_constant: true }
     }
 
     /// Slope per second, and the value at the origin.
@@ -40,16 +31,15 @@ impl Line {
             let is_bound = self.first.is_infinite();
             return if is_bound { (f64::NAN, f64::NAN) } else { (0.0, self.first) };
         }
-        let total = |sum: CompensatedSum| sum.sum + sum.lost;
-        let (x, y, n) = (total(self.x), total(self.y), self.count);
-        let covariance = total(self.xy) - x * y / n;
-        let variance = total(self.xx) - x * x / n;
+        let (x, y, n) = (self.x.total(), self.y.total(), self.count);
+        let covariance = self.xy.total() - x * y / n;
+        let variance = self.xx.total() - x * x / n;
         let slope = covariance / variance;
         (slope, y / n - slope * x / n)
     }
 }
 
-impl Fold for Line {
+impl<S: Summation> Fold for Line<S> {
     #[inline]
     fn push(&mut self, t: i64, v: f64) {
         // The first sample is not compared with itself: a NaN there would differ.
@@ -63,32 +53,46 @@ impl Fold for Line {
     }
 }
 
-/// `deriv`: the slope of the line of least squares.
-pub(super) fn deriv(input: &RangeInput<'_>, out: &mut [f64]) {
-    // Times count from the first sample of the window, to keep them small.
+/// Slope and value at the origin for each window of at least two samples; `origin` is a time.
+#[inline]
+fn lines(
+    input: &RangeInput<'_>,
+    out: &mut [f64],
+    origin: impl Fn(Window) -> i64,
+    finish: impl Fn(f64, f64, Window) -> f64,
+) {
     fold_windows(
         input,
         out,
-        |w| Line::new(input.ts[w.lo], input.vs[w.lo]),
-        |line, w| if w.len() < 2 { STALE_NAN } else { line.solve().0 },
+        |w| Line::<FiniteSum>::new(origin(w), input.vs[w.lo]),
+        |fast, w| {
+            if w.len() < 2 {
+                return STALE_NAN;
+            }
+            let (mut slope, mut intercept) = fast.solve();
+            if !slope.is_finite() || !intercept.is_finite() {
+                let mut line = Line::<CompensatedSum>::new(origin(w), input.vs[w.lo]);
+                for at in w.lo..w.hi {
+                    line.push(input.ts[at], input.vs[at]);
+                }
+                (slope, intercept) = line.solve();
+            }
+            finish(slope, intercept, w)
+        },
     );
+}
+
+/// `deriv`: the slope of the line of least squares.
+pub(super) fn deriv(input: &RangeInput<'_>, out: &mut [f64]) {
+    // Times count from the first sample of the window, to keep them small.
+    lines(input, out, |w| input.ts[w.lo], |slope, _, _| slope);
 }
 
 /// `predict_linear`: where the line of least squares is, some seconds from the evaluation time.
 pub(super) fn predict_linear(input: &RangeInput<'_>, out: &mut [f64]) {
     let Some(ahead) = input.params.first() else { return };
-    fold_windows(
-        input,
-        out,
-        |w| Line::new(input.eval.time_ms(w.step), input.vs[w.lo]),
-        |line, w| {
-            if w.len() < 2 {
-                return STALE_NAN;
-            }
-            let (slope, intercept) = line.solve();
-            slope * ahead[w.step] + intercept
-        },
-    );
+    let origin = |w: Window| input.eval.time_ms(w.step);
+    lines(input, out, origin, |slope, intercept, w| slope * ahead[w.step] + intercept);
 }
 
 /// `double_exponential_smoothing`: Holt's smoothing of level and trend.

@@ -67,7 +67,7 @@ pub(super) trait Fold: Copy {
 }
 
 /// How many windows are folded side by side.
-const LANES: usize = 8;
+const LANES: usize = 4;
 
 /// Folds the samples of each window, several windows at a time.
 ///

@@ -1,0 +1,398 @@
+//! Runs scripts and counts what came out.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use m3rs_core::model::{Labels, METRIC_NAME};
+
+use super::compare::{check_sorted, check_value};
+use super::expect::Expectation;
+use super::fixed_time;
+use super::{Command, Eval, EvalTime, Load, Script, SequenceValue};
+use crate::engine::{Engine, Query, QueryOptions};
+use crate::error::QueryError;
+use crate::promql::{ParseOptions, parse};
+use crate::result::{InstantVector, QueryOutput, Value};
+use crate::source::vector::VectorSource;
+use crate::source::{
+    Cancel, LabelRequest, Listing, SampleColumns, SelectRequest, Selection, SeriesSource,
+    SourceError,
+};
+use crate::step::StepGrid;
+
+/// How far the ends of the range are from the time of an instant query that is also run as one.
+const AROUND_MS: i64 = 60_000;
+
+/// What came out of a script.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// How many queries the script evaluates.
+    pub evals: usize,
+    /// How many of them gave what they should.
+    pub passed: usize,
+    /// Those that need what the engine does not have.
+    pub unsupported: Vec<Failure>,
+    /// Those that gave something else.
+    pub failed: Vec<Failure>,
+}
+
+/// A query that did not give what it should.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The line of the script, from 1.
+    pub line: usize,
+    /// The query.
+    pub query: String,
+    /// What happened.
+    pub reason: String,
+}
+
+/// Runs a script from an empty source; goes on after failures.
+#[must_use]
+pub fn run(script: &Script, engine: &Engine) -> Report {
+    let mut source = ScriptSource::default();
+    let mut report = Report::default();
+    for command in &script.commands {
+        match command {
+            Command::Clear => source = ScriptSource::default(),
+            Command::Load(load) => source.load(load),
+            Command::Eval(eval) => {
+                report.evals += 1;
+                let failure = |reason| Failure { line: eval.line, query: eval.query.clone(), reason };
+                match evaluate(engine, &source, eval) {
+                    Outcome::Passed => report.passed += 1,
+                    Outcome::Unsupported(reason) => report.unsupported.push(failure(reason)),
+                    Outcome::Failed(reason) => report.failed.push(failure(reason)),
+                }
+            }
+        }
+    }
+    report
+}
+
+enum Outcome {
+    Passed,
+    Unsupported(String),
+    Failed(String),
+}
+
+fn evaluate(engine: &Engine, source: &ScriptSource, eval: &Eval) -> Outcome {
+    if eval.expect.has_histograms() {
+        return Outcome::Unsupported("a native histogram is expected".to_owned());
+    }
+    source.is_incomplete.store(false, Ordering::Relaxed);
+    let trial = Trial { engine, source, expect: &eval.expect };
+    let result = match eval.time {
+        EvalTime::Instant(at_ms) => trial.instant_and_variants(&eval.query, at_ms),
+        EvalTime::Range(grid) => trial.range(&eval.query, grid),
+    };
+    if source.is_incomplete.load(Ordering::Relaxed) {
+        return Outcome::Unsupported("native histograms or start timestamps were read".to_owned());
+    }
+    match result {
+        Ok(()) => Outcome::Passed,
+        Err(Fault::Unsupported(reason)) => Outcome::Unsupported(reason),
+        Err(Fault::Wrong(reason)) => Outcome::Failed(reason),
+    }
+}
+
+/// Why a query did not pass.
+enum Fault {
+    Unsupported(String),
+    Wrong(String),
+}
+
+impl From<String> for Fault {
+    fn from(reason: String) -> Self {
+        Self::Wrong(reason)
+    }
+}
+
+/// One query with its expectation.
+struct Trial<'a> {
+    engine: &'a Engine,
+    source: &'a ScriptSource,
+    expect: &'a Expectation,
+}
+
+impl Trial<'_> {
+    fn instant_and_variants(&self, query: &str, at_ms: i64) -> Result<(), Fault> {
+        self.instant(query, at_ms)?;
+        let variants = match fixed_time::variants(query, at_ms) {
+            Ok(variants) => variants,
+            // A query that does not parse was expected to fail.
+            Err(_) => return Ok(()),
+        };
+        for (query, time_ms) in variants.iter().flat_map(|(q, ts)| ts.iter().map(move |t| (q, *t))) {
+            self.instant(query, time_ms)
+                .map_err(|fault| fault.in_context(&format!("as {query} at {time_ms} ms")))?;
+        }
+        Ok(())
+    }
+
+    fn instant(&self, query: &str, at_ms: i64) -> Result<(), Fault> {
+        let time = EvalTime::Instant(at_ms);
+        let Some(output) = self.output(query, time)? else { return Ok(()) };
+        check_value(&output.value, self.expect, self.expect.samples_at)?;
+        let is_instant_only = self.expect.samples_at.is_some()
+            || self.expect.string.is_some()
+            || ["start()", "end()", "range()", "step()"].iter().any(|call| query.contains(call));
+        if is_instant_only {
+            return Ok(());
+        }
+        let is_scalar = matches!(output.value, Value::Scalar { .. });
+        self.middle_of_range(query, at_ms, is_scalar)
+            .map_err(|fault| fault.in_context("in range mode"))
+    }
+
+    /// The same result must come out in the middle of a range.
+    fn middle_of_range(&self, query: &str, at_ms: i64, is_scalar: bool) -> Result<(), Fault> {
+        let grid =
+            StepGrid { start_ms: at_ms - AROUND_MS, step_ms: AROUND_MS, count: 3 };
+        let Value::Matrix(matrix) = self.execute(query, EvalTime::Range(grid))?.value else {
+            return Err(Fault::Wrong("a range query gave no matrix".to_owned()));
+        };
+        check_sorted(&matrix)?;
+        if self.expect.is_ordered {
+            return Ok(());
+        }
+        let mut middle = InstantVector { t_ms: at_ms, ..InstantVector::default() };
+        for series in &matrix.series {
+            let value = series.samples(&matrix.grid).find(|(t, _)| *t == at_ms);
+            if let Some((_, v)) = value {
+                middle.labels.push(series.labels.clone());
+                middle.values.push(v);
+            }
+        }
+        let value = match middle.values.first() {
+            Some(v) if is_scalar => Value::Scalar { t_ms: at_ms, v: *v },
+            _ => Value::Vector(middle),
+        };
+        Ok(check_value(&value, self.expect, None)?)
+    }
+
+    fn range(&self, query: &str, grid: StepGrid) -> Result<(), Fault> {
+        let Some(output) = self.output(query, EvalTime::Range(grid))? else { return Ok(()) };
+        Ok(check_value(&output.value, self.expect, Some(grid))?)
+    }
+
+    /// Evaluates, and checks failure and annotations; `None` if the query failed as it should.
+    fn output(&self, query: &str, time: EvalTime) -> Result<Option<QueryOutput>, Fault> {
+        let output = match (self.execute(query, time), &self.expect.fail) {
+            (Err(Fault::Wrong(message)), Some(expected)) if expected.matches(&message) => {
+                return Ok(None);
+            }
+            (Err(Fault::Wrong(message)), Some(expected)) => {
+                let reason = format!("expected failure {expected:?}, failed with: {message}");
+                return Err(Fault::Wrong(reason));
+            }
+            (Err(fault), _) => return Err(fault.in_context("failed")),
+            (Ok(_), Some(expected)) => {
+                return Err(Fault::Wrong(format!("expected failure {expected:?}, but it passed")));
+            }
+            (Ok(output), None) => output,
+        };
+        let bare = |notes: &[String]| notes.iter().map(|n| without_place(n)).collect::<Vec<_>>();
+        self.expect.check_annotations(&bare(&output.warnings), &bare(&output.infos))?;
+        Ok(Some(output))
+    }
+
+    fn execute(&self, query: &str, time: EvalTime) -> Result<QueryOutput, Fault> {
+        let expr = parse(query, &ParseOptions::default())
+            .map_err(|error| Fault::Wrong(error.message().to_owned()))?;
+        let (options, cancel) = (QueryOptions::default(), Cancel::new());
+        let query = Query { text: query, expr: &expr };
+        let output = match time {
+            EvalTime::Instant(at) => {
+                self.engine.instant(self.source, query, at, &options, &cancel)
+            }
+            EvalTime::Range(grid) => {
+                let times = (grid.start_ms, grid.end_ms(), grid.step_ms);
+                self.engine.range(self.source, query, times, &options, &cancel)
+            }
+        };
+        output.map_err(|error| match error {
+            QueryError::Unsupported { .. } => Fault::Unsupported(error.to_string()),
+            other => Fault::Wrong(other.to_string()),
+        })
+    }
+}
+
+impl Fault {
+    fn in_context(self, context: &str) -> Self {
+        match self {
+            Self::Wrong(reason) => Self::Wrong(format!("{context}: {reason}")),
+            unsupported => unsupported,
+        }
+    }
+}
+
+/// The annotation as Prometheus has it before it knows the query's text: without its place and
+/// without the figures of the buckets that were mended.
+fn without_place(note: &str) -> String {
+    let note = match note.rsplit_once(" (") {
+        Some((text, place)) if place.ends_with(')') && is_place(&place[..place.len() - 1]) => text,
+        _ => note,
+    };
+    note.split_once(", from buckets ").map_or(note, |(text, _)| text).to_owned()
+}
+
+fn is_place(text: &str) -> bool {
+    let is_pair = text.split_once(':').is_some_and(|(line, column)| {
+        line.parse::<u32>().is_ok() && column.parse::<u32>().is_ok()
+    });
+    is_pair || text.ends_with(" position")
+}
+
+/// The loaded series; knows which of them it holds only in part.
+#[derive(Default)]
+struct ScriptSource {
+    floats: VectorSource,
+    /// Series with native histograms or start timestamps, at their times.
+    incomplete: VectorSource,
+    /// Whether a selection met one of these.
+    is_incomplete: AtomicBool,
+}
+
+impl ScriptSource {
+    fn load(&mut self, load: &Load) {
+        for series in &load.series {
+            let native = if load.with_native { native_labels(&series.labels) } else { None };
+            for (index, value) in series.values.iter().enumerate() {
+                let t_ms = load.gap_ms.saturating_mul(index as i64);
+                match value {
+                    SequenceValue::Omitted => continue,
+                    SequenceValue::Float(v) => self.floats.append(&series.labels, t_ms, *v),
+                    SequenceValue::Histogram => self.incomplete.append(&series.labels, t_ms, 0.0),
+                }
+                if series.has_start_times {
+                    self.incomplete.append(&series.labels, t_ms, 0.0);
+                }
+                if let Some(native) = &native {
+                    self.incomplete.append(native, t_ms, 0.0);
+                }
+            }
+        }
+    }
+
+    fn meets_incomplete(&self, request: &SelectRequest, cancel: &Cancel) -> bool {
+        let Ok(selection) = self.incomplete.select(request, cancel) else { return true };
+        let mut columns = SampleColumns::default();
+        (0..selection.series.len()).any(|index| {
+            selection.reader.read(index, &mut columns).is_err() || !columns.ts.is_empty()
+        })
+    }
+}
+
+/// The native histogram that a series of a classic one belongs to.
+fn native_labels(labels: &Labels) -> Option<Labels> {
+    let name = labels.metric_name()?;
+    let base = ["_bucket", "_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix))?;
+    let mut builder = labels.to_builder();
+    builder.set(METRIC_NAME, base).remove("le");
+    Some(builder.build())
+}
+
+impl SeriesSource for ScriptSource {
+    fn select(&self, request: &SelectRequest, cancel: &Cancel) -> Result<Selection, SourceError> {
+        if self.meets_incomplete(request, cancel) {
+            self.is_incomplete.store(true, Ordering::Relaxed);
+        }
+        self.floats.select(request, cancel)
+    }
+
+    fn label_names(&self, request: &LabelRequest) -> Result<Listing<String>, SourceError> {
+        self.floats.label_names(request)
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        request: &LabelRequest,
+    ) -> Result<Listing<String>, SourceError> {
+        self.floats.label_values(name, request)
+    }
+
+    fn series(&self, request: &LabelRequest) -> Result<Listing<Labels>, SourceError> {
+        self.floats.series(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::EngineOptions;
+
+    fn report(text: &str) -> Report {
+        let engine = Engine::new(EngineOptions::default()).expect("threads");
+        run(&Script::parse(text).expect("valid"), &engine)
+    }
+
+    fn line_of(failures: &[Failure]) -> Vec<usize> {
+        failures.iter().map(|f| f.line).collect()
+    }
+
+    #[test]
+    fn right_and_wrong_expectations_are_told_apart() {
+        let report = report(
+            "load 1m\n\
+             up{job=\"a\"} 1+1x10\n\
+             up{job=\"b\"} 2+2x10\n\
+             \n\
+             eval instant at 5m sum(up)\n\
+             {} 18\n\
+             \n\
+             eval instant at 5m sum(up)\n\
+             {} 19\n\
+             \n\
+             eval range from 0 to 2m step 1m up{job=\"a\"}\n\
+             up{job=\"a\"} 1 2 3\n\
+             \n\
+             eval range from 0 to 2m step 1m up{job=\"a\"}\n\
+             up{job=\"a\"} 1 2\n\
+             \n\
+             eval instant at 5m up * on() up\n\
+             expect fail\n\
+             \n\
+             eval instant at 5m up\n\
+             expect fail\n\
+             \n\
+             clear\n\
+             eval instant at 5m up\n\
+             \n\
+             eval instant at 0 1 + 1\n\
+             2\n",
+        );
+        assert_eq!((report.evals, report.passed), (8, 5), "{report:?}");
+        assert_eq!(line_of(&report.failed), [8, 14, 20]);
+    }
+
+    #[test]
+    fn series_that_are_held_in_part_are_not_judged() {
+        let report = report(
+            "load_with_nhcb 1m\n\
+             h_bucket{le=\"+Inf\"} 1 1\n\
+             mixed 1 {{count:1}}\n\
+             \n\
+             eval instant at 1m count(h_bucket)\n\
+             {} 1\n\
+             \n\
+             eval instant at 1m count(h)\n\
+             {} 1\n\
+             \n\
+             eval instant at 1m mixed\n\
+             mixed {{count:1}}\n\
+             \n\
+             eval instant at 30s mixed\n\
+             mixed 1\n",
+        );
+        assert_eq!(line_of(&report.unsupported), [8, 11, 14], "{report:?}");
+        assert_eq!((report.passed, report.failed.len()), (1, 0), "{report:?}");
+    }
+
+    #[test]
+    fn places_are_cut_off() {
+        assert_eq!(without_place("PromQL info: a (b) (1:12)"), "PromQL info: a (b)");
+        assert_eq!(without_place("PromQL info: a (b)"), "PromQL info: a (b)");
+        assert_eq!(without_place("a, from buckets 1 to 2, with (1:2)"), "a");
+    }
+}
