@@ -99,6 +99,9 @@ fn run_all(scripts: &BTreeMap<String, String>) -> BTreeMap<String, Report> {
         let script = Script::parse(text).unwrap_or_else(|error| panic!("{name}: {error}"));
         let report = run(&script, &engine);
         describe(&report.failed, name, "failed");
+        if std::env::var_os("M3RS_SHOW_UNSUPPORTED").is_some() {
+            describe(&report.unsupported, name, "unsupported");
+        }
         eprintln!(
             "{name}: {} queries, {} passed, {} unsupported, {} failed",
             report.evals,

@@ -103,9 +103,8 @@ fn check_matrix(
                 SequenceValue::Omitted | SequenceValue::Histogram => None,
             })
             .collect();
-        let is_same = |(a, b): (&(i64, f64), &(i64, f64))| {
-            a.0 == b.0 && is_almost_equal(a.1, b.1, TOLERANCE)
-        };
+        let is_same =
+            |(a, b): (&(i64, f64), &(i64, f64))| a.0 == b.0 && is_almost_equal(a.1, b.1, TOLERANCE);
         if expected.len() != found.len() || !expected.iter().zip(&found).all(is_same) {
             return Err(format!("expected {expected:?} for {labels}, got {found:?}"));
         }

@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn annotations_must_match_both_ways() {
-        let expected = expectation(&["warn msg: one", "warn regex: ^tw", "no_info"]).expect("valid");
+        let expected =
+            expectation(&["warn msg: one", "warn regex: ^tw", "no_info"]).expect("valid");
         let texts = |list: &[&str]| list.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
         let check = |warnings: &[&str], infos: &[&str]| {
             expected.check_annotations(&texts(warnings), &texts(infos))

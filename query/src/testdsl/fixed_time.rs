@@ -7,10 +7,7 @@ use crate::promql::{ParseError, ParseOptions, parse};
 /// The query with `@ at_ms` on every selector that has none, and times to evaluate it at.
 ///
 /// `None` if the query calls a function that looks at the evaluation time.
-pub(super) fn variants(
-    query: &str,
-    at_ms: i64,
-) -> Result<Option<(String, Vec<i64>)>, ParseError> {
+pub(super) fn variants(query: &str, at_ms: i64) -> Result<Option<(String, Vec<i64>)>, ParseError> {
     let mut expr = parse(query, &ParseOptions::default())?;
     let mut is_fixed = true;
     fix(&mut expr, at_ms, &mut is_fixed);
@@ -92,8 +89,8 @@ mod tests {
             Some("sum(rate(a[5m] @ 60.000 offset 1m))")
         );
         assert_eq!(
-            fixed("max_over_time(time()[5m:1m])").as_deref(),
-            Some("max_over_time(time()[5m:1m] @ 60.000)")
+            fixed("max_over_time(vector(time())[5m:1m])").as_deref(),
+            Some("max_over_time(vector(time())[5m:1m] @ 60.000)")
         );
         assert_eq!(fixed("a * time()"), None);
         assert_eq!(variants("a", 0).expect("valid").expect("fixed").1, [-1000, 0, 1000]);

@@ -152,8 +152,8 @@ fn read_time(text: &str) -> Result<(EvalTime, &str), String> {
     Ok((time, query))
 }
 
-/// Reads what follows an evaluation command; the end of an expected range vector, at which the
-/// query is to be evaluated.
+/// Reads what follows an evaluation command, up to an empty line, a number or an old-style
+/// message; gives the end of an expected range vector, when the query is to be evaluated.
 fn read_expectation(
     lines: &mut Lines<'_>,
     expect: &mut Expectation,
@@ -163,8 +163,10 @@ fn read_expectation(
     while let Some(line) = lines.next_part() {
         if let Some(message) = line.strip_prefix("expected_fail_message") {
             expect.fail = Some(TextMatch::Exact(message.trim().to_owned()));
+            break;
         } else if let Some(pattern) = line.strip_prefix("expected_fail_regexp") {
             expect.fail = Some(TextMatch::regexp(pattern.trim())?);
+            break;
         } else if let Some(times) = line.strip_prefix("expect range vector") {
             let (from, rest) = argument(times.trim_start(), "from")?;
             let (to, rest) = argument(rest, "to")?;
@@ -177,6 +179,7 @@ fn read_expectation(
             expect.add_line(rest.trim_start())?;
         } else if let Some(number) = number(line) {
             expect.scalar = Some(number);
+            break;
         } else {
             let series = parse_series(line)?;
             if is_instant && expect.samples_at.is_none() && series.values.len() > 1 {
@@ -278,11 +281,13 @@ eval instant at 1m up[1m]
 "#;
 
     fn evals(script: &Script) -> Vec<&Eval> {
-        let eval = |command| match command {
-            &Command::Eval(ref eval) => Some(&**eval),
-            _ => None,
-        };
-        script.commands.iter().filter_map(eval).collect()
+        let mut evals = Vec::new();
+        for command in &script.commands {
+            if let Command::Eval(eval) = command {
+                evals.push(&**eval);
+            }
+        }
+        evals
     }
 
     #[test]

@@ -57,7 +57,8 @@ pub fn run(script: &Script, engine: &Engine) -> Report {
             Command::Load(load) => source.load(load),
             Command::Eval(eval) => {
                 report.evals += 1;
-                let failure = |reason| Failure { line: eval.line, query: eval.query.clone(), reason };
+                let failure =
+                    |reason| Failure { line: eval.line, query: eval.query.clone(), reason };
                 match evaluate(engine, &source, eval) {
                     Outcome::Passed => report.passed += 1,
                     Outcome::Unsupported(reason) => report.unsupported.push(failure(reason)),
@@ -122,7 +123,8 @@ impl Trial<'_> {
             // A query that does not parse was expected to fail.
             Err(_) => return Ok(()),
         };
-        for (query, time_ms) in variants.iter().flat_map(|(q, ts)| ts.iter().map(move |t| (q, *t))) {
+        for (query, time_ms) in variants.iter().flat_map(|(q, ts)| ts.iter().map(move |t| (q, *t)))
+        {
             self.instant(query, time_ms)
                 .map_err(|fault| fault.in_context(&format!("as {query} at {time_ms} ms")))?;
         }
@@ -146,8 +148,7 @@ impl Trial<'_> {
 
     /// The same result must come out in the middle of a range.
     fn middle_of_range(&self, query: &str, at_ms: i64, is_scalar: bool) -> Result<(), Fault> {
-        let grid =
-            StepGrid { start_ms: at_ms - AROUND_MS, step_ms: AROUND_MS, count: 3 };
+        let grid = StepGrid { start_ms: at_ms - AROUND_MS, step_ms: AROUND_MS, count: 3 };
         let Value::Matrix(matrix) = self.execute(query, EvalTime::Range(grid))?.value else {
             return Err(Fault::Wrong("a range query gave no matrix".to_owned()));
         };
@@ -202,9 +203,7 @@ impl Trial<'_> {
         let (options, cancel) = (QueryOptions::default(), Cancel::new());
         let query = Query { text: query, expr: &expr };
         let output = match time {
-            EvalTime::Instant(at) => {
-                self.engine.instant(self.source, query, at, &options, &cancel)
-            }
+            EvalTime::Instant(at) => self.engine.instant(self.source, query, at, &options, &cancel),
             EvalTime::Range(grid) => {
                 let times = (grid.start_ms, grid.end_ms(), grid.step_ms);
                 self.engine.range(self.source, query, times, &options, &cancel)
@@ -237,9 +236,9 @@ fn without_place(note: &str) -> String {
 }
 
 fn is_place(text: &str) -> bool {
-    let is_pair = text.split_once(':').is_some_and(|(line, column)| {
-        line.parse::<u32>().is_ok() && column.parse::<u32>().is_ok()
-    });
+    let is_pair = text
+        .split_once(':')
+        .is_some_and(|(line, column)| line.parse::<u32>().is_ok() && column.parse::<u32>().is_ok());
     is_pair || text.ends_with(" position")
 }
 

@@ -174,9 +174,9 @@ fn parse_times(text: &str) -> Option<Option<usize>> {
 fn split_number(text: &str) -> Option<(f64, &str)> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let sign_len = text.len() - unsigned.len();
-    let word = unsigned.get(..3).filter(|w| {
-        w.eq_ignore_ascii_case("inf") || w.eq_ignore_ascii_case("nan")
-    });
+    let word = unsigned
+        .get(..3)
+        .filter(|w| w.eq_ignore_ascii_case("inf") || w.eq_ignore_ascii_case("nan"));
     let len = match word {
         Some(word) => word.len(),
         None => number_len(unsigned.as_bytes()),
@@ -225,7 +225,10 @@ mod tests {
         assert_eq!(floats("10-2.5x2 7x1"), [10.0, 7.5, 5.0, 7.0, 7.0]);
         assert_eq!(floats("-1-1x1"), [-1.0, -2.0]);
         assert_eq!(floats("1e3+1e1x1"), [1000.0, 1010.0]);
-        assert_eq!(floats("Inf -Inf +Infx1"), [f64::INFINITY, -f64::INFINITY, f64::INFINITY, f64::INFINITY]);
+        assert_eq!(
+            floats("Inf -Inf +Infx1"),
+            [f64::INFINITY, -f64::INFINITY, f64::INFINITY, f64::INFINITY]
+        );
         assert!(floats("NaN")[0].is_nan());
         assert_eq!(floats("stale")[0].to_bits(), STALE_NAN.to_bits());
     }
@@ -253,7 +256,9 @@ mod tests {
 
     #[test]
     fn faults_are_reported() {
-        for line in ["m 1y", "m 1x", "m 1+x3", "m {{", "m{a=~\"b\"} 1", "m{a=\"b\",a=\"c\"} 1", "m -"] {
+        for line in
+            ["m 1y", "m 1x", "m 1+x3", "m {{", "m{a=~\"b\"} 1", "m{a=\"b\",a=\"c\"} 1", "m -"]
+        {
             assert!(parse_series(line).is_err(), "{line}");
         }
         assert!(parse_series("m 1x999999").is_ok());
