@@ -72,7 +72,7 @@ pub fn format_duration(ms: i64) -> String {
     let mut rest = ms.unsigned_abs();
     for (unit, unit_ms, is_exact) in UNITS {
         let count = rest / unit_ms;
-        if count > 0 && (!is_exact || rest % unit_ms == 0) {
+        if count > 0 && (!is_exact || rest.is_multiple_of(unit_ms)) {
             out.push_str(&count.to_string());
             out.push_str(unit);
             rest %= unit_ms;
