@@ -3,6 +3,7 @@
 use m3rs_core::model::Matcher;
 
 pub mod duration;
+mod normal;
 
 pub use duration::{DurationExpr, DurationOp, Timed};
 

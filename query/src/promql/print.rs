@@ -50,7 +50,13 @@ pub(super) fn push_expr(out: &mut String, expr: &Expr) {
             out.push(')');
         }
         ExprKind::Binary(binary) => {
-            push_expr(out, &binary.lhs);
+            match binary.lhs.kind {
+                // With a sign, that would be the sign of the power.
+                ExprKind::Number(f64::INFINITY) if binary.op == BinaryOp::Pow => {
+                    out.push_str("Inf");
+                }
+                _ => push_expr(out, &binary.lhs),
+            }
             out.push(' ');
             push_operator(out, binary);
             out.push(' ');
@@ -194,18 +200,7 @@ fn push_at(out: &mut String, at: Option<At>) {
 fn push_offset(out: &mut String, offset_ms: i64, expr: Option<&DurationExpr>) {
     if let Some(expr) = expr {
         out.push_str(" offset ");
-        // Without parentheses the operator would belong to the query.
-        let is_open = matches!(
-            expr,
-            DurationExpr::Binary { op, .. } if !matches!(op, DurationOp::MinOf | DurationOp::MaxOf)
-        );
-        if is_open {
-            out.push('(');
-        }
         push_duration(out, expr);
-        if is_open {
-            out.push(')');
-        }
     } else if offset_ms != 0 {
         out.push_str(" offset ");
         out.push_str(&format_duration(offset_ms));
@@ -285,7 +280,7 @@ fn push_matching(out: &mut String, matching: &VectorMatching, op: BinaryOp) {
         out.push(')');
     }
     match matching.fill {
-        (Some(left), Some(right)) if left == right => push_fill(out, "fill", left),
+        (Some(left), Some(right)) if is_same(left, right) => push_fill(out, "fill", left),
         (left, right) => {
             if let Some(left) = left {
                 push_fill(out, "fill_left", left);
@@ -297,22 +292,24 @@ fn push_matching(out: &mut String, matching: &VectorMatching, op: BinaryOp) {
     }
 }
 
+/// Equal, and of the same sign if zero.
+fn is_same(left: f64, right: f64) -> bool {
+    left == right && left.is_sign_negative() == right.is_sign_negative()
+}
+
 fn push_fill(out: &mut String, name: &str, value: f64) {
     push_format(out, format_args!(" {name} ("));
-    // PARITY(prometheus): exponents from 1e21 on and below 1e-4, unlike other numbers.
-    let exponent = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
-    if value.is_finite() && !(-4.0..21.0).contains(&exponent) {
-        let text = format!("{value:e}");
-        match text.split_once('e') {
-            Some((digits, exponent)) => {
-                let sign = if exponent.starts_with('-') { '-' } else { '+' };
-                let exponent = exponent.trim_start_matches('-');
-                push_format(out, format_args!("{digits}e{sign}{exponent:0>2}"));
-            }
-            None => out.push_str(&text),
+    let scientific = format!("{value:e}");
+    let parts = scientific
+        .split_once('e')
+        .and_then(|(digits, exponent)| Some((digits, exponent.parse::<i32>().ok()?)));
+    match parts {
+        // PARITY(prometheus): exponents from 1e6 on and below 1e-4, unlike other numbers.
+        Some((digits, exponent)) if !(-4..6).contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            push_format(out, format_args!("{digits}e{sign}{:02}", exponent.unsigned_abs()));
         }
-    } else {
-        push_number(out, value);
+        _ => push_number(out, value),
     }
     out.push(')');
 }
@@ -332,7 +329,16 @@ pub(super) fn push_aggregate_head(out: &mut String, aggregate: &Aggregate) {
 }
 
 fn push_labels(out: &mut String, labels: &[String]) {
-    push_list(out, labels, |out, label| push_label(out, label));
+    push_list(out, labels, |out, label| {
+        // These words are no names in a list, unlike all others.
+        let is_reserved =
+            ["without", "inf", "nan"].iter().any(|word| label.eq_ignore_ascii_case(word));
+        if is_reserved {
+            push_quoted(out, label);
+        } else {
+            push_label(out, label);
+        }
+    });
 }
 
 /// A label's name, quoted unless it is a plain word.

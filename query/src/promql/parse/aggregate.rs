@@ -5,7 +5,7 @@ use super::token::{Keyword, Token, TokenKind};
 use crate::promql::ast::{Aggregate, AggregateOp, Expr, ExprKind};
 use crate::promql::print::quote::quote;
 
-const GROUPING: &str = "grouping opts";
+pub(super) const GROUPING: &str = "grouping opts";
 
 impl Parser<'_> {
     /// Whether the token behind an aggregation's name makes it one, not the name of a metric.
@@ -24,6 +24,10 @@ impl Parser<'_> {
             grouping = self.parse_aggregation_modifier()?;
         }
         self.open_aggregations -= 1;
+        // The look for a modifier has come upon the fault of the lexer, which is then told first.
+        if grouping.is_none() && self.token.kind == TokenKind::Error {
+            return Err(self.unexpected_token());
+        }
         let (labels, without) = match grouping {
             Some(grouping) => {
                 span.end = span.end.max(grouping.end);

@@ -1,6 +1,7 @@
 //! What stands between a binary operator and its right operand.
 
-use super::parser::{Parsed, Parser};
+use super::aggregate::GROUPING;
+use super::parser::{Expected, Parsed, Parser};
 use super::token::{Keyword, TokenKind};
 use crate::promql::ast::{BinaryOp, Cardinality, Span, VectorMatching};
 
@@ -45,6 +46,8 @@ impl Parser<'_> {
         self.bump();
         if self.token.kind == TokenKind::LeftParen {
             (matching.include, _) = self.parse_labels()?;
+        } else if !self.token.kind.begins_expression() {
+            return Err(self.unexpected(Expected { context: GROUPING, expected: "\"(\"" }));
         }
         Ok(())
     }

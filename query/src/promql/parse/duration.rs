@@ -74,6 +74,9 @@ impl Parser<'_> {
         expected: Expected,
     ) -> Parsed<(Duration, Span)> {
         let (expr, span) = self.parse_duration(expected)?;
+        if self.token.kind == TokenKind::Error {
+            return Err(self.unexpected(expected));
+        }
         let duration = Duration::new(expr);
         match duration {
             Duration::Fixed { seconds, .. } if seconds <= 0.0 => {
@@ -110,7 +113,12 @@ impl Parser<'_> {
             _ => {
                 let operand = self.parse_signed_duration(EXPECTED)?;
                 let operand = self.apply_sign(sign, operand)?;
-                self.parse_duration_tail(operand, ADD_STRENGTH, EXPECTED)?
+                let (expr, span) = self.parse_duration_tail(operand, ADD_STRENGTH, EXPECTED)?;
+                match expr {
+                    // As parentheses are what makes it one duration, it keeps some.
+                    DurationExpr::Binary { .. } => (DurationExpr::Paren(Box::new(expr)), span),
+                    expr => (expr, span),
+                }
             }
         };
         Ok((Duration::new(expr), span))

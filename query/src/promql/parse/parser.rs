@@ -7,7 +7,6 @@ use super::token::{Token, TokenKind};
 use super::{ParseOptions, string};
 use crate::promql::ast::{Expr, Span};
 use crate::promql::error::{ParseError, ParseErrorCause};
-use crate::promql::print::quote::quote;
 
 /// A result of parsing.
 pub(super) type Parsed<T> = Result<T, ParseError>;
@@ -150,13 +149,12 @@ impl<'a> Parser<'a> {
         self.error(self.token.span, message)
     }
 
-    /// The text that a string token stands for.
+    /// The text that a string token stands for. Prometheus takes any bytes, we take UTF-8.
     pub(super) fn unquote(&self, token: Token) -> Parsed<String> {
         let literal = self.text_of(token);
         string::unquote(literal).ok_or_else(|| {
-            let message =
-                format!("error unquoting string {}: it is not valid UTF-8", quote(literal));
-            self.error(token.span, message)
+            let message = format!("string {literal} is not supported: it is not valid UTF-8");
+            self.unsupported(token.span, message)
         })
     }
 }
