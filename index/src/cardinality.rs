@@ -1,0 +1,125 @@
+//! How many series there are of what.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::ops::ControlFlow;
+
+use m3rs_core::model::METRIC_NAME;
+
+use crate::error::IndexError;
+use crate::index::Index;
+
+/// A name and a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// What was counted.
+    pub name: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// Numbers about an index; lists have the largest first, equal ones by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cardinality {
+    /// Series.
+    pub series: u64,
+    /// Distinct pairs of label name and value.
+    pub label_pairs: u64,
+    /// Bytes of cached results of regular expressions.
+    pub postings_cache_bytes: u64,
+    /// Series by metric name.
+    pub series_by_metric: Vec<Count>,
+    /// Distinct values by label name.
+    pub values_by_label: Vec<Count>,
+    /// Series by `name=value`.
+    pub series_by_pair: Vec<Count>,
+}
+
+/// The largest counts seen.
+struct Top {
+    max: usize,
+    heap: BinaryHeap<Reverse<(u64, Reverse<String>)>>,
+}
+
+impl Top {
+    fn new(max: usize) -> Self {
+        Self { max, heap: BinaryHeap::new() }
+    }
+
+    fn offer(&mut self, count: u64, name: impl FnOnce() -> String) {
+        let smallest = self.heap.peek().map_or(0, |Reverse((count, _))| *count);
+        if self.heap.len() >= self.max && count < smallest {
+            return;
+        }
+        self.heap.push(Reverse((count, Reverse(name()))));
+        if self.heap.len() > self.max {
+            self.heap.pop();
+        }
+    }
+
+    fn finish(self) -> Vec<Count> {
+        let sorted = self.heap.into_sorted_vec();
+        sorted.into_iter().map(|Reverse((count, Reverse(name)))| Count { name, count }).collect()
+    }
+}
+
+impl Index {
+    /// Counts series, values and pairs; each list has at most `top` entries.
+    ///
+    /// Cost: one pass over all dictionaries, which hold the counts; no postings are read. Memory:
+    /// the values of one label at a time.
+    ///
+    /// # Errors
+    /// [`IndexError::Corrupt`].
+    pub fn cardinality(&self, top: usize) -> Result<Cardinality, IndexError> {
+        let mut names: BTreeMap<String, ()> = BTreeMap::new();
+        let mut series = 0;
+        self.for_each_segment(|segment| {
+            series += u64::from(segment.doc_count());
+            names.extend((0..segment.field_count()).map(|f| (segment.field_name(f), ())));
+            Ok(())
+        })?;
+        let (mut metrics, mut labels, mut pairs) = (Top::new(top), Top::new(top), Top::new(top));
+        let mut label_pairs = 0;
+        for name in names.into_keys() {
+            let values = self.value_counts(&name)?;
+            label_pairs += values.len() as u64;
+            for (value, count) in &values {
+                pairs.offer(*count, || format!("{name}={value}"));
+                if name == METRIC_NAME {
+                    metrics.offer(*count, || value.clone());
+                }
+            }
+            labels.offer(values.len() as u64, || name.clone());
+        }
+        Ok(Cardinality {
+            series,
+            label_pairs,
+            postings_cache_bytes: self.cache.bytes(),
+            series_by_metric: metrics.finish(),
+            values_by_label: labels.finish(),
+            series_by_pair: pairs.finish(),
+        })
+    }
+
+    /// The values of a label with the number of their series, added up over segments.
+    fn value_counts(&self, name: &str) -> Result<Vec<(String, u64)>, IndexError> {
+        let mut all: Vec<(String, u64)> = Vec::new();
+        self.for_each_segment(|segment| {
+            let Some(field) = segment.field(name) else { return Ok(()) };
+            segment.for_each_value(field, 0, &mut |_, text, len| {
+                all.push((text.to_owned(), len));
+                ControlFlow::Continue(())
+            })
+        })?;
+        all.sort_unstable();
+        all.dedup_by(|next, kept| {
+            let is_same = next.0 == kept.0;
+            if is_same {
+                kept.1 += next.1;
+            }
+            is_same
+        });
+        Ok(all)
+    }
+}

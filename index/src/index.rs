@@ -1,0 +1,457 @@
+//! The index of one namespace: sealed segments, then one that grows.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use m3rs_core::fs::{Fs, SharedFs};
+use m3rs_core::model::{Labels, Matcher};
+use parking_lot::{Mutex, RwLock};
+
+use crate::compact;
+use crate::error::IndexError;
+use crate::limits::Limits;
+use crate::names::segment_path;
+use crate::open::{self, Damage};
+use crate::postings::{Postings, Union};
+use crate::search::{Plan, PostingsCache, search};
+use crate::segment::{MemorySegment, SealedSegment, Segment, write};
+
+/// A segment file that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedInfo {
+    /// The file.
+    pub path: PathBuf,
+    /// The first id in it.
+    pub first: u32,
+    /// The last id in it.
+    pub last: u32,
+    /// Series in it.
+    pub series: u32,
+    /// Its bytes.
+    pub file_len: u64,
+}
+
+/// Items in order, perhaps not all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limited<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Whether the limit cut some off.
+    pub truncated: bool,
+}
+
+/// A reverse index from labels to series.
+///
+/// Series are known by ids that the caller gives out in ascending order. All methods may be called
+/// from several threads. A search sees every series whose insert returned before it began, and is
+/// not held up by inserts, seals and merges but for the short holds of a lock.
+#[derive(Debug)]
+pub struct Index {
+    pub(crate) limits: Limits,
+    pub(crate) cache: PostingsCache,
+    state: RwLock<Arc<State>>,
+    /// Held by an insert; holds the largest id ever seen.
+    last: Mutex<Option<u32>>,
+    /// Held by a seal or a merge.
+    maintenance: Mutex<()>,
+    next_uid: AtomicU64,
+}
+
+/// The segments at a moment; ids ascend from each to the next.
+#[derive(Clone, Debug)]
+struct State {
+    sealed: Vec<Arc<SealedSegment>>,
+    /// Being sealed; more than one if a seal failed.
+    frozen: Vec<Arc<MemorySegment>>,
+    open: Arc<MemorySegment>,
+}
+
+impl State {
+    fn segments(&self) -> impl Iterator<Item = &dyn Segment> {
+        let sealed = self.sealed.iter().map(|s| &**s as &dyn Segment);
+        let frozen = self.frozen.iter().map(|s| &**s as &dyn Segment);
+        sealed.chain(frozen).chain(std::iter::once(&*self.open as &dyn Segment))
+    }
+
+    /// The segment whose range of ids holds `id`.
+    fn segment_of(&self, id: u32) -> Option<&dyn Segment> {
+        let at = self.sealed.partition_point(|s| s.id_range().is_some_and(|(_, last)| last < id));
+        if let Some(segment) = self.sealed.get(at) {
+            return Some(&**segment);
+        }
+        let growing = self.frozen.iter().chain(std::iter::once(&self.open));
+        growing
+            .map(|s| &**s as &dyn Segment)
+            .find(|s| s.id_range().is_some_and(|(_, last)| id <= last))
+    }
+}
+
+impl Index {
+    /// An empty index that lives in memory until it is sealed.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let open = Arc::new(MemorySegment::new(0));
+        let state = State { sealed: Vec::new(), frozen: Vec::new(), open };
+        Self {
+            cache: PostingsCache::new(limits.postings_cache_bytes),
+            limits,
+            state: RwLock::new(Arc::new(state)),
+            last: Mutex::new(None),
+            maintenance: Mutex::new(()),
+            next_uid: AtomicU64::new(1),
+        }
+    }
+
+    /// Opens the segment files of `dir`, which need not exist.
+    ///
+    /// Every byte of each file is checked. Temporary files are removed, and so are files whose ids
+    /// lie inside a wider, whole file: a crash during a merge leaves these. Damaged files are
+    /// reported and left alone; the index lacks their series.
+    ///
+    /// # Errors
+    /// [`IndexError::Io`].
+    pub fn open(
+        fs: &SharedFs,
+        dir: &Path,
+        limits: Limits,
+    ) -> Result<(Self, Vec<Damage>), IndexError> {
+        let index = Self::new(limits);
+        let bytes_max = index.limits.automaton_bytes_max;
+        let found = open::find(fs.as_ref(), dir, bytes_max, || index.uid())?;
+        let mut state = State::clone(&index.state.read());
+        state.sealed = found.segments.into_iter().map(Arc::new).collect();
+        *index.state.write() = Arc::new(state);
+        *index.last.lock() = found.last;
+        Ok((index, found.damages))
+    }
+
+    fn uid(&self) -> u64 {
+        self.next_uid.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.read())
+    }
+
+    /// Adds series; they are visible to searches when this returns.
+    ///
+    /// Ids ascend, and are larger than all before. They may leave gaps, at 4 bytes per series.
+    ///
+    /// # Errors
+    /// [`IndexError::OutOfOrder`], [`IndexError::LabelsTooLong`], [`IndexError::Full`]: the batch
+    /// is taken whole or not at all.
+    pub fn insert(&self, docs: &[(u32, Labels)]) -> Result<(), IndexError> {
+        let mut last = self.last.lock();
+        let mut newest = *last;
+        for (id, labels) in docs {
+            if let Some(last) = newest.filter(|last| id <= last) {
+                return Err(IndexError::OutOfOrder { id: *id, last });
+            }
+            let (len, max) = (labels.as_bytes().len(), self.limits.labels_len_max);
+            if len > max {
+                return Err(IndexError::LabelsTooLong { id: *id, len, max });
+            }
+            newest = Some(*id);
+        }
+        let open = Arc::clone(&self.state.read().open);
+        let (held, max) = (open.doc_count(), self.limits.open_series_max);
+        if (max.saturating_sub(held) as usize) < docs.len() {
+            return Err(IndexError::Full { held, max });
+        }
+        open.insert(docs);
+        *last = newest;
+        Ok(())
+    }
+
+    /// Series in the index.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.state().segments().map(|s| u64::from(s.doc_count())).sum()
+    }
+
+    /// Whether the index has no series.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The largest id that was ever inserted, or that a file's name says.
+    #[must_use]
+    pub fn last_id(&self) -> Option<u32> {
+        *self.last.lock()
+    }
+
+    /// Sealed segments.
+    #[must_use]
+    pub fn sealed_segments(&self) -> Vec<SealedInfo> {
+        self.state().sealed.iter().map(|s| info(s)).collect()
+    }
+
+    /// Series that no sealed segment holds yet.
+    #[must_use]
+    pub fn unsealed_len(&self) -> u64 {
+        let state = self.state();
+        let growing = state.frozen.iter().chain(std::iter::once(&state.open));
+        growing.map(|s| u64::from(s.doc_count())).sum()
+    }
+
+    /// The labels of a series; `None` if the index does not know the id.
+    ///
+    /// # Errors
+    /// [`IndexError::Corrupt`].
+    pub fn labels(&self, id: u32) -> Result<Option<Labels>, IndexError> {
+        Ok(self.labels_of(&[id])?.pop().flatten())
+    }
+
+    /// The labels of several series, in the order of `ids`.
+    ///
+    /// Cost: one allocation and below a microsecond each; ascending ids are read fastest.
+    ///
+    /// # Errors
+    /// [`IndexError::Corrupt`].
+    pub fn labels_of(&self, ids: &[u32]) -> Result<Vec<Option<Labels>>, IndexError> {
+        let mut all = Vec::with_capacity(ids.len());
+        self.for_each_labels(ids, |_, bytes| {
+            all.push(bytes.map(Labels::from_canonical));
+        })?;
+        all.into_iter()
+            .map(|labels| {
+                labels.transpose().map_err(|e| {
+                    let what = "index document";
+                    m3rs_core::Corrupt::new(what, 0, "canonical labels", e.to_string()).into()
+                })
+            })
+            .collect()
+    }
+
+    /// Calls `visit` with each id and the canonical bytes of its labels, `None` if it is unknown.
+    ///
+    /// This spares the allocation of [`Index::labels_of`]. `visit` must not call the index.
+    ///
+    /// # Errors
+    /// [`IndexError::Corrupt`].
+    pub fn for_each_labels(
+        &self,
+        ids: &[u32],
+        mut visit: impl FnMut(u32, Option<&[u8]>),
+    ) -> Result<(), IndexError> {
+        let state = self.state();
+        let mut at = 0;
+        let mut ordinals = Vec::new();
+        while let Some(&id) = ids.get(at) {
+            let Some((segment, ordinal)) =
+                state.segment_of(id).and_then(|s| s.ordinal(id).map(|o| (s, o)))
+            else {
+                visit(id, None);
+                at += 1;
+                continue;
+            };
+            ordinals.clear();
+            ordinals.push(ordinal);
+            // As many as follow in the same segment are read together.
+            let more = ids[at + 1..].iter().map_while(|&id| segment.ordinal(id));
+            ordinals.extend(more);
+            let mut run = ids[at..].iter();
+            segment.for_each_labels(&ordinals, &mut |_, bytes| {
+                if let Some(&id) = run.next() {
+                    visit(id, Some(bytes));
+                }
+            })?;
+            at += ordinals.len();
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with id and identity hash of each series, in ascending order.
+    ///
+    /// The hash is XXH3-128 with seed 0 of the canonical label bytes. Sealed segments store it, so
+    /// that a table of known series is rebuilt at start without reading labels. `visit` must not
+    /// call the index.
+    ///
+    /// # Errors
+    /// [`IndexError::Corrupt`].
+    pub fn for_each_identity(&self, mut visit: impl FnMut(u32, u128)) -> Result<(), IndexError> {
+        self.state().segments().try_for_each(|s| s.for_each_identity(&mut visit))
+    }
+
+    /// The series that satisfy all matchers, ascending; all series if there is none.
+    ///
+    /// # Errors
+    /// [`IndexError::Regexp`], [`IndexError::TooMany`] if more than `limit` match,
+    /// [`IndexError::Corrupt`].
+    pub fn search(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<u32>, IndexError> {
+        let plan = Plan::new(matchers, &self.limits)?;
+        let state = self.state();
+        let mut found = Vec::new();
+        let mut matched = 0;
+        for segment in state.segments() {
+            let docs = search(segment, &plan, &self.cache)?;
+            matched += docs.len();
+            if !docs.is_empty() {
+                found.push((segment, docs));
+            }
+        }
+        if matched > limit as u64 {
+            return Err(IndexError::TooMany { matched, limit });
+        }
+        let mut ids = Vec::new();
+        for (segment, docs) in found {
+            segment.append_ids(&docs, &mut ids);
+        }
+        Ok(ids)
+    }
+
+    /// The series that satisfy one of several sets of matchers, ascending, at most `limit`.
+    ///
+    /// # Errors
+    /// [`IndexError::Regexp`], [`IndexError::Corrupt`].
+    pub fn series(
+        &self,
+        matcher_sets: &[Vec<Matcher>],
+        limit: usize,
+    ) -> Result<Limited<u32>, IndexError> {
+        let mut ids = Vec::new();
+        self.for_each_selected(matcher_sets, |segment, docs| {
+            if ids.len() <= limit {
+                segment.append_ids(&docs, &mut ids);
+            }
+            Ok(())
+        })?;
+        let truncated = ids.len() > limit;
+        ids.truncate(limit);
+        Ok(Limited { items: ids, truncated })
+    }
+
+    /// Calls `visit` with each segment and the union of what the sets select in it. Without sets
+    /// that is nothing: callers treat that case apart.
+    pub(crate) fn for_each_selected(
+        &self,
+        matcher_sets: &[Vec<Matcher>],
+        mut visit: impl FnMut(&dyn Segment, Postings) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
+        let plans = matcher_sets
+            .iter()
+            .map(|set| Plan::new(set, &self.limits))
+            .collect::<Result<Vec<_>, _>>()?;
+        for segment in self.state().segments() {
+            let mut union = Union::default();
+            for plan in &plans {
+                union.add(search(segment, plan, &self.cache)?);
+            }
+            let docs = union.finish();
+            if !docs.is_empty() {
+                visit(segment, docs)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with each segment.
+    pub(crate) fn for_each_segment(
+        &self,
+        mut visit: impl FnMut(&dyn Segment) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
+        self.state().segments().try_for_each(&mut visit)
+    }
+
+    /// Writes all series that are not sealed yet to one file in `dir`; `None` if there are none.
+    ///
+    /// When this returns, the file is durable, and every series inserted before the call is in it
+    /// or in an earlier one. Searches and inserts go on meanwhile. After an error the series stay
+    /// in memory, are searched as before, and the next call writes them.
+    ///
+    /// # Errors
+    /// [`IndexError::Io`]; [`IndexError::Corrupt`] if the file does not read back as written.
+    pub fn seal(&self, fs: &dyn Fs, dir: &Path) -> Result<Option<SealedInfo>, IndexError> {
+        let _one_at_a_time = self.maintenance.lock();
+        self.freeze();
+        let frozen = self.state().frozen.clone();
+        let sources: Vec<&dyn Segment> = frozen.iter().map(|s| &**s as &dyn Segment).collect();
+        let Some(sealed) = self.write(fs, dir, &sources)? else { return Ok(None) };
+        let info = info(&sealed);
+        self.change(|state| {
+            state.sealed.push(sealed);
+            state.frozen.drain(..frozen.len());
+        });
+        Ok(Some(info))
+    }
+
+    /// Lets the open segment grow no more, and opens a fresh one.
+    fn freeze(&self) {
+        // No insert may still be writing to the segment.
+        let _no_insert = self.last.lock();
+        let fresh = Arc::new(MemorySegment::new(self.uid()));
+        self.change(|state| {
+            if state.open.doc_count() > 0 {
+                let full = std::mem::replace(&mut state.open, fresh);
+                state.frozen.push(full);
+            }
+        });
+    }
+
+    fn change(&self, edit: impl FnOnce(&mut State)) {
+        let mut current = self.state.write();
+        let mut next = State::clone(&current);
+        edit(&mut next);
+        *current = Arc::new(next);
+    }
+
+    /// Writes segments to one file and opens it.
+    fn write(
+        &self,
+        fs: &dyn Fs,
+        dir: &Path,
+        sources: &[&dyn Segment],
+    ) -> Result<Option<Arc<SealedSegment>>, IndexError> {
+        let first = sources.first().and_then(|s| s.id_range());
+        let last = sources.last().and_then(|s| s.id_range());
+        let Some(((first, _), (_, last))) = first.zip(last) else { return Ok(None) };
+        fs.create_dir_all(dir).map_err(IndexError::io(dir))?;
+        let path = segment_path(dir, first, last);
+        write(fs, &path, sources)?;
+        let bytes_max = self.limits.automaton_bytes_max;
+        Ok(Some(Arc::new(SealedSegment::open(fs, &path, self.uid(), bytes_max)?)))
+    }
+
+    /// Merges sealed segments until few are left; returns the files written.
+    ///
+    /// Searches and inserts go on meanwhile. A merged file is durable before the files that it
+    /// replaces are removed.
+    ///
+    /// # Errors
+    /// [`IndexError::Io`]; [`IndexError::Corrupt`] if a segment cannot be read. What was merged
+    /// before stays merged.
+    pub fn compact(&self, fs: &dyn Fs, dir: &Path) -> Result<Vec<SealedInfo>, IndexError> {
+        let _one_at_a_time = self.maintenance.lock();
+        let mut merges = Vec::new();
+        loop {
+            let sealed = self.state().sealed.clone();
+            let sizes: Vec<u64> = sealed.iter().map(|s| u64::from(s.doc_count())).collect();
+            let Some(range) = compact::plan(&sizes, self.limits.segments_max) else {
+                return Ok(merges);
+            };
+            let sources: Vec<&dyn Segment> =
+                sealed[range.clone()].iter().map(|s| &**s as &dyn Segment).collect();
+            let Some(merged) = self.write(fs, dir, &sources)? else { return Ok(merges) };
+            merges.push(info(&merged));
+            let kept = merged.path().to_owned();
+            self.change(|state| drop(state.sealed.splice(range.clone(), [merged])));
+            for old in sealed[range].iter().filter(|s| s.path() != kept) {
+                fs.remove_file(old.path()).map_err(IndexError::io(old.path()))?;
+            }
+            fs.sync_dir(dir).map_err(IndexError::io(dir))?;
+        }
+    }
+}
+
+fn info(segment: &SealedSegment) -> SealedInfo {
+    let (first, last) = segment.id_range().unwrap_or_default();
+    SealedInfo {
+        path: segment.path().to_owned(),
+        first,
+        last,
+        series: segment.doc_count(),
+        file_len: segment.file_len(),
+    }
+}

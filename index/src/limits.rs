@@ -1,0 +1,34 @@
+//! Named limits of an index.
+
+/// Bounds on what an index keeps and does; the default suits a node with some gigabytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of postings kept for regular expressions, over all segments.
+    pub postings_cache_bytes: u64,
+    /// Sealed segments that [`crate::Index::compact`] leaves at most.
+    pub segments_max: usize,
+    /// Candidates up to which labels are read and compared instead of intersecting postings.
+    pub verify_max: usize,
+    /// Literals that a regular expression may stand for to be looked up one by one.
+    pub literals_max: usize,
+    /// Bytes of one dense automaton for a search in a term dictionary; larger ones are not built.
+    pub automaton_bytes_max: usize,
+    /// Bytes of the canonical labels of one series.
+    pub labels_len_max: usize,
+    /// Series in one open segment; more are refused until it is sealed.
+    pub open_series_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            postings_cache_bytes: 64 << 20,
+            segments_max: 8,
+            verify_max: 1_000,
+            literals_max: 4_096,
+            automaton_bytes_max: 2 << 20,
+            labels_len_max: 1 << 20,
+            open_series_max: 1 << 30,
+        }
+    }
+}

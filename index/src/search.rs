@@ -1,0 +1,9 @@
+//! From matchers to documents, one segment at a time.
+
+mod cache;
+mod exec;
+mod plan;
+
+pub(crate) use cache::PostingsCache;
+pub(crate) use exec::search;
+pub(crate) use plan::Plan;

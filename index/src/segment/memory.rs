@@ -1,0 +1,319 @@
+//! The open segment: takes new documents and answers searches at the same time.
+//!
+//! All of it only grows. A reader takes the lock for a few hundred values or documents at a time,
+//! so a long scan does not hold writers up.
+
+mod field;
+mod rows;
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use hashbrown::DefaultHashBuilder;
+use m3rs_core::model::Labels;
+use m3rs_core::wire::{Cursor, put_varint};
+use parking_lot::RwLock;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{Ids, Segment, Term, VisitDoc, VisitLabels, VisitValue};
+use crate::error::IndexError;
+use crate::postings::{Postings, Union};
+use crate::regexp::ValueTest;
+use field::Field;
+use rows::Rows;
+
+/// Values or documents that are read under one hold of the lock.
+const SLICE: usize = 256;
+
+/// A growing segment.
+#[derive(Debug)]
+pub(crate) struct MemorySegment {
+    uid: u64,
+    inner: RwLock<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    ids: Ids<Vec<u32>>,
+    fields: Vec<Field>,
+    by_name: HashMap<Box<str>, u32, DefaultHashBuilder>,
+    shapes: Shapes,
+    /// Per document the shape's number and the value numbers of its fields, as varints.
+    docs: Rows,
+    /// Seeded per segment, since names and values come from outside.
+    hasher: DefaultHashBuilder,
+}
+
+/// Distinct lists of fields that documents have; few even among many documents.
+#[derive(Debug, Default)]
+struct Shapes {
+    all: Vec<Box<[u32]>>,
+    by_fields: HashMap<Box<[u32]>, u32, DefaultHashBuilder>,
+}
+
+impl Shapes {
+    fn intern(&mut self, fields: &[u32], guess: u32) -> u32 {
+        if self.all.get(guess as usize).is_some_and(|s| **s == *fields) {
+            return guess;
+        }
+        if let Some(&shape) = self.by_fields.get(fields) {
+            return shape;
+        }
+        let shape = u32::try_from(self.all.len()).expect("BUG: fewer shapes than documents");
+        self.all.push(fields.into());
+        self.by_fields.insert(fields.into(), shape);
+        shape
+    }
+}
+
+impl MemorySegment {
+    pub(crate) fn new(uid: u64) -> Self {
+        let inner = Inner {
+            ids: Ids::new(0, 0, None),
+            fields: Vec::new(),
+            by_name: HashMap::default(),
+            shapes: Shapes::default(),
+            docs: Rows::default(),
+            hasher: DefaultHashBuilder::default(),
+        };
+        Self { uid, inner: RwLock::new(inner) }
+    }
+
+    /// Adds documents whose ids ascend and are larger than all in the segment.
+    pub(crate) fn insert(&self, docs: &[(u32, Labels)]) {
+        let mut inner = self.inner.write();
+        let mut scratch = Scratch::default();
+        for (id, labels) in docs {
+            inner.add(*id, labels, &mut scratch);
+        }
+    }
+}
+
+/// Buffers of one batch; the shape of the last document is the guess for the next.
+#[derive(Debug, Default)]
+struct Scratch {
+    fields: Vec<u32>,
+    values: Vec<u32>,
+    row: Vec<u8>,
+    shape: u32,
+}
+
+impl Inner {
+    fn add(&mut self, id: u32, labels: &Labels, scratch: &mut Scratch) {
+        let ordinal = self.ids.len();
+        scratch.fields.clear();
+        scratch.values.clear();
+        for (at, (name, value)) in labels.iter().enumerate() {
+            let guess = self.shapes.all.get(scratch.shape as usize).and_then(|s| s.get(at));
+            let field = match guess {
+                Some(&field) if *self.fields[field as usize].name == *name => {
+                    self.fields[field as usize].docs.push(ordinal);
+                    field
+                }
+                _ => self.field_for(name, ordinal),
+            };
+            let value = self.fields[field as usize].add(value, ordinal, &self.hasher);
+            scratch.fields.push(field);
+            scratch.values.push(value);
+        }
+        scratch.shape = self.shapes.intern(&scratch.fields, scratch.shape);
+        scratch.row.clear();
+        put_varint(&mut scratch.row, u64::from(scratch.shape));
+        for &value in &scratch.values {
+            put_varint(&mut scratch.row, u64::from(value));
+        }
+        self.docs.push(&scratch.row);
+        self.ids.push(id);
+    }
+
+    /// The field of that name, made if it is new, with `ordinal` added to its documents.
+    fn field_for(&mut self, name: &str, ordinal: u32) -> u32 {
+        if let Some(&field) = self.by_name.get(name) {
+            self.fields[field as usize].docs.push(ordinal);
+            return field;
+        }
+        let field = u32::try_from(self.fields.len()).expect("BUG: fewer than 2^32 label names");
+        self.fields.push(Field::new(name, ordinal));
+        self.by_name.insert(name.into(), field);
+        field
+    }
+
+    /// Reads a document's row: its shape, and its values into `values`.
+    fn doc(&self, ordinal: u32, values: &mut Vec<u32>) -> &[u32] {
+        const WHOLE: &str = "BUG: rows are written whole";
+        let mut cursor = Cursor::new("index row", self.docs.get(ordinal as usize));
+        let shape = &self.shapes.all[cursor.varint().expect(WHOLE) as usize];
+        values.clear();
+        values.extend(shape.iter().map(|_| cursor.varint().expect(WHOLE) as u32));
+        shape
+    }
+
+    fn append_labels(&self, ordinal: u32, values: &mut Vec<u32>, out: &mut Vec<u8>) {
+        for (&field, &value) in self.doc(ordinal, values).iter().zip(values.iter()) {
+            let field = &self.fields[field as usize];
+            put_bytes(out, field.name.as_bytes());
+            put_bytes(out, field.values.get(value as usize));
+        }
+    }
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+impl Segment for MemorySegment {
+    fn uid(&self) -> u64 {
+        self.uid
+    }
+
+    fn is_sealed(&self) -> bool {
+        false
+    }
+
+    fn doc_count(&self) -> u32 {
+        self.inner.read().ids.len()
+    }
+
+    fn id_range(&self) -> Option<(u32, u32)> {
+        self.inner.read().ids.range()
+    }
+
+    fn append_ids(&self, ordinals: &Postings, out: &mut Vec<u32>) {
+        self.inner.read().ids.append(ordinals, out);
+    }
+
+    fn ordinal(&self, id: u32) -> Option<u32> {
+        self.inner.read().ids.ordinal(id)
+    }
+
+    fn field_count(&self) -> u32 {
+        self.inner.read().fields.len() as u32
+    }
+
+    fn field(&self, name: &str) -> Option<u32> {
+        self.inner.read().by_name.get(name).copied()
+    }
+
+    fn field_name(&self, field: u32) -> String {
+        self.inner.read().fields[field as usize].name.to_string()
+    }
+
+    fn field_len(&self, field: u32) -> u64 {
+        self.inner.read().fields[field as usize].docs.len()
+    }
+
+    fn field_postings(&self, field: u32) -> Result<Postings, IndexError> {
+        Ok(self.inner.read().fields[field as usize].docs.snapshot())
+    }
+
+    fn value_count(&self, field: u32) -> u32 {
+        self.inner.read().fields[field as usize].lists.len() as u32
+    }
+
+    fn term(&self, field: u32, value: &str) -> Result<Option<Term>, IndexError> {
+        let inner = self.inner.read();
+        let field = &inner.fields[field as usize];
+        let found = field.find(value, &inner.hasher);
+        Ok(found.map(|value| Term { value, len: field.lists[value as usize].len() }))
+    }
+
+    fn append_value(&self, field: u32, value: u32, out: &mut Vec<u8>) -> Result<(), IndexError> {
+        let inner = self.inner.read();
+        out.extend_from_slice(inner.fields[field as usize].values.get(value as usize));
+        Ok(())
+    }
+
+    fn value_postings(&self, field: u32, value: u32) -> Result<Postings, IndexError> {
+        Ok(self.inner.read().fields[field as usize].lists[value as usize].snapshot())
+    }
+
+    fn unite(&self, field: u32, values: &[u32], union: &mut Union) -> Result<(), IndexError> {
+        for slice in values.chunks(SLICE) {
+            let inner = self.inner.read();
+            let lists = &inner.fields[field as usize].lists;
+            for &value in slice {
+                union.add(lists[value as usize].snapshot());
+            }
+        }
+        Ok(())
+    }
+
+    fn for_each_value(
+        &self,
+        field: u32,
+        from: u32,
+        visit: VisitValue<'_>,
+    ) -> Result<(), IndexError> {
+        let end = self.value_count(field);
+        for start in (from..end).step_by(SLICE) {
+            let inner = self.inner.read();
+            let field = &inner.fields[field as usize];
+            for value in start..end.min(start + SLICE as u32) {
+                let at = value as usize;
+                if visit(value, field.values.text(at), field.lists[at].len()).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn select(&self, field: u32, from: u32, test: &ValueTest) -> Result<Vec<u32>, IndexError> {
+        let mut selected = Vec::new();
+        self.for_each_value(field, from, &mut |value, text, _| {
+            if test.is_match(text) {
+                selected.push(value);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(selected)
+    }
+
+    fn sorted_values(&self, field: u32) -> Vec<u32> {
+        let inner = self.inner.read();
+        let field = &inner.fields[field as usize];
+        let mut order: Vec<u32> = (0..field.lists.len() as u32).collect();
+        order.sort_unstable_by_key(|&v| field.values.get(v as usize));
+        order
+    }
+
+    fn for_each_doc(&self, ordinals: &[u32], visit: VisitDoc<'_>) -> Result<(), IndexError> {
+        let mut values = Vec::new();
+        for slice in ordinals.chunks(SLICE) {
+            let inner = self.inner.read();
+            for &ordinal in slice {
+                let fields = inner.doc(ordinal, &mut values);
+                visit(ordinal, fields, &values);
+            }
+        }
+        Ok(())
+    }
+
+    fn for_each_labels(&self, ordinals: &[u32], visit: VisitLabels<'_>) -> Result<(), IndexError> {
+        let (mut values, mut bytes) = (Vec::new(), Vec::new());
+        for slice in ordinals.chunks(SLICE) {
+            let inner = self.inner.read();
+            for &ordinal in slice {
+                bytes.clear();
+                inner.append_labels(ordinal, &mut values, &mut bytes);
+                visit(ordinal, &bytes);
+            }
+        }
+        Ok(())
+    }
+
+    fn for_each_identity(&self, visit: &mut dyn FnMut(u32, u128)) -> Result<(), IndexError> {
+        let (mut values, mut bytes) = (Vec::new(), Vec::new());
+        let end = self.doc_count();
+        for start in (0..end).step_by(SLICE) {
+            let inner = self.inner.read();
+            for ordinal in start..end.min(start + SLICE as u32) {
+                bytes.clear();
+                inner.append_labels(ordinal, &mut values, &mut bytes);
+                visit(inner.ids.id(ordinal), xxh3_128(&bytes));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,263 @@
+//! Whatever was inserted, sealed, merged or reopened: every answer equals that of a plain filter
+//! over all label sets.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use m3rs_core::fs::{DiskFs, SharedFs};
+use m3rs_core::model::{Labels, MatchOp, Matcher};
+use m3rs_core::regexp::AnchoredRegex;
+use m3rs_index::{Index, IndexError, Limits};
+use proptest::prelude::*;
+use xxhash_rust::xxh3::xxh3_128;
+
+#[derive(Clone, Debug)]
+enum Action {
+    /// Label sets, each with the distance of its id to the one before.
+    Insert(Vec<(u32, Labels)>),
+    Seal,
+    Compact,
+    Reopen,
+}
+
+fn labels() -> impl Strategy<Value = Labels> {
+    let name = prop_oneof![Just("__name__"), Just("a"), Just("b"), Just("c"), Just("\u{e9}")];
+    let value = prop_oneof![
+        Just("x".to_owned()),
+        Just("y".to_owned()),
+        Just("xy".to_owned()),
+        Just("x\ny".to_owned()),
+        Just("\u{e9}".to_owned()),
+        (0u32..60).prop_map(|n| format!("v{n}")),
+    ];
+    proptest::collection::btree_map(name, value, 0..5)
+        .prop_map(|pairs| Labels::from_pairs(pairs).expect("distinct names"))
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let gap = prop_oneof![9 => Just(1u32), 1 => 1u32..5];
+    prop_oneof![
+        6 => proptest::collection::vec((gap, labels()), 1..120).prop_map(Action::Insert),
+        2 => Just(Action::Seal),
+        1 => Just(Action::Compact),
+        1 => Just(Action::Reopen),
+    ]
+}
+
+fn matcher() -> impl Strategy<Value = Matcher> {
+    let name = prop_oneof![
+        Just("__name__"),
+        Just("a"),
+        Just("b"),
+        Just("c"),
+        Just("\u{e9}"),
+        Just("absent"),
+    ];
+    let op = prop_oneof![
+        Just(MatchOp::Equal),
+        Just(MatchOp::NotEqual),
+        Just(MatchOp::Regexp),
+        Just(MatchOp::NotRegexp),
+    ];
+    let value = prop_oneof![
+        Just("".to_owned()),
+        Just("x".to_owned()),
+        Just("nothing".to_owned()),
+        Just("x|y".to_owned()),
+        Just("x|".to_owned()),
+        Just("x?".to_owned()),
+        Just(".*".to_owned()),
+        Just(".+".to_owned()),
+        Just("x.*".to_owned()),
+        Just("x.+".to_owned()),
+        Just(".*y".to_owned()),
+        Just(".*y.*".to_owned()),
+        Just("v.*".to_owned()),
+        Just("v1|v2|v3|v4|v5|v6|v7|v8|v9".to_owned()),
+        Just("v[0-9]".to_owned()),
+        Just("v[1-3]+|x".to_owned()),
+        Just("(?i)V1.*".to_owned()),
+        Just("[^v].*".to_owned()),
+        Just(r"\w+".to_owned()),
+        (0u32..60).prop_map(|n| format!("v{n}")),
+        (0u32..6).prop_map(|n| format!("v{n}.*")),
+    ];
+    (name, op, value).prop_map(|(name, op, value)| Matcher::new(name, op, value))
+}
+
+fn accepts(matchers: &[Matcher], labels: &Labels) -> bool {
+    matchers.iter().all(|m| {
+        let value = labels.get(&m.name).unwrap_or("");
+        let regex = || AnchoredRegex::new(&m.value).expect("valid").is_match(value);
+        match m.op {
+            MatchOp::Equal => value == m.value,
+            MatchOp::NotEqual => value != m.value,
+            MatchOp::Regexp => regex(),
+            MatchOp::NotRegexp => !regex(),
+        }
+    })
+}
+
+/// An index in a directory, and all that it should hold.
+struct Pair {
+    fs: SharedFs,
+    dir: tempfile::TempDir,
+    limits: Limits,
+    index: Index,
+    /// What was inserted.
+    all: Vec<(u32, Labels)>,
+    /// How many of them were sealed.
+    sealed: usize,
+}
+
+impl Pair {
+    fn new(limits: Limits) -> Self {
+        let fs: SharedFs = Arc::new(DiskFs);
+        let dir = tempfile::tempdir().expect("a directory");
+        let index = Index::new(limits.clone());
+        Self { fs, dir, limits, index, all: Vec::new(), sealed: 0 }
+    }
+
+    fn run(&mut self, action: &Action) {
+        match action {
+            Action::Insert(batch) => {
+                let mut last = self.all.last().map_or(0, |(id, _)| *id);
+                let mut docs = Vec::new();
+                for (gap, labels) in batch {
+                    last += gap;
+                    docs.push((last, labels.clone()));
+                }
+                self.index.insert(&docs).expect("ids ascend");
+                self.all.extend(docs);
+            }
+            Action::Seal => {
+                let sealed = self.index.seal(self.fs.as_ref(), self.dir.path()).expect("sealed");
+                let added = &self.all[self.sealed..];
+                let want = added.first().zip(added.last()).map(|(f, l)| (f.0, l.0, added.len()));
+                assert_eq!(sealed.map(|s| (s.first, s.last, s.series as usize)), want);
+                self.sealed = self.all.len();
+            }
+            Action::Compact => {
+                self.index.compact(self.fs.as_ref(), self.dir.path()).expect("merged");
+                assert!(self.index.sealed_segments().len() <= self.limits.segments_max);
+            }
+            Action::Reopen => {
+                let (index, damages) =
+                    Index::open(&self.fs, self.dir.path(), self.limits.clone()).expect("opened");
+                assert_eq!(damages, []);
+                self.index = index;
+                let lost = self.all.split_off(self.sealed);
+                self.index.insert(&lost).expect("ids go on");
+                self.all.extend(lost);
+            }
+        }
+    }
+
+    fn expected(&self, matcher_sets: &[Vec<Matcher>]) -> Vec<&(u32, Labels)> {
+        let is_wanted = |l: &Labels| matcher_sets.iter().any(|set| accepts(set, l));
+        self.all.iter().filter(|(_, labels)| is_wanted(labels)).collect()
+    }
+
+    fn check(&self, matchers: &[Matcher], other: &[Matcher]) -> Result<(), TestCaseError> {
+        let single = [matchers.to_vec()];
+        let want: Vec<u32> = self.expected(&single).iter().map(|d| d.0).collect();
+        let got = self.index.search(matchers, usize::MAX).expect("a search");
+        prop_assert_eq!(&got, &want, "{:?}", matchers);
+        let again = self.index.search(matchers, want.len()).expect("a cached search");
+        prop_assert_eq!(&again, &want, "{:?}", matchers);
+        if let Some(limit) = want.len().checked_sub(1) {
+            let refused = self.index.search(matchers, limit);
+            let matched = want.len() as u64;
+            let is_right = matches!(
+                refused,
+                Err(IndexError::TooMany { matched: m, limit: l }) if m == matched && l == limit
+            );
+            prop_assert!(is_right, "{:?}", refused);
+        }
+        let sets = [matchers.to_vec(), other.to_vec()];
+        let want: Vec<u32> = self.expected(&sets).iter().map(|d| d.0).collect();
+        let got = self.index.series(&sets, usize::MAX).expect("series");
+        prop_assert_eq!((got.items, got.truncated), (want.clone(), false));
+        let got = self.index.series(&sets, 3).expect("series");
+        prop_assert_eq!(got.truncated, want.len() > 3);
+        prop_assert_eq!(got.items, want.into_iter().take(3).collect::<Vec<_>>());
+        self.check_labels(&sets)?;
+        self.check_labels(&[])
+    }
+
+    fn check_labels(&self, sets: &[Vec<Matcher>]) -> Result<(), TestCaseError> {
+        let everything = [Vec::new()];
+        let docs = self.expected(if sets.is_empty() { &everything } else { sets });
+        let pairs = || docs.iter().flat_map(|d| d.1.iter());
+        let names: BTreeSet<String> = pairs().map(|(n, _)| n.to_owned()).collect();
+        let got = self.index.label_names(sets, usize::MAX).expect("names");
+        prop_assert_eq!(got.items, names.into_iter().collect::<Vec<_>>());
+        for name in ["a", "\u{e9}", "absent"] {
+            let values: BTreeSet<String> =
+                pairs().filter(|(n, _)| *n == name).map(|(_, v)| v.to_owned()).collect();
+            let got = self.index.label_values(name, sets, 4).expect("values");
+            prop_assert_eq!(got.truncated, values.len() > 4);
+            prop_assert_eq!(got.items, values.into_iter().take(4).collect::<Vec<_>>());
+        }
+        Ok(())
+    }
+
+    fn check_documents(&self) -> Result<(), TestCaseError> {
+        prop_assert_eq!(self.index.len(), self.all.len() as u64);
+        let last = self.all.last().map_or(0, |(id, _)| *id);
+        let ids: Vec<u32> = (0..=last + 1).collect();
+        let got = self.index.labels_of(&ids).expect("labels");
+        let mut want = vec![None; ids.len()];
+        for (id, labels) in &self.all {
+            want[*id as usize] = Some(labels.clone());
+        }
+        prop_assert_eq!(got, want);
+        let mut identities = Vec::new();
+        self.index.for_each_identity(|id, hash| identities.push((id, hash))).expect("hashes");
+        let want: Vec<_> = self.all.iter().map(|(id, l)| (*id, xxh3_128(l.as_bytes()))).collect();
+        prop_assert_eq!(identities, want);
+        let counted = self.index.cardinality(5).expect("numbers");
+        let pairs: BTreeSet<_> = self.all.iter().flat_map(|d| d.1.iter()).collect();
+        prop_assert_eq!(counted.label_pairs, pairs.len() as u64);
+        for pair in &counted.series_by_pair {
+            let (name, value) = pair.name.split_once('=').expect("a pair");
+            let count = self.all.iter().filter(|(_, l)| l.get(name) == Some(value)).count();
+            prop_assert_eq!(pair.count, count as u64);
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn answers_equal_a_plain_filter(
+        actions in proptest::collection::vec(action(), 1..10),
+        searches in proptest::collection::vec(
+            (proptest::collection::vec(matcher(), 0..4), proptest::collection::vec(matcher(), 1..3)),
+            1..12,
+        ),
+        // Without verification every condition goes through postings.
+        verify_max in prop_oneof![Just(0usize), Just(20), Just(1_000)],
+    ) {
+        let limits = Limits { verify_max, segments_max: 3, ..Limits::default() };
+        let mut pair = Pair::new(limits);
+        for action in &actions {
+            pair.run(action);
+            let (matchers, other) = &searches[0];
+            pair.check(matchers, other)?;
+        }
+        for (matchers, other) in &searches {
+            pair.check(matchers, other)?;
+        }
+        pair.check_documents()?;
+        pair.run(&Action::Seal);
+        pair.run(&Action::Compact);
+        pair.run(&Action::Reopen);
+        for (matchers, other) in &searches {
+            pair.check(matchers, other)?;
+        }
+        pair.check_documents()?;
+    }
+}
