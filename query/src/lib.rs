@@ -14,6 +14,12 @@
 //!   operation can produce from values.
 #![forbid(unsafe_code)]
 
+pub mod engine;
+pub mod error;
+pub mod limits;
+pub mod number;
 pub mod promql;
+pub mod render;
+pub mod result;
 pub mod source;
 pub mod step;

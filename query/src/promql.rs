@@ -1,10 +1,14 @@
 //! PromQL: text in, operators out.
 
+pub(crate) mod annotation;
 pub mod ast;
 mod check;
 pub mod error;
+pub(crate) mod exec;
 pub mod function;
+pub(crate) mod labelset;
 pub mod parse;
+pub(crate) mod plan;
 pub mod print;
 pub mod signature;
 

@@ -1,5 +1,7 @@
 //! The only door from queries to storage.
 
+pub mod vector;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,0 +1,238 @@
+//! The entry: query text or tree in, value out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use m3rs_core::clock::{SharedClock, SystemClock};
+use parking_lot::Mutex;
+
+use crate::error::QueryError;
+use crate::limits::{Budget, Limits};
+use crate::promql::annotation::Annotations;
+use crate::promql::ast::Expr;
+use crate::promql::exec::{self, Context};
+use crate::promql::plan::{self, QueryTimes};
+use crate::render::{self, Rendered};
+use crate::result::{QueryOutput, QueryStats};
+use crate::source::{Cancel, SeriesSource};
+use crate::step::StepGrid;
+
+/// Times beyond this, some 36 million years away, are refused.
+const TIME_MAX_MS: i64 = 1 << 60;
+
+/// Stack of a worker: deep expressions are evaluated recursively.
+const STACK_BYTES: usize = 16 << 20;
+
+/// Deeper expressions are evaluated on a worker's stack, not on the caller's.
+const CALLER_DEPTH_MAX: usize = 64;
+
+/// Settings of an [`Engine`].
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Threads that queries share; 0 is one for each core.
+    pub threads: usize,
+    /// What one query may use.
+    pub limits: Limits,
+    /// How old a sample may be to count at an evaluation time, in milliseconds.
+    pub lookback_ms: i64,
+    /// The step of subqueries that name none, in milliseconds.
+    pub subquery_step_ms: i64,
+    /// Measures the time of queries.
+    pub clock: SharedClock,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            limits: Limits::default(),
+            lookback_ms: 5 * 60 * 1000,
+            subquery_step_ms: 60 * 1000,
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+}
+
+/// Settings of one query, instead of the engine's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueryOptions {
+    /// How old a sample may be to count at an evaluation time, in milliseconds.
+    pub lookback_ms: Option<i64>,
+    /// The time from start to end; the engine's limit holds as well.
+    pub timeout: Option<Duration>,
+}
+
+/// A query: its tree, and its text, to which positions in warnings refer.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    /// The text.
+    pub text: &'a str,
+    /// The tree.
+    pub expr: &'a Expr,
+}
+
+/// Evaluates queries. Owns the threads that do so; many queries may run at once.
+///
+/// Calls block their thread, which takes part in the work: they belong on a thread for blocking
+/// work, never on the IO runtime. Sources are asked for series on the calling thread.
+pub struct Engine {
+    options: EngineOptions,
+    pool: rayon::ThreadPool,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Starts the engine's threads.
+    ///
+    /// # Errors
+    /// [`QueryError::Internal`] if threads cannot be started.
+    pub fn new(options: EngineOptions) -> Result<Self, QueryError> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(options.threads)
+            .thread_name(|i| format!("query-{i}"))
+            .stack_size(STACK_BYTES)
+            .build()
+            .map_err(|e| QueryError::Internal(format!("query threads did not start: {e}")))?;
+        Ok(Self { options, pool })
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// Evaluates a query at one time.
+    ///
+    /// # Errors
+    /// Every kind of [`QueryError`].
+    pub fn instant(
+        &self,
+        source: &dyn SeriesSource,
+        query: Query<'_>,
+        time_ms: i64,
+        options: &QueryOptions,
+        cancel: &Cancel,
+    ) -> Result<QueryOutput, QueryError> {
+        check_time(time_ms)?;
+        let times = QueryTimes {
+            start_ms: time_ms,
+            end_ms: time_ms,
+            step_ms: 0,
+            subquery_step_ms: self.options.subquery_step_ms,
+        };
+        let grid = StepGrid::instant(time_ms);
+        self.evaluate(source, query, (grid, times), options, cancel)
+    }
+
+    /// Evaluates a query at `start_ms` and every `step_ms` from there while not after `end_ms`.
+    ///
+    /// # Errors
+    /// Every kind of [`QueryError`].
+    pub fn range(
+        &self,
+        source: &dyn SeriesSource,
+        query: Query<'_>,
+        (start_ms, end_ms, step_ms): (i64, i64, i64),
+        options: &QueryOptions,
+        cancel: &Cancel,
+    ) -> Result<QueryOutput, QueryError> {
+        check_time(start_ms)?;
+        check_time(end_ms)?;
+        if end_ms < start_ms {
+            return Err(QueryError::Parse(
+                "end timestamp must not be before start time".to_owned(),
+            ));
+        }
+        if step_ms <= 0 {
+            return Err(QueryError::Parse(
+                "zero or negative query resolution step widths are not accepted. \
+                 Try a positive integer"
+                    .to_owned(),
+            ));
+        }
+        let steps_max = self.options.limits.steps_max as u64;
+        if ((end_ms - start_ms) / step_ms).unsigned_abs() > steps_max {
+            return Err(QueryError::limit("steps", steps_max));
+        }
+        let times = QueryTimes {
+            start_ms,
+            end_ms,
+            step_ms,
+            subquery_step_ms: self.options.subquery_step_ms,
+        };
+        let grid = StepGrid::range(start_ms, end_ms, step_ms);
+        self.evaluate(source, query, (grid, times), options, cancel)
+    }
+
+    /// Writes a result as the body of Prometheus's HTTP API, on the engine's threads.
+    #[must_use]
+    pub fn render(&self, output: &QueryOutput, shows_stats: bool) -> Rendered {
+        render::render(output, shows_stats, &self.pool)
+    }
+
+    fn evaluate(
+        &self,
+        source: &dyn SeriesSource,
+        query: Query<'_>,
+        (grid, times): (StepGrid, QueryTimes),
+        options: &QueryOptions,
+        cancel: &Cancel,
+    ) -> Result<QueryOutput, QueryError> {
+        let depth = plan::depth(query.expr);
+        let depth_max = self.options.limits.depth_max;
+        if depth > depth_max {
+            return Err(QueryError::limit("depth", depth_max as u64));
+        }
+        let work = || self.evaluate_here(source, query, (grid, times), options, cancel);
+        if depth > CALLER_DEPTH_MAX { self.pool.install(work) } else { work() }
+    }
+
+    fn evaluate_here(
+        &self,
+        source: &dyn SeriesSource,
+        query: Query<'_>,
+        (grid, times): (StepGrid, QueryTimes),
+        options: &QueryOptions,
+        cancel: &Cancel,
+    ) -> Result<QueryOutput, QueryError> {
+        let limits = &self.options.limits;
+        let started = self.options.clock.monotonic();
+        let time_max = options.timeout.map_or(limits.time_max, |t| t.min(limits.time_max));
+        let plan = plan::lower(query.expr, times)?;
+        let ctx = Context {
+            source,
+            pool: &self.pool,
+            limits,
+            budget: Budget::new(limits),
+            cancel,
+            clock: &self.options.clock,
+            deadline: started.saturating_add(time_max),
+            lookback_ms: options.lookback_ms.unwrap_or(self.options.lookback_ms).max(1),
+            notes: Mutex::new(Annotations::default()),
+            selections: Mutex::new(Vec::new()),
+        };
+        let value = exec::evaluate(&plan, grid, times.step_ms > 0, &ctx)?;
+        let stats = QueryStats {
+            series: ctx.budget.series_read(),
+            samples: ctx.budget.samples_read(),
+            samples_peak: ctx.budget.samples_peak(),
+            steps: grid.count as u64,
+            time: self.options.clock.monotonic().saturating_sub(started),
+        };
+        let (warnings, infos) = ctx.notes.into_inner().into_texts(query.text);
+        Ok(QueryOutput { value, warnings, infos, stats })
+    }
+}
+
+fn check_time(ms: i64) -> Result<(), QueryError> {
+    if ms.unsigned_abs() > TIME_MAX_MS.unsigned_abs() {
+        return Err(QueryError::Parse(format!("time {ms} ms is out of range")));
+    }
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! Folding rows into groups: each worker folds a run of series, runs merge in order.
+
+use std::ops::Range;
+
+use hashbrown::HashMap;
+
+use super::Groups;
+use super::state::State;
+use crate::error::QueryError;
+use crate::promql::exec::block::Block;
+use crate::promql::exec::series::SeriesList;
+use crate::promql::exec::{Context, Rows, Worker, exchange, is_absent};
+
+/// The states of the groups that occur in one run, at each step.
+struct Partial<S> {
+    groups: Vec<usize>,
+    states: Vec<S>,
+}
+
+/// Folds all rows; a group without any value stays in the block as a row without values.
+///
+/// Budget: 2 ns per series and step for `sum`.
+pub(super) fn fold<S: State>(
+    rows: &dyn Rows,
+    groups: &Groups,
+    steps: usize,
+    ctx: &Context<'_>,
+) -> Result<Block, QueryError> {
+    let state_bytes =
+        (groups.len() as u64).saturating_mul(steps as u64).saturating_mul(size_of::<S>() as u64);
+    let held = ctx.budget.hold(state_bytes)?;
+    let mut states = vec![S::EMPTY; groups.len() * steps];
+    let runs = exchange::runs(rows.series().len(), steps);
+    exchange::for_each_ordered(
+        ctx,
+        runs.len(),
+        |index, worker| fold_run::<S>(rows, runs[index].clone(), groups, steps, worker),
+        |_, partial| {
+            let folded = partial.states.chunks_exact(steps);
+            for (group, folded) in partial.groups.iter().zip(folded) {
+                let states = &mut states[group * steps..(group + 1) * steps];
+                for (state, other) in states.iter_mut().zip(folded) {
+                    state.merge(*other);
+                }
+            }
+            Ok(())
+        },
+    )?;
+    let result = ctx.budget.hold_rows(groups.len(), steps)?;
+    let values = states.iter().map(State::value).collect();
+    drop(held);
+    Block::from_values(SeriesList::new(groups.labels()), values, steps, result)
+}
+
+fn fold_run<S: State>(
+    rows: &dyn Rows,
+    run: Range<usize>,
+    groups: &Groups,
+    steps: usize,
+    worker: &mut Worker,
+) -> Result<Partial<S>, QueryError> {
+    let mut values = worker.take(run.len() * steps);
+    rows.read(run.clone(), worker, &mut values)?;
+    let mut partial = Partial { groups: Vec::new(), states: Vec::new() };
+    let mut places: HashMap<usize, usize> = HashMap::new();
+    let mut last: Option<(usize, usize)> = None;
+    for (row, values) in run.zip(values.chunks_exact(steps)) {
+        let group = groups.of_row(row);
+        let place = match last {
+            Some((g, place)) if g == group => place,
+            _ => *places.entry(group).or_insert_with(|| {
+                partial.groups.push(group);
+                partial.states.resize(partial.groups.len() * steps, S::EMPTY);
+                partial.groups.len() - 1
+            }),
+        };
+        last = Some((group, place));
+        let states = &mut partial.states[place * steps..(place + 1) * steps];
+        for (state, v) in states.iter_mut().zip(values) {
+            if !is_absent(*v) {
+                state.add(*v);
+            }
+        }
+    }
+    worker.put(values);
+    Ok(partial)
+}

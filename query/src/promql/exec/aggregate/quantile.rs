@@ -1,0 +1,92 @@
+//! `quantile` across series.
+
+use m3rs_core::model::STALE_NAN;
+
+use super::Groups;
+use super::group::grouping;
+use crate::error::QueryError;
+use crate::promql::annotation::Note;
+use crate::promql::ast::Span;
+use crate::promql::exec::block::Block;
+use crate::promql::exec::scalar::{self, Column};
+use crate::promql::exec::series::SeriesList;
+use crate::promql::exec::{Context, Rows, exchange, is_absent};
+use crate::promql::function::aggregate;
+use crate::promql::plan::{AggregateNode, ScalarNode};
+use crate::step::StepGrid;
+
+/// Steps that are gathered together, so that each row is read in short runs, not value by value.
+const TILE_STEPS: usize = 32;
+
+/// Opens `quantile`.
+pub(super) fn open<'a>(
+    node: &AggregateNode,
+    input: Box<dyn Rows + 'a>,
+    (param, span): (&ScalarNode, Span),
+    grid: StepGrid,
+    ctx: &'a Context<'a>,
+) -> Result<Box<dyn Rows + 'a>, QueryError> {
+    let steps = grid.count;
+    let qs = scalar::evaluate(param, grid, ctx)?;
+    check(&qs, span, ctx);
+    let groups = Groups::new(input.series(), grouping(node), ctx)?;
+    let block = input.into_block(ctx, steps)?;
+    let gather = Gather { block: &block, rows: groups.rows(), qs: &qs };
+    let held = ctx.budget.hold_rows(groups.len(), steps)?;
+    let mut values = vec![STALE_NAN; groups.len() * steps];
+    exchange::fill_chunks(ctx, &mut values, TILE_STEPS, |index, _, out| {
+        gather.fill(index * TILE_STEPS, out);
+        Ok(())
+    })?;
+    let block = Block::from_values(SeriesList::new(groups.labels()), values, steps, held)?;
+    Ok(Box::new(block))
+}
+
+fn check(qs: &Column, span: Span, ctx: &Context<'_>) {
+    if qs.iter().any(|q| q.is_nan()) {
+        ctx.note(span, Note::InvalidQuantile(f64::NAN));
+    }
+    let max = qs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if max > 1.0 {
+        ctx.note(span, Note::InvalidQuantile(max));
+    }
+    let min = qs.iter().copied().fold(f64::INFINITY, f64::min);
+    if min < 0.0 {
+        ctx.note(span, Note::InvalidQuantile(min));
+    }
+}
+
+struct Gather<'a> {
+    block: &'a Block,
+    rows: Vec<Vec<usize>>,
+    qs: &'a Column,
+}
+
+impl Gather<'_> {
+    /// Fills cells from number `first` on; cells are counted through groups and their steps.
+    fn fill(&self, first: usize, out: &mut [f64]) {
+        let steps = self.block.steps;
+        let mut columns: Vec<Vec<f64>> = vec![Vec::new(); out.len()];
+        let mut done = 0;
+        while done < out.len() {
+            let (group, step) = ((first + done) / steps, (first + done) % steps);
+            let len = (steps - step).min(out.len() - done);
+            let columns = &mut columns[..len];
+            columns.iter_mut().for_each(Vec::clear);
+            for &row in &self.rows[group] {
+                let values = &self.block.row(row)[step..step + len];
+                for (column, v) in columns.iter_mut().zip(values) {
+                    if !is_absent(*v) {
+                        column.push(*v);
+                    }
+                }
+            }
+            for (i, column) in columns.iter_mut().enumerate() {
+                if !column.is_empty() {
+                    out[done + i] = aggregate::quantile(self.qs[step + i], column);
+                }
+            }
+            done += len;
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What all operators of one query share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use m3rs_core::clock::SharedClock;
+use m3rs_core::model::Matcher;
+use parking_lot::Mutex;
+
+use super::select::Selected;
+use crate::error::QueryError;
+use crate::limits::{Budget, Limits};
+use crate::promql::annotation::{Annotations, ForcedMonotonicity, Note};
+use crate::promql::ast::Span;
+use crate::source::{Cancel, SeriesSource, TimeRange};
+
+/// What a selection is known by within a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SelectionKey {
+    pub(crate) matchers: Vec<Matcher>,
+    pub(crate) range: TimeRange,
+}
+
+/// What all operators of one query share.
+pub(crate) struct Context<'a> {
+    pub(crate) source: &'a dyn SeriesSource,
+    pub(crate) pool: &'a rayon::ThreadPool,
+    pub(crate) limits: &'a Limits,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) cancel: &'a Cancel,
+    pub(crate) clock: &'a SharedClock,
+    /// The end of the query's time, on the clock's monotonic scale.
+    pub(crate) deadline: Duration,
+    pub(crate) lookback_ms: i64,
+    pub(crate) notes: Mutex<Annotations>,
+    /// Selections that were made, so that equal selectors share one.
+    pub(crate) selections: Mutex<Vec<(SelectionKey, Arc<Selected>)>>,
+}
+
+impl Context<'_> {
+    /// Whether the query may go on. To be called per batch.
+    ///
+    /// # Errors
+    /// [`QueryError::Cancelled`] and [`QueryError::Timeout`].
+    pub(crate) fn check(&self) -> Result<(), QueryError> {
+        if self.cancel.is_cancelled() {
+            return Err(QueryError::Cancelled);
+        }
+        if self.clock.monotonic() > self.deadline {
+            return Err(QueryError::Timeout);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn note(&self, span: Span, note: Note<'_>) {
+        self.notes.lock().add(span, note);
+    }
+
+    pub(crate) fn note_forced(&self, span: Span, forced: ForcedMonotonicity) {
+        self.notes.lock().add_forced(span, forced);
+    }
+}

@@ -1,0 +1,155 @@
+//! Operators between two vectors: which series meet, and what becomes of them.
+//!
+//! Where labels alone tell that each series meets at most one other and that results are unique,
+//! pairs are fixed for all steps and read run by run ([`pairs`]). Else both sides are collected
+//! and matched step by step ([`by_step`]), as only then it shows whether series that would be in
+//! each other's way are ever there at the same time.
+
+mod by_step;
+mod pairs;
+
+use m3rs_core::model::{Labels, STALE_NAN};
+
+use super::aggregate::Groups;
+use super::set::signature;
+use super::{Context, Rows, is_absent, open as open_node, operator};
+use crate::error::QueryError;
+use crate::promql::ast::{BinaryOp, Cardinality, VectorMatching};
+use crate::promql::labelset::Projection;
+use crate::promql::plan::BinaryNode;
+use crate::step::StepGrid;
+
+/// Opens an arithmetic operator or a comparison between vectors.
+pub(crate) fn open<'a>(
+    node: &'a BinaryNode,
+    grid: StepGrid,
+    ctx: &'a Context<'a>,
+) -> Result<Box<dyn Rows + 'a>, QueryError> {
+    let operation = Operation::new(node)?;
+    let left = open_node(&node.lhs, grid, ctx)?;
+    let right = open_node(&node.rhs, grid, ctx)?;
+    let (many, one) = if operation.is_swapped { (right, left) } else { (left, right) };
+    let projection = || signature(operation.matching);
+    let mut groups = Groups::new(many.series(), projection(), ctx)?;
+    let of_one = groups.extend(one.series(), projection(), ctx)?;
+    let sides = Sides { many, one, groups, of_one, steps: grid.count };
+    match pairs::find(&operation, &sides, ctx)? {
+        Some(found) => pairs::open(operation, sides, found, ctx),
+        None => by_step::open(&operation, sides, ctx),
+    }
+}
+
+/// Both operands, the one of which several series may meet one of the other first.
+struct Sides<'a> {
+    many: Box<dyn Rows + 'a>,
+    one: Box<dyn Rows + 'a>,
+    /// The signatures of `many`'s rows, and of all.
+    groups: Groups,
+    /// The signatures of `one`'s rows.
+    of_one: Vec<u32>,
+    steps: usize,
+}
+
+/// What is done with two values.
+#[derive(Clone, Copy)]
+enum Apply {
+    Arithmetic(fn(f64, f64) -> f64),
+    Filter(fn(&f64, &f64) -> bool),
+    Test(fn(&f64, &f64) -> bool),
+}
+
+/// An operator with its matching.
+#[derive(Clone, Copy)]
+struct Operation<'a> {
+    apply: Apply,
+    matching: &'a VectorMatching,
+    /// Whether the left side is the "one" side.
+    is_swapped: bool,
+    drops_name: bool,
+}
+
+impl<'a> Operation<'a> {
+    fn new(node: &'a BinaryNode) -> Result<Self, QueryError> {
+        let apply = match (operator::arithmetic(node.op), operator::comparison(node.op)) {
+            (Some(f), _) => Apply::Arithmetic(f),
+            (None, Some(holds)) if node.return_bool => Apply::Test(holds),
+            (None, Some(holds)) => Apply::Filter(holds),
+            (None, None) => return Err(not_between_vectors(node.op)),
+        };
+        if node.matching.cardinality == Cardinality::ManyToMany {
+            return Err(not_between_vectors(node.op));
+        }
+        Ok(Self {
+            apply,
+            matching: &node.matching,
+            is_swapped: node.matching.cardinality == Cardinality::OneToMany,
+            drops_name: operator::drops_name(node.op, node.return_bool),
+        })
+    }
+
+    fn is_one_to_one(&self) -> bool {
+        self.matching.cardinality == Cardinality::OneToOne
+    }
+
+    /// The result for a value of the "many" side and one of the "one" side.
+    #[inline]
+    fn apply(&self, many: f64, one: f64) -> f64 {
+        let (left, right) = if self.is_swapped { (one, many) } else { (many, one) };
+        match self.apply {
+            Apply::Arithmetic(f) => f(left, right),
+            Apply::Filter(holds) => {
+                if holds(&left, &right) {
+                    left
+                } else {
+                    STALE_NAN
+                }
+            }
+            Apply::Test(holds) => f64::from(holds(&left, &right)),
+        }
+    }
+
+    /// Applies the operation to a row of the "many" side in place.
+    fn apply_to_row(&self, many: &mut [f64], one: &[f64]) {
+        for (m, o) in many.iter_mut().zip(one) {
+            if is_absent(*m) || is_absent(*o) {
+                *m = STALE_NAN;
+            } else {
+                *m = self.apply(*m, *o);
+            }
+        }
+    }
+
+    /// The labels that results take from the "many" side.
+    fn kept(&self) -> Projection {
+        let projection = match (self.is_one_to_one(), self.matching.on) {
+            (false, _) => Projection::all(),
+            (true, true) => Projection::keeping(&self.matching.labels),
+            (true, false) => Projection::dropping(&self.matching.labels),
+        };
+        projection.and_metadata(self.drops_name)
+    }
+
+    /// Whether results differ from the "many" side in metadata labels at most.
+    fn keeps_labels(&self) -> bool {
+        let is_whole =
+            !self.is_one_to_one() || (!self.matching.on && self.matching.labels.is_empty());
+        is_whole && self.matching.include.is_empty()
+    }
+
+    /// The labels of a result.
+    fn result_labels(&self, kept: &Projection, many: &Labels, one: &Labels) -> Labels {
+        let labels = kept.labels(many);
+        if self.matching.include.is_empty() {
+            return labels;
+        }
+        let mut builder = labels.to_builder();
+        for name in &self.matching.include {
+            builder.set(name, one.get(name).unwrap_or(""));
+        }
+        builder.build()
+    }
+}
+
+fn not_between_vectors(op: BinaryOp) -> QueryError {
+    QueryError::Internal(format!("operator {} between vectors", op.as_str()))
+}

@@ -1,0 +1,149 @@
+//! Pairs of series that are the same at each step.
+
+use std::ops::Range;
+
+use m3rs_core::model::Labels;
+
+use super::{Operation, Sides};
+use crate::error::QueryError;
+use crate::promql::exec::series::SeriesList;
+use crate::promql::exec::{Context, Rows, Worker, exchange};
+
+/// Rows of both sides that meet, by row of the result, and the labels of the results.
+pub(super) struct Pairs {
+    many: Vec<usize>,
+    one: Vec<usize>,
+    series: SeriesList,
+}
+
+/// No row.
+const NONE: u32 = u32::MAX;
+
+/// Finds pairs; `None` if they can differ from step to step.
+pub(super) fn find(
+    operation: &Operation<'_>,
+    sides: &Sides<'_>,
+    ctx: &Context<'_>,
+) -> Result<Option<Pairs>, QueryError> {
+    if operation.matching.fill != (None, None) {
+        return Ok(None);
+    }
+    let signatures = sides.groups.len();
+    let mut one_of = vec![NONE; signatures];
+    for (row, signature) in sides.of_one.iter().enumerate() {
+        let slot = &mut one_of[*signature as usize];
+        if *slot != NONE {
+            return Ok(None);
+        }
+        *slot = row as u32;
+    }
+    let mut pairs =
+        Pairs { many: Vec::new(), one: Vec::new(), series: SeriesList::new(Vec::new()) };
+    let mut is_taken = vec![false; signatures];
+    for (row, signature) in sides.groups.numbers().iter().enumerate() {
+        let signature = *signature as usize;
+        if one_of[signature] == NONE {
+            continue;
+        }
+        if operation.is_one_to_one() && std::mem::replace(&mut is_taken[signature], true) {
+            return Ok(None);
+        }
+        pairs.many.push(row);
+        pairs.one.push(one_of[signature] as usize);
+    }
+    pairs.series = series(operation, sides, &pairs, ctx)?;
+    Ok(if pairs.series.has_duplicates() { None } else { Some(pairs) })
+}
+
+fn series(
+    operation: &Operation<'_>,
+    sides: &Sides<'_>,
+    pairs: &Pairs,
+    ctx: &Context<'_>,
+) -> Result<SeriesList, QueryError> {
+    let (many, one) = (sides.many.series(), sides.one.series());
+    if operation.keeps_labels() {
+        let series = many.reordered(&pairs.many);
+        return Ok(if operation.drops_name { series.drop_metadata() } else { series });
+    }
+    let kept = operation.kept();
+    let runs = exchange::runs(pairs.many.len(), 1);
+    let mut labels: Vec<Labels> = Vec::with_capacity(pairs.many.len());
+    exchange::for_each_ordered(
+        ctx,
+        runs.len(),
+        |index, _| {
+            let rows = runs[index].clone().map(|i| (pairs.many[i], pairs.one[i]));
+            Ok(rows
+                .map(|(m, o)| operation.result_labels(&kept, &many.labels(m), &one.labels(o)))
+                .collect::<Vec<_>>())
+        },
+        |_, part| {
+            labels.extend(part);
+            Ok(())
+        },
+    )?;
+    Ok(SeriesList::new(labels))
+}
+
+/// Opens the operator over pairs.
+pub(super) fn open<'a>(
+    operation: Operation<'a>,
+    sides: Sides<'a>,
+    pairs: Pairs,
+    ctx: &'a Context<'a>,
+) -> Result<Box<dyn Rows + 'a>, QueryError> {
+    let steps = sides.steps;
+    // A series that several meet is read once.
+    let one: Box<dyn Rows + 'a> = if operation.is_one_to_one() {
+        sides.one
+    } else {
+        Box::new(sides.one.into_block(ctx, steps)?)
+    };
+    Ok(Box::new(PairRows { operation, many: sides.many, one, pairs, steps }))
+}
+
+struct PairRows<'a> {
+    operation: Operation<'a>,
+    many: Box<dyn Rows + 'a>,
+    one: Box<dyn Rows + 'a>,
+    pairs: Pairs,
+    steps: usize,
+}
+
+impl Rows for PairRows<'_> {
+    fn series(&self) -> &SeriesList {
+        &self.pairs.series
+    }
+
+    fn read(
+        &self,
+        rows: Range<usize>,
+        worker: &mut Worker,
+        out: &mut [f64],
+    ) -> Result<(), QueryError> {
+        let mut ones = worker.take(out.len());
+        read_rows(&*self.many, &self.pairs.many[rows.clone()], self.steps, worker, out)?;
+        read_rows(&*self.one, &self.pairs.one[rows], self.steps, worker, &mut ones)?;
+        self.operation.apply_to_row(out, &ones);
+        worker.put(ones);
+        Ok(())
+    }
+}
+
+/// Reads rows in any order, runs of neighbours together.
+fn read_rows(
+    from: &dyn Rows,
+    rows: &[usize],
+    steps: usize,
+    worker: &mut Worker,
+    out: &mut [f64],
+) -> Result<(), QueryError> {
+    let mut rest = out;
+    for run in rows.chunk_by(|a, b| a + 1 == *b) {
+        let (out, next) = rest.split_at_mut(run.len() * steps);
+        from.read(run[0]..run[0] + run.len(), worker, out)?;
+        rest = next;
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Functions over ranges: a kernel applied to each series.
+
+use std::ops::Range;
+
+use m3rs_core::model::STALE_NAN;
+
+use super::block::{self, SameLabels};
+use super::scalar::{self, Column};
+use super::series::SeriesList;
+use super::subquery::Samples;
+use super::{Context, Rows, Worker, has_value};
+use crate::error::QueryError;
+use crate::promql::annotation::Note;
+use crate::promql::function::{self, RangeInput};
+use crate::promql::plan::RangeNode;
+use crate::source::SampleColumns;
+use crate::step::StepGrid;
+
+/// Opens a function over ranges.
+pub(crate) fn open<'a>(
+    node: &'a RangeNode,
+    grid: StepGrid,
+    ctx: &'a Context<'a>,
+) -> Result<Box<dyn Rows + 'a>, QueryError> {
+    let samples = Samples::open(&node.input, grid, ctx)?;
+    let params = node
+        .params
+        .iter()
+        .map(|param| scalar::evaluate(param, grid, ctx))
+        .collect::<Result<Vec<Column>, _>>()?;
+    if samples.series.len() > 0 {
+        check_params(node, &params, ctx)?;
+    }
+    let series =
+        if node.keeps_name { samples.series.clone() } else { samples.series.drop_metadata() };
+    let checks_counter = matches!(node.function.as_str(), "rate" | "increase");
+    let rows = RangeRows { series, samples, params, node, grid, checks_counter, ctx };
+    block::with_unique_labels(Box::new(rows), SameLabels::Refuse, grid.count, ctx)
+}
+
+fn check_params(node: &RangeNode, params: &[Column], ctx: &Context<'_>) -> Result<(), QueryError> {
+    let rows: Vec<&[f64]> = params.iter().map(|p| &p[..]).collect();
+    function::check_params(&node.function, &rows).map_err(QueryError::Execution)?;
+    if node.function == "quantile_over_time" {
+        for q in rows.iter().flat_map(|row| row.iter()) {
+            if !(0.0..=1.0).contains(q) {
+                ctx.note(node.param_span, Note::InvalidQuantile(*q));
+            }
+        }
+    }
+    Ok(())
+}
+
+struct RangeRows<'a> {
+    series: SeriesList,
+    samples: Samples<'a>,
+    params: Vec<Column>,
+    node: &'a RangeNode,
+    grid: StepGrid,
+    checks_counter: bool,
+    ctx: &'a Context<'a>,
+}
+
+impl RangeRows<'_> {
+    fn apply(&self, columns: &SampleColumns, params: &[&[f64]], out: &mut [f64]) {
+        out.fill(STALE_NAN);
+        if columns.ts.is_empty() {
+            return;
+        }
+        let input = RangeInput {
+            ts: &columns.ts,
+            vs: &columns.vs,
+            ends: self.samples.ends.grid,
+            range_ms: self.samples.range_ms,
+            eval: self.grid,
+            params,
+        };
+        if !self.samples.ends.is_fixed || self.grid.count == 1 {
+            (self.node.kernel)(&input, out);
+            return;
+        }
+        // The window is the same at each step, while arguments and evaluation times are not.
+        for (i, out) in out.iter_mut().enumerate() {
+            let params: Vec<&[f64]> = params.iter().map(|p| &p[i..=i]).collect();
+            let eval = StepGrid::instant(self.grid.time_ms(i));
+            let step = RangeInput { eval, params: &params, ..input };
+            (self.node.kernel)(&step, std::slice::from_mut(out));
+        }
+    }
+
+    /// Tells of a metric that does not look like a counter.
+    fn check_counter(&self, row: usize) {
+        let Some(name) = self.samples.series.name(row) else { return };
+        if !["_total", "_sum", "_count", "_bucket"].iter().any(|end| name.ends_with(end)) {
+            self.ctx.note(self.node.span, Note::PossibleNonCounter(name));
+        }
+    }
+}
+
+impl Rows for RangeRows<'_> {
+    fn series(&self) -> &SeriesList {
+        &self.series
+    }
+
+    fn read(
+        &self,
+        rows: Range<usize>,
+        worker: &mut Worker,
+        out: &mut [f64],
+    ) -> Result<(), QueryError> {
+        let params: Vec<&[f64]> = self.params.iter().map(|p| &p[..]).collect();
+        let mut columns = std::mem::take(&mut worker.columns);
+        let mut read = 0;
+        for (row, out) in rows.zip(out.chunks_exact_mut(self.grid.count)) {
+            read += self.samples.read(row, worker, &mut columns)?;
+            self.apply(&columns, &params, out);
+            if self.checks_counter && has_value(out) {
+                self.check_counter(row);
+            }
+        }
+        worker.columns = columns;
+        self.ctx.budget.add_read(read);
+        Ok(())
+    }
+}

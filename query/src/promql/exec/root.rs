@@ -1,0 +1,179 @@
+//! From a plan to the value of a query.
+
+use m3rs_core::model::Labels;
+use rayon::slice::ParallelSliceMut;
+
+use super::subquery::Samples;
+use super::{Context, Worker, exchange, is_absent, open, scalar};
+use crate::error::QueryError;
+use crate::promql::labelset;
+use crate::promql::plan::{MatrixNode, Plan, VectorNode};
+use crate::result::{InstantVector, Matrix, MatrixSeries, Points, Value};
+use crate::source::SampleColumns;
+use crate::step::StepGrid;
+
+/// Evaluates a plan at each step of `grid`; `is_range` tells a range query of one step from an
+/// instant query.
+pub(crate) fn evaluate(
+    plan: &Plan,
+    grid: StepGrid,
+    is_range: bool,
+    ctx: &Context<'_>,
+) -> Result<Value, QueryError> {
+    let t_ms = grid.start_ms;
+    match plan {
+        Plan::Scalar(node) => {
+            let column = scalar::evaluate(node, grid, ctx)?;
+            if !is_range {
+                return Ok(Value::Scalar { t_ms, v: column[0] });
+            }
+            let points = Points::Steps { first: 0, values: column.into_values() };
+            let series = vec![MatrixSeries { labels: Labels::empty(), points }];
+            Ok(Value::Matrix(Matrix { grid, series }))
+        }
+        Plan::Vector(node) if is_range => matrix_of_steps(node, grid, ctx),
+        Plan::Vector(node) => instant_vector(node, grid, ctx),
+        Plan::Matrix(node) if !is_range => matrix_of_samples(node, grid, ctx),
+        Plan::String(text) if !is_range => Ok(Value::String { t_ms, text: text.clone() }),
+        Plan::Matrix(_) | Plan::String(_) => {
+            let what = if matches!(plan, Plan::Matrix(_)) { "range vector" } else { "string" };
+            Err(QueryError::Parse(format!(
+                "invalid expression type {what:?} for range query, must be Scalar or instant \
+                 Vector"
+            )))
+        }
+    }
+}
+
+fn instant_vector(
+    node: &VectorNode,
+    grid: StepGrid,
+    ctx: &Context<'_>,
+) -> Result<Value, QueryError> {
+    let rows = open(node, grid, ctx)?;
+    let series = rows.series();
+    let runs = exchange::runs(series.len(), 1);
+    let mut held = ctx.budget.hold_rows(series.len(), 1)?;
+    let mut vector = InstantVector { t_ms: grid.start_ms, ..InstantVector::default() };
+    exchange::for_each_ordered(
+        ctx,
+        runs.len(),
+        |index, worker| {
+            let run = runs[index].clone();
+            let mut values = worker.take(run.len());
+            rows.read(run.clone(), worker, &mut values)?;
+            let present = run.zip(&values).filter(|(_, v)| !is_absent(**v));
+            let part: (Vec<Labels>, Vec<f64>) =
+                present.map(|(row, v)| (series.labels(row), *v)).unzip();
+            worker.put(values);
+            Ok(part)
+        },
+        |_, (labels, values)| {
+            held.add_samples(values.len())?;
+            vector.labels.extend(labels);
+            vector.values.extend(values);
+            Ok(())
+        },
+    )?;
+    Ok(Value::Vector(vector))
+}
+
+/// Collects series run by run, each without the steps before its first and after its last value.
+fn matrix_of_steps(
+    node: &VectorNode,
+    grid: StepGrid,
+    ctx: &Context<'_>,
+) -> Result<Value, QueryError> {
+    let rows = open(node, grid, ctx)?;
+    let steps = grid.count;
+    let runs = exchange::runs(rows.series().len(), steps);
+    let mut held = Vec::new();
+    let mut series = Vec::new();
+    exchange::for_each_ordered(
+        ctx,
+        runs.len(),
+        |index, worker| {
+            let run = runs[index].clone();
+            let mut values = worker.take(run.len() * steps);
+            rows.read(run.clone(), worker, &mut values)?;
+            let part: Vec<MatrixSeries> = run
+                .zip(values.chunks_exact(steps))
+                .filter_map(|(row, values)| {
+                    let first = values.iter().position(|v| !is_absent(*v))?;
+                    let last = values.iter().rposition(|v| !is_absent(*v))?;
+                    let values = values[first..=last].to_vec();
+                    let points = Points::Steps { first, values };
+                    Some(MatrixSeries { labels: rows.series().labels(row), points })
+                })
+                .collect();
+            worker.put(values);
+            let mut len = 0;
+            let mut present = 0;
+            for one in &part {
+                if let Points::Steps { values, .. } = &one.points {
+                    len += values.len();
+                    present += values.iter().filter(|v| !is_absent(**v)).count();
+                }
+            }
+            let mut held = ctx.budget.hold_rows(len, 1)?;
+            held.add_samples(present)?;
+            Ok((part, held))
+        },
+        |_, (part, part_held)| {
+            series.extend(part);
+            held.push(part_held);
+            Ok(())
+        },
+    )?;
+    sort(&mut series, ctx);
+    Ok(Value::Matrix(Matrix { grid, series }))
+}
+
+/// The samples that a range selector or a subquery selects, at their own times.
+fn matrix_of_samples(
+    node: &MatrixNode,
+    grid: StepGrid,
+    ctx: &Context<'_>,
+) -> Result<Value, QueryError> {
+    let samples = Samples::open(node, grid, ctx)?;
+    let runs = exchange::runs(samples.series.len(), 256);
+    let mut held = Vec::new();
+    let mut series = Vec::new();
+    exchange::for_each_ordered(
+        ctx,
+        runs.len(),
+        |index, worker: &mut Worker| {
+            let mut part = Vec::new();
+            let (mut read, mut len) = (0, 0);
+            for row in runs[index].clone() {
+                let mut columns = SampleColumns::default();
+                read += samples.read(row, worker, &mut columns)?;
+                if !columns.ts.is_empty() {
+                    len += columns.ts.len();
+                    let points = Points::Samples(columns);
+                    part.push(MatrixSeries { labels: samples.series.labels(row), points });
+                }
+            }
+            ctx.budget.add_read(read);
+            let mut held = ctx.budget.hold_rows(len, 2)?;
+            held.add_samples(len)?;
+            Ok((part, held))
+        },
+        |_, (part, part_held)| {
+            series.extend(part);
+            held.push(part_held);
+            Ok(())
+        },
+    )?;
+    sort(&mut series, ctx);
+    Ok(Value::Matrix(Matrix { grid, series }))
+}
+
+fn sort(series: &mut [MatrixSeries], ctx: &Context<'_>) {
+    let order = |a: &MatrixSeries, b: &MatrixSeries| {
+        labelset::compare(a.labels.as_bytes(), b.labels.as_bytes())
+    };
+    if !series.is_sorted_by(|a, b| order(a, b).is_le()) {
+        ctx.pool.install(|| series.par_sort_by(order));
+    }
+}

@@ -1,0 +1,261 @@
+//! Instant vector selectors, and reading samples for all selectors.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use m3rs_core::model::{Labels, METRIC_NAME, MatchOp, STALE_NAN};
+
+use super::context::SelectionKey;
+use super::series::SeriesList;
+use super::{Context, Rows, Worker, is_absent};
+use crate::error::QueryError;
+use crate::promql::plan::{SelectNode, Shift};
+use crate::source::{SampleColumns, SelectHints, SelectRequest, SeriesReader, TimeRange};
+use crate::step::StepGrid;
+
+/// Times beyond this, some 73 million years away, are taken for it, so that sums cannot overflow.
+pub(crate) const TIME_MAX_MS: i64 = 1 << 61;
+
+/// Series that were selected, and their reader.
+pub(crate) struct Selected {
+    pub(crate) labels: Arc<Vec<Labels>>,
+    reader: Box<dyn SeriesReader>,
+}
+
+/// The evaluation times after offset and `@`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    /// One step if the time is fixed.
+    pub(crate) grid: StepGrid,
+    /// Whether all evaluation times look at the same time.
+    pub(crate) is_fixed: bool,
+}
+
+impl Ends {
+    pub(crate) fn new(shift: Shift, grid: StepGrid) -> Self {
+        let shifted = |t: i64| t.saturating_sub(shift.offset_ms).clamp(-TIME_MAX_MS, TIME_MAX_MS);
+        match shift.at_ms {
+            Some(at) => Self { grid: StepGrid::instant(shifted(at)), is_fixed: true },
+            None => {
+                let grid = StepGrid { start_ms: shifted(grid.start_ms), ..grid };
+                Self { grid, is_fixed: false }
+            }
+        }
+    }
+}
+
+impl Selected {
+    /// Selects series with samples up to `range_ms` before each end.
+    pub(crate) fn new(
+        node: &SelectNode,
+        ends: StepGrid,
+        (range_ms, is_instant): (i64, bool),
+        ctx: &Context<'_>,
+    ) -> Result<Arc<Self>, QueryError> {
+        // Windows are open at their start.
+        let start_ms = ends.start_ms.saturating_sub(range_ms).saturating_add(1);
+        let range = TimeRange { start_ms, end_ms: ends.end_ms() };
+        let key = SelectionKey { matchers: node.matchers.clone(), range };
+        if let Some((_, found)) = ctx.selections.lock().iter().find(|(k, _)| *k == key) {
+            return Ok(Arc::clone(found));
+        }
+        let request = SelectRequest {
+            matchers: key.matchers.clone(),
+            range,
+            hints: SelectHints {
+                step_ms: if ends.count == 1 { 0 } else { ends.step_ms },
+                range_ms: if is_instant { 0 } else { range_ms },
+                function: node.function.clone(),
+            },
+            series_max: ctx.limits.series_max,
+        };
+        let selection = ctx.source.select(&request, ctx.cancel)?;
+        if selection.series.len() > ctx.limits.series_max {
+            return Err(QueryError::limit("series", ctx.limits.series_max as u64));
+        }
+        ctx.budget.add_series(selection.series.len());
+        for warning in selection.warnings {
+            ctx.notes.lock().add_source_warning(warning);
+        }
+        let labels = Arc::new(selection.series);
+        let selected = Arc::new(Self { labels, reader: selection.reader });
+        ctx.selections.lock().push((key, Arc::clone(&selected)));
+        Ok(selected)
+    }
+
+    /// Reads the samples of a row, staleness markers included.
+    pub(crate) fn read(&self, row: usize, out: &mut SampleColumns) -> Result<(), QueryError> {
+        self.reader.read(row, out)?;
+        if out.ts.len() != out.vs.len() {
+            return Err(QueryError::Internal("columns of a source differ in length".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Reads the samples of a row without staleness markers.
+    pub(crate) fn read_fresh(
+        &self,
+        row: usize,
+        out: &mut SampleColumns,
+    ) -> Result<usize, QueryError> {
+        self.read(row, out)?;
+        let read = out.ts.len();
+        if out.vs.iter().any(|v| is_absent(*v)) {
+            let mut kept = 0;
+            for i in 0..out.vs.len() {
+                if !is_absent(out.vs[i]) {
+                    out.ts[kept] = out.ts[i];
+                    out.vs[kept] = out.vs[i];
+                    kept += 1;
+                }
+            }
+            out.ts.truncate(kept);
+            out.vs.truncate(kept);
+        }
+        Ok(read)
+    }
+
+    /// The series, with what the selector tells about their names.
+    pub(crate) fn series(&self, node: &SelectNode) -> SeriesList {
+        let is_name_fixed = node
+            .matchers
+            .iter()
+            .any(|m| m.name == METRIC_NAME && m.op == MatchOp::Equal && !m.value.is_empty());
+        // Type and unit go with the name; series could differ in them alone.
+        let has_companions = || {
+            self.labels.iter().any(|l| l.get("__type__").is_some() || l.get("__unit__").is_some())
+        };
+        if is_name_fixed && !has_companions() {
+            SeriesList::of_one_metric(Arc::clone(&self.labels))
+        } else {
+            SeriesList::shared(Arc::clone(&self.labels))
+        }
+    }
+}
+
+/// What an instant selector shows of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wants {
+    Value,
+    /// The time in seconds.
+    Time,
+}
+
+/// Opens an instant vector selector.
+pub(crate) fn open<'a>(
+    node: &'a SelectNode,
+    wants: Wants,
+    grid: StepGrid,
+    ctx: &'a Context<'a>,
+) -> Result<Box<dyn Rows + 'a>, QueryError> {
+    let ends = Ends::new(node.shift, grid);
+    let selected = Selected::new(node, ends.grid, (ctx.lookback_ms, true), ctx)?;
+    let series = selected.series(node);
+    let series = if wants == Wants::Time { series.drop_metadata() } else { series };
+    let rows = SelectRows { series, selected, wants, ends, steps: grid.count, ctx };
+    super::block::with_unique_labels(
+        Box::new(rows),
+        super::block::SameLabels::Merge,
+        grid.count,
+        ctx,
+    )
+}
+
+struct SelectRows<'a> {
+    series: SeriesList,
+    selected: Arc<Selected>,
+    wants: Wants,
+    ends: Ends,
+    steps: usize,
+    ctx: &'a Context<'a>,
+}
+
+impl Rows for SelectRows<'_> {
+    fn series(&self) -> &SeriesList {
+        &self.series
+    }
+
+    fn read(
+        &self,
+        rows: Range<usize>,
+        worker: &mut Worker,
+        out: &mut [f64],
+    ) -> Result<(), QueryError> {
+        let mut samples = 0;
+        let columns = &mut worker.columns;
+        for (row, out) in rows.zip(out.chunks_exact_mut(self.steps)) {
+            self.selected.read(row, columns)?;
+            samples += columns.ts.len();
+            let steps = if self.ends.is_fixed { &mut out[..1] } else { &mut *out };
+            let SampleColumns { ts, vs } = &*columns;
+            let lookback_ms = self.ctx.lookback_ms;
+            match self.wants {
+                Wants::Value => last_values(ts, self.ends.grid, lookback_ms, steps, |i| vs[i]),
+                Wants::Time => last_values(ts, self.ends.grid, lookback_ms, steps, |i| {
+                    if is_absent(vs[i]) { STALE_NAN } else { ts[i] as f64 / 1000.0 }
+                }),
+            }
+            if self.ends.is_fixed {
+                let v = out[0];
+                out.fill(v);
+            }
+        }
+        self.ctx.budget.add_read(samples);
+        Ok(())
+    }
+}
+
+/// Puts what `value` says of the last sample in `(end - lookback_ms, end]` into each step.
+/// A staleness marker is the last sample of a series that ended, and means "no value" by itself.
+#[inline]
+fn last_values(
+    ts: &[i64],
+    ends: StepGrid,
+    lookback_ms: i64,
+    out: &mut [f64],
+    value: impl Fn(usize) -> f64,
+) {
+    let mut next = 0;
+    let mut end = ends.start_ms;
+    for out in out {
+        while next < ts.len() && ts[next] <= end {
+            next += 1;
+        }
+        *out = if next > 0 && ts[next - 1] > end.saturating_sub(lookback_ms) {
+            value(next - 1)
+        } else {
+            STALE_NAN
+        };
+        end += ends.step_ms;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lookback_is_open_at_its_start() {
+        let ts = [0, 60_000];
+        let vs = [1.0, STALE_NAN];
+        let grid = StepGrid { start_ms: -1, step_ms: 30_000, count: 4 };
+        let mut out = [0.0; 4];
+        last_values(&ts, grid, 29_999, &mut out, |i| vs[i]);
+        assert!(is_absent(out[0]) && is_absent(out[1]), "{out:?}");
+        last_values(&ts, grid, 30_000, &mut out, |i| vs[i]);
+        assert!(is_absent(out[0]));
+        assert_eq!(out[1], 1.0);
+        assert!(is_absent(out[2]) && is_absent(out[3]));
+    }
+
+    #[test]
+    fn a_fixed_time_ignores_the_grid() {
+        let grid = StepGrid { start_ms: 100, step_ms: 10, count: 5 };
+        let ends = Ends::new(Shift { offset_ms: 5, at_ms: Some(50) }, grid);
+        assert_eq!((ends.grid, ends.is_fixed), (StepGrid::instant(45), true));
+        let ends = Ends::new(Shift { offset_ms: -5, at_ms: None }, grid);
+        assert_eq!(ends.grid, StepGrid { start_ms: 105, ..grid });
+        let ends = Ends::new(Shift { offset_ms: i64::MIN, at_ms: None }, grid);
+        assert_eq!(ends.grid.start_ms, TIME_MAX_MS);
+    }
+}

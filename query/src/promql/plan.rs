@@ -1,0 +1,197 @@
+//! The plan of a query: the syntax tree with types sorted out, times resolved, kernels looked up
+//! and parts that do not depend on the step marked.
+
+mod call;
+mod duration;
+mod lower;
+
+use m3rs_core::model::{Labels, Matcher};
+
+use super::ast::{AggregateOp, BinaryOp, Span, VectorMatching};
+use super::function::label::{LabelJoin, LabelReplace};
+use super::function::{ElementKernel, RangeKernel};
+
+pub(crate) use lower::{QueryTimes, depth, lower};
+
+/// An expression by the type of its value.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    Scalar(ScalarNode),
+    Vector(VectorNode),
+    Matrix(MatrixNode),
+    String(String),
+}
+
+/// One number per step.
+#[derive(Debug)]
+pub(crate) enum ScalarNode {
+    Number(f64),
+    /// The evaluation time in seconds.
+    Time,
+    /// The value of the only series, else NaN.
+    OfVector(Box<VectorNode>),
+    Negate(Box<ScalarNode>),
+    Apply {
+        f: fn(f64, f64) -> f64,
+        lhs: Box<ScalarNode>,
+        rhs: Box<ScalarNode>,
+    },
+    /// The same at each step.
+    Invariant(Box<ScalarNode>),
+}
+
+/// Series with at most one sample per step.
+#[derive(Debug)]
+pub(crate) enum VectorNode {
+    Select(SelectNode),
+    /// The times of the selected samples, in seconds.
+    Timestamp(SelectNode),
+    Range(Box<RangeNode>),
+    Map {
+        input: Box<VectorNode>,
+        mapping: Mapping,
+    },
+    /// One series without labels.
+    OfScalar(Box<ScalarNode>),
+    Aggregate(Box<AggregateNode>),
+    Binary(Box<BinaryNode>),
+    Absent {
+        input: Box<VectorNode>,
+        labels: Labels,
+    },
+    Sort {
+        input: Box<VectorNode>,
+        order: SortOrder,
+        span: Span,
+    },
+    Relabel {
+        input: Box<VectorNode>,
+        relabel: Relabel,
+    },
+    Histogram(Box<HistogramNode>),
+    /// The same at each step.
+    Invariant(Box<VectorNode>),
+}
+
+/// Series with a range of samples per step.
+#[derive(Debug)]
+pub(crate) enum MatrixNode {
+    Select { select: SelectNode, range_ms: i64 },
+    Subquery(Box<SubqueryNode>),
+}
+
+/// A selector.
+#[derive(Debug)]
+pub(crate) struct SelectNode {
+    pub(crate) matchers: Vec<Matcher>,
+    pub(crate) shift: Shift,
+    /// What stands right above it.
+    pub(crate) function: Option<String>,
+}
+
+/// From the evaluation time to the time that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shift {
+    pub(crate) offset_ms: i64,
+    pub(crate) at_ms: Option<i64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct SubqueryNode {
+    pub(crate) expr: VectorNode,
+    pub(crate) range_ms: i64,
+    pub(crate) step_ms: i64,
+    pub(crate) shift: Shift,
+}
+
+/// A function over ranges, applied to each series.
+#[derive(Debug)]
+pub(crate) struct RangeNode {
+    pub(crate) function: String,
+    pub(crate) kernel: RangeKernel,
+    pub(crate) keeps_name: bool,
+    pub(crate) input: MatrixNode,
+    pub(crate) params: Vec<ScalarNode>,
+    /// The range vector.
+    pub(crate) span: Span,
+    /// The first argument.
+    pub(crate) param_span: Span,
+}
+
+/// What happens to each value of a vector by itself.
+#[derive(Debug)]
+pub(crate) enum Mapping {
+    Negate,
+    /// The evaluation time in seconds, whatever the value.
+    EvaluationTime,
+    Element {
+        kernel: ElementKernel,
+        params: Vec<ScalarNode>,
+    },
+    Operator {
+        op: BinaryOp,
+        scalar: ScalarNode,
+        is_scalar_left: bool,
+        return_bool: bool,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct AggregateNode {
+    pub(crate) op: AggregateOp,
+    pub(crate) input: VectorNode,
+    pub(crate) param: AggregateParam,
+    pub(crate) labels: Vec<String>,
+    pub(crate) without: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum AggregateParam {
+    None,
+    Number { value: ScalarNode, span: Span },
+    Label(String),
+}
+
+#[derive(Debug)]
+pub(crate) struct BinaryNode {
+    pub(crate) op: BinaryOp,
+    pub(crate) lhs: VectorNode,
+    pub(crate) rhs: VectorNode,
+    pub(crate) matching: VectorMatching,
+    pub(crate) return_bool: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum SortOrder {
+    Value { descending: bool },
+    Labels { names: Vec<String>, descending: bool },
+}
+
+#[derive(Debug)]
+pub(crate) enum Relabel {
+    Replace(LabelReplace),
+    Join(LabelJoin),
+}
+
+/// A function over classic histograms.
+#[derive(Debug)]
+pub(crate) struct HistogramNode {
+    pub(crate) input: VectorNode,
+    /// The vector.
+    pub(crate) span: Span,
+    pub(crate) what: HistogramFunction,
+}
+
+#[derive(Debug)]
+pub(crate) enum HistogramFunction {
+    Quantile { q: ScalarNode, span: Span },
+    Quantiles { label: String, qs: Vec<(ScalarNode, Span)> },
+    Fraction { lower: ScalarNode, upper: ScalarNode },
+}
+
+impl VectorNode {
+    /// The same, marked as independent of the step.
+    fn invariant(self) -> Self {
+        Self::Invariant(Box::new(self))
+    }
+}

@@ -1,0 +1,310 @@
+//! Function calls.
+
+use m3rs_core::model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher};
+
+use super::lower::{Lowered, Lowering, unsupported};
+use super::{
+    HistogramFunction, HistogramNode, Mapping, MatrixNode, Plan, RangeNode, Relabel, ScalarNode,
+    SortOrder, VectorNode,
+};
+use crate::error::QueryError;
+use crate::promql::ast::{Expr, ExprKind, Span};
+use crate::promql::function::label::{LabelFunctionError, LabelJoin, LabelReplace};
+use crate::promql::function::{self, math};
+
+/// Functions whose value depends on the evaluation time even if their arguments do not.
+const TIME_FUNCTIONS: [&str; 11] = [
+    "day_of_month",
+    "day_of_week",
+    "day_of_year",
+    "days_in_month",
+    "hour",
+    "minute",
+    "month",
+    "predict_linear",
+    "time",
+    "timestamp",
+    "year",
+];
+
+/// Functions that need native histograms or other kinds of data that are not stored.
+const UNSUPPORTED: [&str; 7] = [
+    "histogram_avg",
+    "histogram_count",
+    "histogram_stddev",
+    "histogram_stdvar",
+    "histogram_sum",
+    "info",
+    "start_timestamp",
+];
+
+/// Lowered arguments.
+struct Args<'a> {
+    function: &'a str,
+    /// The arguments as written, without parentheses.
+    exprs: Vec<&'a Expr>,
+    plans: std::vec::IntoIter<Plan>,
+}
+
+impl Args<'_> {
+    fn next(&mut self) -> Result<Plan, QueryError> {
+        self.plans.next().ok_or_else(|| {
+            QueryError::Parse(format!("not enough arguments in call to {:?}", self.function))
+        })
+    }
+
+    fn vector(&mut self) -> Result<Box<VectorNode>, QueryError> {
+        self.next()?.into_vector().map(Box::new)
+    }
+
+    fn scalar(&mut self) -> Result<ScalarNode, QueryError> {
+        self.next()?.into_scalar()
+    }
+
+    fn text(&mut self) -> Result<String, QueryError> {
+        self.next()?.into_text()
+    }
+
+    fn texts(&mut self) -> Result<Vec<String>, QueryError> {
+        self.plans.by_ref().map(Plan::into_text).collect()
+    }
+
+    fn scalars(&mut self) -> Result<Vec<ScalarNode>, QueryError> {
+        self.plans.by_ref().map(Plan::into_scalar).collect()
+    }
+
+    fn span(&self, index: usize) -> Span {
+        self.exprs.get(index).map_or_else(Span::default, |e| e.span)
+    }
+}
+
+impl Lowering {
+    pub(super) fn call(
+        &self,
+        function: &str,
+        args: &[Expr],
+        span: Span,
+    ) -> Result<Lowered, QueryError> {
+        if let Some(constant) = self.constant(function) {
+            return Ok(constant);
+        }
+        if UNSUPPORTED.contains(&function) {
+            return Err(unsupported(format!("the function {function}()")));
+        }
+        let exprs: Vec<&Expr> = args.iter().map(Expr::unwrap_parens).collect();
+        let lowered = exprs
+            .iter()
+            .map(|e| self.expr(e, Some(function)))
+            .collect::<Result<Vec<Lowered>, _>>()?;
+        let all_invariant = lowered.iter().all(|l| l.is_invariant);
+        // timestamp(x @ 1) is the same at each step, timestamp(abs(x @ 1)) is not.
+        let is_selector_time = function == "timestamp"
+            && exprs.iter().all(|e| matches!(e.kind, ExprKind::Vector(_) | ExprKind::Timed(_)));
+        let is_invariant =
+            all_invariant && (!TIME_FUNCTIONS.contains(&function) || is_selector_time);
+        let plans: Vec<Plan> = lowered
+            .into_iter()
+            .map(|l| if is_invariant || is_selector_time { l.plan } else { l.wrapped() })
+            .collect();
+        let mut args = Args { function, exprs, plans: plans.into_iter() };
+        let plan = self.special(function, &mut args, span)?;
+        if args.plans.next().is_some() {
+            return Err(QueryError::Parse(format!("too many arguments in call to {function:?}")));
+        }
+        Ok(Lowered { plan, is_invariant })
+    }
+
+    /// Functions without arguments that only depend on the query.
+    fn constant(&self, function: &str) -> Option<Lowered> {
+        let times = &self.times;
+        Some(match function {
+            "pi" => self.number(std::f64::consts::PI),
+            "time" => self.time(),
+            "start" => self.number(times.start_ms as f64 / 1000.0),
+            "end" => self.number(times.end_ms as f64 / 1000.0),
+            "step" => self.number(times.step_ms as f64 / 1000.0),
+            "range" => self.number(times.end_ms.saturating_sub(times.start_ms) as f64 / 1000.0),
+            _ => return None,
+        })
+    }
+
+    fn special(&self, function: &str, args: &mut Args<'_>, span: Span) -> Result<Plan, QueryError> {
+        let node = match function {
+            "scalar" => return Ok(Plan::Scalar(ScalarNode::OfVector(args.vector()?))),
+            "max_of" | "min_of" => {
+                let f = if function == "max_of" { math::max_of } else { math::min_of };
+                let (lhs, rhs) = (Box::new(args.scalar()?), Box::new(args.scalar()?));
+                return Ok(Plan::Scalar(ScalarNode::Apply { f, lhs, rhs }));
+            }
+            "vector" => VectorNode::OfScalar(Box::new(args.scalar()?)),
+            "timestamp" => match *args.vector()? {
+                VectorNode::Select(select) => VectorNode::Timestamp(select),
+                other => {
+                    let input = Box::new(other);
+                    VectorNode::Map { input, mapping: Mapping::EvaluationTime }
+                }
+            },
+            "absent" => VectorNode::Absent { input: args.vector()?, labels: absent_labels(args) },
+            "absent_over_time" => absent_over_time(args)?,
+            "sort" | "sort_desc" => {
+                let order = SortOrder::Value { descending: function == "sort_desc" };
+                VectorNode::Sort { input: args.vector()?, order, span }
+            }
+            "sort_by_label" | "sort_by_label_desc" => {
+                let input = args.vector()?;
+                let descending = function == "sort_by_label_desc";
+                let order = SortOrder::Labels { names: args.texts()?, descending };
+                VectorNode::Sort { input, order, span }
+            }
+            "label_replace" => label_replace(args)?,
+            "label_join" => label_join(args)?,
+            "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => {
+                histogram(function, args)?
+            }
+            _ => return kernel_call(function, args),
+        };
+        Ok(Plan::Vector(node))
+    }
+}
+
+/// A function that a kernel computes.
+fn kernel_call(function: &str, args: &mut Args<'_>) -> Result<Plan, QueryError> {
+    if let Some(kernel) = function::element_kernel(function) {
+        // Date functions without argument take the evaluation time.
+        let input = if args.plans.len() == 0 {
+            Box::new(VectorNode::OfScalar(Box::new(ScalarNode::Time)))
+        } else {
+            args.vector()?
+        };
+        let params = args.scalars()?;
+        let mapping = Mapping::Element { kernel, params };
+        return Ok(Plan::Vector(VectorNode::Map { input, mapping }));
+    }
+    let Some(kernel) = function::range_kernel(function) else {
+        return Err(unsupported(format!("the function {function}()")));
+    };
+    let mut input: Option<(MatrixNode, Span)> = None;
+    let mut params = Vec::new();
+    let mut at = 0;
+    while let Some(plan) = args.plans.next() {
+        match plan {
+            Plan::Matrix(node) if input.is_none() => input = Some((node, args.span(at))),
+            plan => params.push(plan.into_scalar()?),
+        }
+        at += 1;
+    }
+    let Some((input, span)) = input else {
+        return Err(QueryError::Parse(format!(
+            "expected type range vector in call to function {function:?}"
+        )));
+    };
+    let keeps_name = function::keeps_name(function);
+    let function = function.to_owned();
+    let param_span = args.span(0);
+    let node = RangeNode { function, kernel, keeps_name, input, params, span, param_span };
+    Ok(Plan::Vector(VectorNode::Range(Box::new(node))))
+}
+
+/// `absent` of `present_over_time`, of which the names stay so that they need not be unique.
+fn absent_over_time(args: &mut Args<'_>) -> Result<VectorNode, QueryError> {
+    let function = "present_over_time".to_owned();
+    let Some(kernel) = function::range_kernel(&function) else {
+        return Err(QueryError::Internal("present_over_time has no kernel".to_owned()));
+    };
+    let input = args.next()?.into_matrix()?;
+    let (span, param_span) = (args.span(0), args.span(0));
+    let params = Vec::new();
+    let node = RangeNode { function, kernel, keeps_name: true, input, params, span, param_span };
+    let input = Box::new(VectorNode::Range(Box::new(node)));
+    Ok(VectorNode::Absent { input, labels: absent_labels(args) })
+}
+
+fn label_replace(args: &mut Args<'_>) -> Result<VectorNode, QueryError> {
+    let input = args.vector()?;
+    let (dst, replacement) = (args.text()?, args.text()?);
+    let (src, pattern) = (args.text()?, args.text()?);
+    let replace = LabelReplace::new(&dst, &replacement, &src, &pattern).map_err(refused)?;
+    Ok(VectorNode::Relabel { input, relabel: Relabel::Replace(replace) })
+}
+
+fn label_join(args: &mut Args<'_>) -> Result<VectorNode, QueryError> {
+    let input = args.vector()?;
+    let (dst, separator) = (args.text()?, args.text()?);
+    let sources = args.texts()?;
+    let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+    let join = LabelJoin::new(&dst, &separator, &sources).map_err(refused)?;
+    Ok(VectorNode::Relabel { input, relabel: Relabel::Join(join) })
+}
+
+fn refused(error: LabelFunctionError) -> QueryError {
+    QueryError::Execution(error.to_string())
+}
+
+fn histogram(function: &str, args: &mut Args<'_>) -> Result<VectorNode, QueryError> {
+    let (what, input, span) = match function {
+        "histogram_quantile" => {
+            let what = HistogramFunction::Quantile { q: args.scalar()?, span: args.span(0) };
+            (what, args.vector()?, args.span(1))
+        }
+        "histogram_fraction" => {
+            let (lower, upper) = (args.scalar()?, args.scalar()?);
+            (HistogramFunction::Fraction { lower, upper }, args.vector()?, args.span(2))
+        }
+        _ => {
+            let input = args.vector()?;
+            let label = args.text()?;
+            let spans = args.exprs.iter().skip(2).map(|e| e.span);
+            let qs = args.plans.by_ref().map(Plan::into_scalar);
+            let qs: Result<_, QueryError> = qs.zip(spans).map(|(q, s)| Ok((q?, s))).collect();
+            let qs = qs?;
+            (HistogramFunction::Quantiles { label, qs }, input, args.span(0))
+        }
+    };
+    Ok(VectorNode::Histogram(Box::new(HistogramNode { input: *input, span, what })))
+}
+
+/// The labels that the series of `absent` carries: those that its selector fixes.
+fn absent_labels(args: &Args<'_>) -> Labels {
+    let expr = match args.exprs.first().map(|e| &e.kind) {
+        Some(ExprKind::Timed(timed)) => Some(&timed.expr.kind),
+        other => other,
+    };
+    match expr {
+        Some(ExprKind::Vector(selector) | ExprKind::Matrix { selector, .. }) => {
+            fixed_labels(&selector.matchers)
+        }
+        _ => Labels::empty(),
+    }
+}
+
+fn fixed_labels(matchers: &[Matcher]) -> Labels {
+    let mut labels = LabelsBuilder::new();
+    let mut seen: Vec<&str> = Vec::new();
+    for matcher in matchers.iter().filter(|m| m.name != METRIC_NAME) {
+        // PARITY(prometheus): a second matcher of a label takes the label away.
+        if matcher.op == MatchOp::Equal && !seen.contains(&matcher.name.as_str()) {
+            labels.set(&matcher.name, &matcher.value);
+            seen.push(&matcher.name);
+        } else {
+            labels.remove(&matcher.name);
+        }
+    }
+    labels.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_carries_labels_fixed_once() {
+        let matchers = [
+            Matcher::equal("__name__", "x"),
+            Matcher::equal("job", "a"),
+            Matcher::equal("zone", "b"),
+            Matcher::equal("zone", "c"),
+            Matcher::new("rack", MatchOp::Regexp, "d"),
+        ];
+        assert_eq!(fixed_labels(&matchers), Labels::from_pairs([("job", "a")]).unwrap());
+    }
+}

@@ -1,0 +1,262 @@
+//! Series in memory, for tests, the test language and benches.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use m3rs_core::model::{Labels, MatchOp, Matcher};
+use m3rs_core::regexp::AnchoredRegex;
+
+use super::{
+    Cancel, LabelRequest, Listing, SampleColumns, SelectRequest, Selection, SeriesReader,
+    SeriesSource, SourceError, TimeRange,
+};
+
+/// Series in memory, in the order in which they were added.
+#[derive(Clone, Debug, Default)]
+pub struct VectorSource {
+    series: Vec<(Labels, Arc<SampleColumns>)>,
+    by_labels: HashMap<Labels, usize>,
+}
+
+impl VectorSource {
+    /// A source without series.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one sample. A sample at the time of an earlier one replaces it.
+    pub fn append(&mut self, labels: &Labels, t_ms: i64, v: f64) {
+        let columns = self.columns(labels);
+        match columns.ts.last() {
+            Some(&last) if last >= t_ms => {
+                let at = columns.ts.partition_point(|&t| t < t_ms);
+                if columns.ts[at] == t_ms {
+                    columns.vs[at] = v;
+                } else {
+                    columns.ts.insert(at, t_ms);
+                    columns.vs.insert(at, v);
+                }
+            }
+            _ => {
+                columns.ts.push(t_ms);
+                columns.vs.push(v);
+            }
+        }
+    }
+
+    /// Replaces the samples of a series by columns that ascend by time.
+    pub fn insert(&mut self, labels: &Labels, columns: SampleColumns) {
+        *self.columns(labels) = columns;
+    }
+
+    /// The number of series.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// Whether there is no series.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    fn columns(&mut self, labels: &Labels) -> &mut SampleColumns {
+        let next = self.series.len();
+        let at = *self.by_labels.entry(labels.clone()).or_insert(next);
+        if at == next {
+            self.series.push((labels.clone(), Arc::default()));
+        }
+        Arc::make_mut(&mut self.series[at].1)
+    }
+
+    fn matching(&self, matchers: &[Matcher]) -> Result<Vec<usize>, SourceError> {
+        let tests = matchers.iter().map(Test::new).collect::<Result<Vec<_>, _>>()?;
+        Ok((0..self.series.len())
+            .filter(|&i| tests.iter().all(|test| test.holds(&self.series[i].0)))
+            .collect())
+    }
+
+    /// The series that a request for labels asks about.
+    fn requested(&self, request: &LabelRequest) -> Result<Vec<usize>, SourceError> {
+        let mut found = BTreeSet::new();
+        if request.matcher_sets.is_empty() {
+            found.extend(0..self.series.len());
+        }
+        for set in &request.matcher_sets {
+            found.extend(self.matching(set)?);
+        }
+        found.retain(|&i| {
+            let columns = &self.series[i].1;
+            let (lo, hi) = bounds(columns, request.range);
+            lo < hi
+        });
+        Ok(found.into_iter().collect())
+    }
+}
+
+fn bounds(columns: &SampleColumns, range: TimeRange) -> (usize, usize) {
+    let lo = columns.ts.partition_point(|&t| t < range.start_ms);
+    let hi = columns.ts.partition_point(|&t| t <= range.end_ms);
+    (lo, hi.max(lo))
+}
+
+fn listing<T: Ord>(entries: impl IntoIterator<Item = T>, limit: usize) -> Listing<T> {
+    let mut entries: Vec<T> = entries.into_iter().collect::<BTreeSet<T>>().into_iter().collect();
+    let truncated = limit > 0 && entries.len() > limit;
+    if truncated {
+        entries.truncate(limit);
+    }
+    Listing { entries, truncated }
+}
+
+/// A compiled matcher.
+struct Test<'a> {
+    matcher: &'a Matcher,
+    regex: Option<AnchoredRegex>,
+}
+
+impl<'a> Test<'a> {
+    fn new(matcher: &'a Matcher) -> Result<Self, SourceError> {
+        let regex = match matcher.op {
+            MatchOp::Equal | MatchOp::NotEqual => None,
+            MatchOp::Regexp | MatchOp::NotRegexp => Some(
+                AnchoredRegex::new(&matcher.value)
+                    .map_err(|e| SourceError::Invalid(e.to_string()))?,
+            ),
+        };
+        Ok(Self { matcher, regex })
+    }
+
+    fn holds(&self, labels: &Labels) -> bool {
+        let value = labels.get(&self.matcher.name).unwrap_or_default();
+        let is_match = match &self.regex {
+            Some(regex) => regex.is_match(value),
+            None => value == self.matcher.value,
+        };
+        is_match == matches!(self.matcher.op, MatchOp::Equal | MatchOp::Regexp)
+    }
+}
+
+struct VectorReader {
+    columns: Vec<Arc<SampleColumns>>,
+    range: TimeRange,
+}
+
+impl SeriesReader for VectorReader {
+    fn read(&self, index: usize, out: &mut SampleColumns) -> Result<(), SourceError> {
+        let columns = &self.columns[index];
+        let (lo, hi) = bounds(columns, self.range);
+        out.clear();
+        out.ts.extend_from_slice(&columns.ts[lo..hi]);
+        out.vs.extend_from_slice(&columns.vs[lo..hi]);
+        Ok(())
+    }
+}
+
+impl SeriesSource for VectorSource {
+    fn select(&self, request: &SelectRequest, cancel: &Cancel) -> Result<Selection, SourceError> {
+        if cancel.is_cancelled() {
+            return Err(SourceError::Cancelled);
+        }
+        let found = self.matching(&request.matchers)?;
+        if found.len() > request.series_max {
+            return Err(SourceError::TooManySeries {
+                matched: found.len(),
+                limit: request.series_max,
+            });
+        }
+        let series = found.iter().map(|&i| self.series[i].0.clone()).collect();
+        let columns = found.iter().map(|&i| Arc::clone(&self.series[i].1)).collect();
+        let reader = Box::new(VectorReader { columns, range: request.range });
+        Ok(Selection { series, reader, warnings: Vec::new() })
+    }
+
+    fn label_names(&self, request: &LabelRequest) -> Result<Listing<String>, SourceError> {
+        let found = self.requested(request)?;
+        let names = found.iter().flat_map(|&i| self.series[i].0.iter().map(|(n, _)| n.to_owned()));
+        Ok(listing(names, request.limit))
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        request: &LabelRequest,
+    ) -> Result<Listing<String>, SourceError> {
+        let found = self.requested(request)?;
+        let values = found.iter().filter_map(|&i| self.series[i].0.get(name).map(str::to_owned));
+        Ok(listing(values, request.limit))
+    }
+
+    fn series(&self, request: &LabelRequest) -> Result<Listing<Labels>, SourceError> {
+        let found = self.requested(request)?;
+        Ok(listing(found.iter().map(|&i| self.series[i].0.clone()), request.limit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source() -> VectorSource {
+        let mut source = VectorSource::new();
+        for (name, job) in [("up", "a"), ("up", "b"), ("down", "a")] {
+            let labels = Labels::from_pairs([("__name__", name), ("job", job)]).unwrap();
+            source.append(&labels, 2000, 2.0);
+            source.append(&labels, 1000, 1.0);
+            source.append(&labels, 2000, 3.0);
+        }
+        source
+    }
+
+    fn request(matchers: Vec<Matcher>) -> SelectRequest {
+        let range = TimeRange { start_ms: 0, end_ms: 1999 };
+        SelectRequest {
+            matchers,
+            range,
+            hints: super::super::SelectHints::default(),
+            series_max: 2,
+        }
+    }
+
+    #[test]
+    fn matchers_and_ranges_select() {
+        let matchers = vec![
+            Matcher::equal("__name__", "up"),
+            Matcher::new("job", MatchOp::NotRegexp, "b|c"),
+            Matcher::new("zone", MatchOp::Regexp, ".*"),
+        ];
+        let got = source().select(&request(matchers), &Cancel::new()).unwrap();
+        assert_eq!(got.series.len(), 1);
+        let mut columns = SampleColumns::default();
+        got.reader.read(0, &mut columns).unwrap();
+        assert_eq!((columns.ts, columns.vs), (vec![1000], vec![1.0]));
+    }
+
+    #[test]
+    fn faults_are_typed() {
+        let all = source().select(&request(Vec::new()), &Cancel::new());
+        assert!(matches!(all, Err(SourceError::TooManySeries { matched: 3, limit: 2 })));
+        let bad = vec![Matcher::new("job", MatchOp::Regexp, "(")];
+        let bad = source().select(&request(bad), &Cancel::new());
+        assert!(matches!(bad, Err(SourceError::Invalid(_))));
+        let cancel = Cancel::new();
+        cancel.cancel();
+        let cancelled = source().select(&request(Vec::new()), &cancel);
+        assert!(matches!(cancelled, Err(SourceError::Cancelled)));
+    }
+
+    #[test]
+    fn labels_are_listed_sorted_and_cut() {
+        let range = TimeRange { start_ms: 0, end_ms: 5000 };
+        let mut request = LabelRequest { matcher_sets: Vec::new(), range, limit: 1 };
+        let names = source().label_names(&request).unwrap();
+        assert_eq!(names, Listing { entries: vec!["__name__".to_owned()], truncated: true });
+        request.limit = 0;
+        request.matcher_sets = vec![vec![Matcher::equal("job", "a")]];
+        assert_eq!(source().label_values("__name__", &request).unwrap().entries, ["down", "up"]);
+        assert_eq!(source().series(&request).unwrap().entries.len(), 2);
+    }
+}
