@@ -1,7 +1,9 @@
 //! The seam to queries: what the HTTP API asks of an engine, and in which words it is answered.
 
+mod engine;
 mod local;
 
+pub use engine::EngineService;
 pub use local::{LocalSource, LocalSources};
 
 use std::time::Duration;

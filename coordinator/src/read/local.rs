@@ -55,9 +55,17 @@ impl LocalSource {
     fn select_here(&self, request: &SelectRequest) -> Result<Selection, SourceError> {
         let namespace = self.storage.namespace()?;
         let (start, end) = ns_range(request.range);
-        let mut found = namespace
-            .select(&request.matchers, start, end, request.series_max)
-            .map_err(source_error)?;
+        let limit = request.series_max;
+        let mut found =
+            namespace.select(&request.matchers, start, end, limit).map_err(|error| {
+                match source_error(error) {
+                    // The index stops at the first series over the limit.
+                    SourceError::Storage { kind: ErrorKind::Limit, .. } => {
+                        SourceError::TooManySeries { matched: limit.saturating_add(1), limit }
+                    }
+                    other => other,
+                }
+            })?;
         let series = found.take_labels();
         let found = Arc::new(found);
         self.selections.lock().push(Arc::clone(&found));
@@ -150,9 +158,6 @@ fn listing<T>(listed: Result<Listed<T>, TsdbError>) -> Result<Listing<T>, Source
 }
 
 fn source_error(error: TsdbError) -> SourceError {
-    if let TsdbError::Index(m3rs_tsdb::IndexError::TooManySeries { limit }) = &error {
-        return SourceError::TooManySeries { matched: limit.saturating_add(1), limit: *limit };
-    }
     match error.kind() {
         ErrorKind::Invalid => SourceError::Invalid(error.to_string()),
         kind => SourceError::Storage { kind, message: error.to_string() },
