@@ -19,6 +19,7 @@
 pub mod http;
 pub mod ingest;
 pub mod limits;
+pub mod local;
 pub mod metrics;
 pub mod read;
 pub mod write;

@@ -3,10 +3,10 @@
 //! Handles are made once; a request costs a few atomic adds and two look-ups in small maps.
 
 mod process;
+mod storage;
 mod text;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use m3rs_core::clock::SharedClock;
@@ -23,6 +23,7 @@ use crate::http::{BuildInfo, HttpState};
 use crate::ingest::{Refusals, WalkCounts};
 use crate::write::RefusalReason;
 use process::ProcessCollector;
+use storage::StorageMetrics;
 pub(crate) use text::TextFormat;
 
 /// Upper bounds of the duration histograms, in seconds.
@@ -85,10 +86,7 @@ pub struct Metrics {
     pub(crate) queries_in_flight: Gauge,
     pub(crate) query_queue_timeouts: Counter,
     metadata_families: Gauge,
-    storage_ready: Gauge,
-    storage_progress: Gauge<f64, AtomicU64>,
-    storage_series: Gauge,
-    storage_windows: Gauge,
+    storage: StorageMetrics,
 }
 
 /// Counts a request as in flight until it is dropped.
@@ -165,14 +163,7 @@ impl Metrics {
                 "Queries answered 503 because no turn came in time",
             ),
             metadata_families: put(r, "m3rs_metadata_families", "Metric families with metadata"),
-            storage_ready: put(r, "m3rs_storage_ready", "1 if storage serves reads and writes"),
-            storage_progress: put(
-                r,
-                "m3rs_storage_start_progress_ratio",
-                "How far the present stage of start-up is",
-            ),
-            storage_series: put(r, "m3rs_storage_series_active", "Series that take samples now"),
-            storage_windows: put(r, "m3rs_storage_windows_active", "Windows open for writes"),
+            storage: StorageMetrics::new(r),
             registry,
         }
     }
@@ -211,15 +202,14 @@ impl Metrics {
 
     /// The text of all metrics; what is only known at a scrape is asked of `state`.
     pub(crate) fn encode(&self, format: TextFormat, state: &HttpState) -> String {
-        let status = state.storage.status();
-        let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         self.metadata_families.set(gauge(state.metadata.families() as u64));
-        self.storage_ready.set(i64::from(status.ready));
-        self.storage_progress.set(status.progress);
-        self.storage_series.set(gauge(status.series_active));
-        self.storage_windows.set(gauge(status.windows_active));
+        self.storage.set(&state.storage.status());
         text::encode(format, &self.registry)
     }
+}
+
+fn gauge(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// Registers a metric that needs no arguments.

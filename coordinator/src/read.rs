@@ -1,11 +1,17 @@
 //! The seam to queries: what the HTTP API asks of an engine, and in which words it is answered.
 
+mod engine;
+mod local;
+
+pub use engine::EngineService;
+pub use local::{LocalSource, LocalSources};
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use m3rs_core::ErrorKind;
 use m3rs_core::model::Matcher;
-use m3rs_query::source::{Cancel, SourceError};
+use m3rs_query::source::{Cancel, SeriesSource, SourceError};
 
 /// When to evaluate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +47,18 @@ pub struct QueryRequest {
     pub with_stats: bool,
     /// How long the query may run.
     pub timeout: Duration,
+    /// Warnings about the request itself, for the answer.
+    pub warnings: Vec<String>,
 }
+
+/// The warning of an answer that was cut at its limit.
+pub const TRUNCATED: &str = "results truncated due to limit";
 
 /// The answer to a [`QueryRequest`].
 #[derive(Clone, Debug, Default)]
 pub struct QueryAnswer {
-    /// The JSON of `data`: an object with `resultType`, `result` and perhaps `stats`, in pieces.
-    pub data: Vec<Bytes>,
-    /// What the user should know of the result.
-    pub warnings: Vec<String>,
-    /// What the user may want to know of the query.
-    pub infos: Vec<String>,
+    /// The whole JSON body of a successful answer, in pieces.
+    pub body: Vec<Bytes>,
     /// Samples that were looked at.
     pub samples: u64,
 }
@@ -88,6 +95,23 @@ impl ErrorType {
             Self::Unavailable => "unavailable",
             Self::NotFound => "not_found",
         }
+    }
+}
+
+impl ErrorType {
+    /// The class that is called so.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        let all = [
+            Self::BadData,
+            Self::Execution,
+            Self::Canceled,
+            Self::Timeout,
+            Self::Internal,
+            Self::Unavailable,
+            Self::NotFound,
+        ];
+        all.into_iter().find(|t| t.as_str() == word)
     }
 }
 
@@ -154,4 +178,16 @@ pub trait QueryService: Send + Sync {
     /// # Errors
     /// [`ErrorType::BadData`] for a text that is no such selector.
     fn selector(&self, text: &str) -> Result<Vec<Matcher>, QueryFailure>;
+}
+
+/// A source for one query, which knows afterwards what the query's user should know.
+pub trait QuerySource: SeriesSource {
+    /// What could not be read so far: damaged blocks and the like.
+    fn notes(&self) -> Vec<String>;
+}
+
+/// Gives each query its own source.
+pub trait QuerySources: Send + Sync {
+    /// A source for one query.
+    fn open(&self) -> Box<dyn QuerySource>;
 }

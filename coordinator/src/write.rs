@@ -4,6 +4,8 @@
 //! was pushed becomes visible at the commit and durable when [`Committed::durable`] says so; a
 //! session that is dropped instead has written nothing.
 
+mod local;
+
 use std::fmt;
 use std::future::Future;
 
@@ -12,6 +14,8 @@ use m3rs_core::model::Labels;
 use m3rs_core::time::{TimestampMs, TimestampNs};
 
 use crate::ingest::LabelRefusal;
+
+pub use local::{LocalSession, LocalStore};
 
 /// Why a sample, or all samples of a series, were not taken. Sending them again will not help.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -1,5 +1,9 @@
 //! The HTTP API through its router, over fakes of storage and engine.
 
+#[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
+#[path = "../src/generated/remote.rs"]
+mod generated;
+
 #[path = "api/client.rs"]
 mod client;
 #[path = "api/fakes.rs"]
@@ -13,8 +17,6 @@ mod health;
 mod labels;
 #[path = "api/metadata.rs"]
 mod metadata;
-#[path = "api/oracle.rs"]
-mod oracle;
 #[path = "api/query.rs"]
 mod query;
 #[path = "api/serve.rs"]

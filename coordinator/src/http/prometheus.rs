@@ -13,9 +13,6 @@ use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::read::ErrorType;
 
-/// The warning of an answer that was cut.
-const TRUNCATED: &str = "results truncated due to limit";
-
 /// Refuses requests until storage can answer them.
 fn check_ready(app: &App) -> Result<(), ApiError> {
     if app.state.storage.is_ready() {

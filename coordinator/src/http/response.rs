@@ -15,30 +15,27 @@ use serde::Serialize;
 
 const HEAD: &[u8] = br#"{"status":"success","data":"#;
 
-/// Answers with `data`, given as pieces of JSON.
-///
-/// Absent warnings and infos are left out, as Prometheus does.
-pub(crate) fn success(data: Vec<Bytes>, warnings: &[String], infos: &[String]) -> Response {
+/// Answers with `data`, given as JSON. Absent warnings are left out, as Prometheus does.
+pub(crate) fn success(data: Bytes, warnings: &[String]) -> Response {
     let mut tail = Vec::with_capacity(2);
-    for (name, texts) in [("warnings", warnings), ("infos", infos)] {
-        if !texts.is_empty() {
-            tail.extend_from_slice(format!(",{name:?}:").as_bytes());
-            tail.extend_from_slice(&json(&texts));
-        }
+    if !warnings.is_empty() {
+        tail.extend_from_slice(b",\"warnings\":");
+        tail.extend_from_slice(&json(&warnings));
     }
     tail.push(b'}');
-    let mut pieces = VecDeque::with_capacity(data.len() + 2);
-    pieces.push_back(Bytes::from_static(HEAD));
-    pieces.extend(data);
-    pieces.push_back(Bytes::from(tail));
-    let mut response = Response::new(Body::new(Pieces::new(pieces)));
+    whole(vec![Bytes::from_static(HEAD), data, Bytes::from(tail)])
+}
+
+/// Answers with a body that is made already.
+pub(crate) fn whole(body: Vec<Bytes>) -> Response {
+    let mut response = Response::new(Body::new(Pieces::new(body.into())));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
 /// Answers with `data` as JSON.
 pub(crate) fn success_json<T: Serialize>(data: &T, warnings: &[String]) -> Response {
-    success(vec![Bytes::from(json(data))], warnings, &[])
+    success(Bytes::from(json(data)), warnings)
 }
 
 /// Answers with `value` as JSON, outside of Prometheus's envelope.

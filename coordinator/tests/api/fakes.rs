@@ -189,7 +189,7 @@ impl QueryService for FakeEngine {
                 fail(ErrorType::Canceled, "query was canceled in query execution")
             }
             "large" => Ok(QueryAnswer {
-                data: vec![Bytes::from(format!("\"{}\"", "x".repeat(300_000)))],
+                body: vec![Bytes::from(format!("\"{}\"", "x".repeat(300_000)))],
                 ..QueryAnswer::default()
             }),
             text => {
@@ -197,12 +197,11 @@ impl QueryService for FakeEngine {
                     QueryTime::Instant { time_ms } => time_ms / 1000,
                     QueryTime::Range { start_ms, .. } => start_ms / 1000,
                 };
-                let head = br#"{"resultType":"scalar","result":"#;
-                let tail = format!("[{seconds},{text:?}]}}");
+                let head = br#"{"status":"success","data":{"resultType":"scalar","result":"#;
+                let warnings = format!("{:?}", request.warnings);
+                let tail = format!("[{seconds},{text:?}]}},\"warnings\":{warnings}}}");
                 Ok(QueryAnswer {
-                    data: vec![Bytes::from_static(head), Bytes::from(tail)],
-                    warnings: vec!["a \"warning\"".to_owned()],
-                    infos: vec!["an info".to_owned()],
+                    body: vec![Bytes::from_static(head), Bytes::from(tail)],
                     samples: 7,
                 })
             }
@@ -319,9 +318,9 @@ impl StorageControl for FakeControl {
             ready,
             stage: if ready { "ready" } else { "commitlog" }.to_owned(),
             progress: if ready { 1.0 } else { 0.25 },
-            series_active: 42,
-            windows_active: 3,
-            log: "ok".to_owned(),
+            series: 42,
+            windows_open: 3,
+            ..StorageStatus::default()
         }
     }
 

@@ -103,7 +103,7 @@ async fn metrics_come_in_both_formats() {
         "m3rs_http_requests_in_flight 1\n",
         "m3rs_build_info{version=\"0.1.0\"",
         "m3rs_storage_ready 1\n",
-        "m3rs_storage_series_active 42\n",
+        "m3rs_storage_series 42\n",
         "# TYPE process_cpu_seconds_total counter\n",
         "process_resident_memory_bytes ",
         "process_open_fds ",

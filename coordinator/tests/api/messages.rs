@@ -1,70 +1,10 @@
-//! Remote Write 1.0 as `prost` understands it: the oracle for our walker.
+//! Requests as senders make them.
 
 use prost::Message;
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct WriteRequest {
-    #[prost(message, repeated, tag = "1")]
-    pub(crate) timeseries: Vec<TimeSeries>,
-    #[prost(message, repeated, tag = "3")]
-    pub(crate) metadata: Vec<MetricMetadata>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct TimeSeries {
-    #[prost(message, repeated, tag = "1")]
-    pub(crate) labels: Vec<Label>,
-    #[prost(message, repeated, tag = "2")]
-    pub(crate) samples: Vec<Sample>,
-    #[prost(message, repeated, tag = "3")]
-    pub(crate) exemplars: Vec<Exemplar>,
-    #[prost(message, repeated, tag = "4")]
-    pub(crate) histograms: Vec<Histogram>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Label {
-    #[prost(string, tag = "1")]
-    pub(crate) name: String,
-    #[prost(string, tag = "2")]
-    pub(crate) value: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Sample {
-    #[prost(double, tag = "1")]
-    pub(crate) value: f64,
-    #[prost(int64, tag = "2")]
-    pub(crate) timestamp: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Exemplar {
-    #[prost(message, repeated, tag = "1")]
-    pub(crate) labels: Vec<Label>,
-    #[prost(double, tag = "2")]
-    pub(crate) value: f64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Histogram {
-    #[prost(double, tag = "3")]
-    pub(crate) sum: f64,
-    #[prost(int64, tag = "15")]
-    pub(crate) timestamp: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct MetricMetadata {
-    #[prost(int32, tag = "1")]
-    pub(crate) kind: i32,
-    #[prost(string, tag = "2")]
-    pub(crate) metric_family_name: String,
-    #[prost(string, tag = "4")]
-    pub(crate) help: String,
-    #[prost(string, tag = "5")]
-    pub(crate) unit: String,
-}
+pub(crate) use crate::generated::{
+    Exemplar, Histogram, Label, MetricMetadata, Sample, TimeSeries, WriteRequest,
+};
 
 /// A series with the given labels and samples `(ms, value)`.
 pub(crate) fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSeries {

@@ -8,7 +8,7 @@ use crate::messages::{MetricMetadata, WriteRequest, body};
 
 fn entry(family: &str, kind: i32, help: &str) -> MetricMetadata {
     MetricMetadata {
-        kind,
+        r#type: kind,
         metric_family_name: family.into(),
         help: help.into(),
         unit: "seconds".into(),

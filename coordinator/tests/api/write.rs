@@ -34,7 +34,7 @@ async fn samples_are_written_and_answered_as_each_api_does() {
 async fn refused_series_are_named_and_the_others_written() {
     let world = World::new();
     let mut with_histogram = series(&[("__name__", "h")], &[(1, 1.0)]);
-    with_histogram.histograms = vec![Histogram { sum: 1.0, timestamp: 1 }];
+    with_histogram.histograms = vec![Histogram { timestamp: 1, ..Histogram::default() }];
     let bytes = body(&request(vec![
         series(&[("job", "a")], &[(1, 1.0), (2, 2.0)]),
         series(UP, &[(1, 1.0), (-1, 2.0), (NOW_MS + 3_600_000, 3.0)]),
@@ -109,6 +109,7 @@ async fn exemplars_and_empty_messages_are_no_errors() {
     one.exemplars = vec![Exemplar {
         labels: vec![Label { name: "trace".into(), value: "1".into() }],
         value: 1.0,
+        timestamp: 1,
     }];
     let empty = series(UP, &[]);
     let bytes = body(&request(vec![one, empty]));

@@ -9,10 +9,10 @@ use m3rs_query::source::{LabelRequest, Listing, SeriesSource, SourceError, TimeR
 use crate::http::SharedApp;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
-use crate::http::prometheus::{TRUNCATED, check_ready, matcher_sets};
+use crate::http::prometheus::{check_ready, matcher_sets};
 use crate::http::response::{success, success_json};
 use crate::http::time::{MAX_TIME_MS, MIN_TIME_MS};
-use crate::read::QueryFailure;
+use crate::read::{QueryFailure, TRUNCATED};
 
 /// The prefix of label names that escape what a path cannot hold.
 const ESCAPED_PREFIX: &str = "U__";
@@ -57,7 +57,7 @@ pub(crate) async fn series(
         Ok((render_series(&found.entries), warnings(&found)))
     })
     .await?;
-    Ok(success(vec![body], &warnings, &[]))
+    Ok(success(body, &warnings))
 }
 
 fn label_request(

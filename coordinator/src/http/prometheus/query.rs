@@ -9,10 +9,10 @@ use m3rs_core::time::NS_PER_MS;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::http::prometheus::{check_ready, check_text};
-use crate::http::response::{success, success_json};
+use crate::http::response::{success_json, whole};
 use crate::http::{App, SharedApp};
 use crate::metrics::QueryKind;
-use crate::read::{QueryAnswer, QueryRequest, QueryTime};
+use crate::read::{QueryRequest, QueryTime};
 
 /// `GET` or `POST /api/v1/query`.
 pub(crate) async fn instant(
@@ -81,6 +81,7 @@ async fn evaluate(
         limit,
         with_stats: params.get("stats").is_some(),
         timeout,
+        warnings: stats_warning(params).into_iter().collect(),
     };
     check_ready(app)?;
     let worker = SharedApp::clone(app);
@@ -89,10 +90,9 @@ async fn evaluate(
         app.gate.run(timeout, move |cancel| worker.state.queries.execute(&request, cancel)).await;
     let took = app.state.clock.monotonic().saturating_sub(start);
     app.state.metrics.observe_query(kind, took);
-    let mut answer = result??;
+    let answer = result??;
     app.state.metrics.query_samples.inc_by(answer.samples);
-    warn_of_stats(params, &mut answer);
-    Ok(success(answer.data, &answer.warnings, &answer.infos))
+    Ok(whole(answer.body))
 }
 
 fn timeout(app: &App, params: &Params) -> Result<Duration, ApiError> {
@@ -114,15 +114,12 @@ fn lookback(params: &Params) -> Result<Option<i64>, ApiError> {
 }
 
 /// PARITY(prometheus): any value but `true` and `all` works and is warned of.
-fn warn_of_stats(params: &Params, answer: &mut QueryAnswer) {
-    if let Some(value) = params.get("stats")
-        && !matches!(value, "true" | "all")
-    {
-        answer.warnings.push(format!(
-            "value {value:?} for parameter \"stats\" is deprecated and will be rejected in the \
-             next major release, use \"true\" or \"all\""
-        ));
-    }
+fn stats_warning(params: &Params) -> Option<String> {
+    let value = params.get("stats").filter(|v| !matches!(*v, "true" | "all"))?;
+    Some(format!(
+        "value {value:?} for parameter \"stats\" is deprecated and will be rejected in the next \
+         major release, use \"true\" or \"all\""
+    ))
 }
 
 /// `GET` or `POST /api/v1/format_query`.

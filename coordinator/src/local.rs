@@ -1,0 +1,120 @@
+//! The database of this process, as the edge sees it: there from the start, open a little later.
+//!
+//! The server listens before the database is open, so that probes can watch start-up. Until then
+//! reads and writes are told to come again.
+
+use std::sync::{Arc, OnceLock};
+
+use m3rs_core::ErrorKind;
+use m3rs_tsdb::{Database, Namespace, Progress, Stage, TsdbError};
+
+use crate::http::{StorageControl, StorageStatus};
+use crate::write::StoreError;
+
+/// One namespace of a database that may still be opening.
+#[derive(Debug)]
+pub struct LocalStorage {
+    progress: Arc<Progress>,
+    opened: OnceLock<Opened>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    database: Arc<Database>,
+    namespace: Arc<Namespace>,
+}
+
+/// Why [`LocalStorage::open`] did not take a database.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// There is no such namespace.
+    #[error("the database has no namespace {0:?}")]
+    NoNamespace(String),
+    /// It has one already.
+    #[error("BUG: the database was given twice")]
+    Twice,
+}
+
+impl LocalStorage {
+    /// Storage whose database is being opened; `progress` is the opener's.
+    #[must_use]
+    pub fn new(progress: Arc<Progress>) -> Self {
+        Self { progress, opened: OnceLock::new() }
+    }
+
+    /// Serves the namespace `name` of `database` from now on.
+    ///
+    /// # Errors
+    /// Every kind of [`OpenError`].
+    pub fn open(&self, database: Arc<Database>, name: &str) -> Result<(), OpenError> {
+        let Some(namespace) = database.namespace(name) else {
+            return Err(OpenError::NoNamespace(name.to_owned()));
+        };
+        self.opened.set(Opened { database, namespace }).map_err(|_| OpenError::Twice)
+    }
+
+    /// The namespace, once the database is open.
+    pub(crate) fn namespace(&self) -> Result<&Arc<Namespace>, StoreError> {
+        self.opened.get().map(|o| &o.namespace).ok_or_else(|| self.not_open())
+    }
+
+    fn not_open(&self) -> StoreError {
+        let stage = self.progress.stage().as_str();
+        StoreError::unavailable(format!("the database is not open yet: {stage}"))
+    }
+}
+
+impl StorageControl for LocalStorage {
+    fn is_ready(&self) -> bool {
+        self.progress.stage() == Stage::Ready && self.opened.get().is_some()
+    }
+
+    fn status(&self) -> StorageStatus {
+        let (done, total) = self.progress.units();
+        let ready = self.is_ready();
+        let progress = match total {
+            _ if ready => 1.0,
+            0 => 0.0,
+            total => (done as f64 / total as f64).min(1.0),
+        };
+        let stage = self.progress.stage().as_str().to_owned();
+        let start = StorageStatus { ready, stage, progress, ..StorageStatus::default() };
+        let Some(opened) = self.opened.get() else { return start };
+        let status = opened.database.status();
+        StorageStatus {
+            series: status.series,
+            samples_written: status.samples_written,
+            windows_open: status.windows_open,
+            volumes: status.volumes,
+            snapshots: status.snapshots,
+            log_bytes: status.log_bytes,
+            log_failure: status.log_failure,
+            damaged_reads: status.damaged_reads,
+            background_failures: status.background_failures,
+            damage_at_start: status.damage_at_start,
+            ..start
+        }
+    }
+
+    fn flush(&self) -> Result<serde_json::Value, StoreError> {
+        let opened = self.opened.get().ok_or_else(|| self.not_open())?;
+        let report = opened.database.flush_all()?;
+        Ok(serde_json::json!({
+            "volumes": report.volumes,
+            "seriesBlocks": report.series_blocks,
+            "segmentsRemoved": report.segments_removed,
+        }))
+    }
+}
+
+impl From<TsdbError> for StoreError {
+    /// A full disk or an open log that fails may be mended; damage will not mend itself.
+    fn from(error: TsdbError) -> Self {
+        let kind = match error.kind() {
+            // A limit of the database is a matter of its load, which passes, or of its settings.
+            ErrorKind::Limit => ErrorKind::Unavailable,
+            kind => kind,
+        };
+        Self { kind, message: error.to_string() }
+    }
+}

@@ -1,0 +1,84 @@
+//! Metrics of storage, which are numbers of its status at the time of a scrape.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::{gauge, put};
+use crate::http::StorageStatus;
+
+/// Handles of the metrics of a [`StorageStatus`].
+#[derive(Debug)]
+pub(super) struct StorageMetrics {
+    ready: Gauge,
+    progress: Gauge<f64, AtomicU64>,
+    series: Gauge,
+    samples_written: Gauge,
+    windows_open: Gauge,
+    volumes: Gauge,
+    snapshots: Gauge,
+    log_bytes: Gauge,
+    log_failed: Gauge,
+    damaged_reads: Gauge,
+    background_failures: Gauge,
+    damage_at_start: Gauge,
+}
+
+impl StorageMetrics {
+    pub(super) fn new(r: &mut Registry) -> Self {
+        Self {
+            ready: put(r, "m3rs_storage_ready", "1 if storage serves reads and writes"),
+            progress: put(
+                r,
+                "m3rs_storage_start_progress_ratio",
+                "How far the present stage of start-up is",
+            ),
+            series: put(r, "m3rs_storage_series", "Series that are known"),
+            samples_written: put(
+                r,
+                "m3rs_storage_samples_written",
+                "Samples that storage took since start",
+            ),
+            windows_open: put(r, "m3rs_storage_windows_open", "Block windows open for writes"),
+            volumes: put(r, "m3rs_storage_volumes", "Fileset volumes that are served"),
+            snapshots: put(r, "m3rs_storage_snapshots", "Snapshot files that are served"),
+            log_bytes: put(r, "m3rs_commitlog_bytes", "Bytes in the log since its last cut"),
+            log_failed: put(r, "m3rs_commitlog_failed", "1 if the log takes no writes"),
+            damaged_reads: put(
+                r,
+                "m3rs_storage_damaged_reads",
+                "Blocks that reads had to leave out since start",
+            ),
+            background_failures: put(
+                r,
+                "m3rs_storage_background_failures",
+                "Background jobs that failed since start",
+            ),
+            damage_at_start: put(
+                r,
+                "m3rs_storage_damage_at_start",
+                "Pieces of damage found at start",
+            ),
+        }
+    }
+
+    pub(super) fn set(&self, status: &StorageStatus) {
+        self.ready.set(i64::from(status.ready));
+        self.progress.set(status.progress);
+        self.log_failed.set(i64::from(status.log_failure.is_some()));
+        for (metric, number) in [
+            (&self.series, status.series),
+            (&self.samples_written, status.samples_written),
+            (&self.windows_open, status.windows_open),
+            (&self.volumes, status.volumes),
+            (&self.snapshots, status.snapshots),
+            (&self.log_bytes, status.log_bytes),
+            (&self.damaged_reads, status.damaged_reads),
+            (&self.background_failures, status.background_failures),
+            (&self.damage_at_start, status.damage_at_start),
+        ] {
+            metric.set(gauge(number));
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Queries by the engine of `m3rs-query`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use m3rs_core::ErrorKind;
+use m3rs_core::model::{MatchOp, Matcher};
+use m3rs_core::regexp::AnchoredRegex;
+use m3rs_query::engine::{Engine, Query, QueryOptions};
+use m3rs_query::error::QueryError;
+use m3rs_query::promql::print::pretty;
+use m3rs_query::promql::{ParseError, ParseOptions, parse, parse_metric_selector};
+use m3rs_query::result::{QueryOutput, Value};
+use m3rs_query::source::Cancel;
+
+use crate::read::{
+    ErrorType, QueryAnswer, QueryFailure, QueryRequest, QueryService, QuerySources, QueryTime,
+    TRUNCATED,
+};
+
+/// An engine and the sources that its queries read.
+pub struct EngineService {
+    engine: Arc<Engine>,
+    sources: Arc<dyn QuerySources>,
+    parse: ParseOptions,
+}
+
+impl fmt::Debug for EngineService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineService").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+impl EngineService {
+    /// Queries `sources` with `engine`; texts are parsed as `parse` says.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>, sources: Arc<dyn QuerySources>, parse: ParseOptions) -> Self {
+        Self { engine, sources, parse }
+    }
+}
+
+impl QueryService for EngineService {
+    fn execute(
+        &self,
+        request: &QueryRequest,
+        cancel: &Cancel,
+    ) -> Result<QueryAnswer, QueryFailure> {
+        let expr = parse(&request.text, &self.parse).map_err(|e| query_parameter(&e))?;
+        let query = Query { text: &request.text, expr: &expr };
+        let options =
+            QueryOptions { lookback_ms: request.lookback_ms, timeout: Some(request.timeout) };
+        let source = self.sources.open();
+        let mut output = match request.time {
+            QueryTime::Instant { time_ms } => {
+                self.engine.instant(&*source, query, time_ms, &options, cancel)
+            }
+            QueryTime::Range { start_ms, end_ms, step_ms } => {
+                let times = (start_ms, end_ms, step_ms);
+                self.engine.range(&*source, query, times, &options, cancel)
+            }
+        }?;
+        output.warnings.extend(source.notes());
+        output.warnings.extend(request.warnings.iter().cloned());
+        if truncate(&mut output.value, request.limit) {
+            output.warnings.push(TRUNCATED.to_owned());
+        }
+        Ok(self.answer(&output, request.with_stats))
+    }
+
+    fn format(&self, text: &str) -> Result<String, QueryFailure> {
+        let expr = parse(text, &self.parse).map_err(|e| bad_data(&e))?;
+        Ok(pretty(&expr))
+    }
+
+    fn selector(&self, text: &str) -> Result<Vec<Matcher>, QueryFailure> {
+        let matchers = parse_metric_selector(text).map_err(|e| bad_data(&e))?;
+        for matcher in &matchers {
+            if !matches_empty(matcher)? {
+                return Ok(matchers);
+            }
+        }
+        let text = "match[] must contain at least one non-empty matcher";
+        Err(QueryFailure::new(ErrorType::BadData, text))
+    }
+}
+
+impl EngineService {
+    fn answer(&self, output: &QueryOutput, with_stats: bool) -> QueryAnswer {
+        let rendered = self.engine.render(output, with_stats);
+        QueryAnswer {
+            body: rendered.parts.into_iter().map(Bytes::from).collect(),
+            samples: output.stats.samples,
+        }
+    }
+}
+
+/// Leaves at most `limit` series, if it is not 0; returns whether there were more.
+fn truncate(value: &mut Value, limit: usize) -> bool {
+    let len = match value {
+        Value::Vector(vector) => vector.labels.len(),
+        Value::Matrix(matrix) => matrix.series.len(),
+        Value::Scalar { .. } | Value::String { .. } => 0,
+    };
+    if limit == 0 || len <= limit {
+        return false;
+    }
+    match value {
+        Value::Vector(vector) => {
+            vector.labels.truncate(limit);
+            vector.values.truncate(limit);
+        }
+        Value::Matrix(matrix) => matrix.series.truncate(limit),
+        Value::Scalar { .. } | Value::String { .. } => {}
+    }
+    true
+}
+
+/// Whether a label that is absent satisfies the matcher.
+fn matches_empty(matcher: &Matcher) -> Result<bool, QueryFailure> {
+    let regexp_matches = || {
+        AnchoredRegex::new(&matcher.value)
+            .map(|regexp| regexp.is_match(""))
+            .map_err(|error| QueryFailure::new(ErrorType::BadData, error.to_string()))
+    };
+    Ok(match matcher.op {
+        MatchOp::Equal => matcher.value.is_empty(),
+        MatchOp::NotEqual => !matcher.value.is_empty(),
+        MatchOp::Regexp => regexp_matches()?,
+        MatchOp::NotRegexp => !regexp_matches()?,
+    })
+}
+
+fn bad_data(error: &ParseError) -> QueryFailure {
+    QueryFailure::new(ErrorType::BadData, error.to_string())
+}
+
+fn query_parameter(error: &dyn fmt::Display) -> QueryFailure {
+    QueryFailure::new(ErrorType::BadData, format!("invalid parameter \"query\": {error}"))
+}
+
+impl From<QueryError> for QueryFailure {
+    fn from(error: QueryError) -> Self {
+        if let QueryError::Parse(text) = &error {
+            return query_parameter(text);
+        }
+        // Prometheus calls all failures of storage internal; one that passes is better told so.
+        let error_type = match error.kind() {
+            ErrorKind::Unavailable => ErrorType::Unavailable,
+            _ => ErrorType::from_word(error.error_type()).unwrap_or(ErrorType::Internal),
+        };
+        Self::new(error_type, error.to_string())
+    }
+}

@@ -1,0 +1,91 @@
+//! Writes to the database of this process.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use m3rs_core::model::Labels;
+use m3rs_core::time::TimestampNs;
+use m3rs_tsdb::{ResolveError, SeriesHandle, TsdbError};
+
+use crate::ingest::LabelRefusal;
+use crate::local::LocalStorage;
+use crate::write::{Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore};
+
+/// The setting that raises the limit on series.
+const SERIES_SETTING: &str = "limits.series_max";
+
+/// Writes to one namespace of a local database.
+#[derive(Clone, Debug)]
+pub struct LocalStore(Arc<LocalStorage>);
+
+impl LocalStore {
+    /// Writes to `storage`.
+    #[must_use]
+    pub fn new(storage: Arc<LocalStorage>) -> Self {
+        Self(storage)
+    }
+}
+
+impl WriteStore for LocalStore {
+    type Session<'a> = LocalSession<'a>;
+
+    fn session(&self) -> LocalSession<'_> {
+        LocalSession(self.0.namespace().map(|namespace| namespace.writer()))
+    }
+}
+
+/// One request's writes, or why there can be none.
+pub struct LocalSession<'a>(Result<m3rs_tsdb::WriteSession<'a>, StoreError>);
+
+impl fmt::Debug for LocalSession<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LocalSession").field(&self.0).finish()
+    }
+}
+
+impl WriteSession for LocalSession<'_> {
+    type Series = SeriesHandle;
+    type Durable = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+
+    #[inline]
+    fn resolve(
+        &mut self,
+        raw: &[u8],
+        parse: impl FnOnce() -> Result<Labels, LabelRefusal>,
+    ) -> Result<SeriesHandle, WriteError> {
+        let session = self.0.as_mut().map_err(|e| e.clone())?;
+        session.resolve(raw, parse).map_err(|error| match error {
+            ResolveError::Labels(refusal) => refusal.into(),
+            ResolveError::Storage(TsdbError::SeriesLimit { limit }) => {
+                let limit = u64::from(limit);
+                WriteRefusal::SeriesLimit { limit, setting: SERIES_SETTING }.into()
+            }
+            ResolveError::Storage(error) => StoreError::from(error).into(),
+        })
+    }
+
+    #[inline]
+    fn push(&mut self, series: SeriesHandle, t: TimestampNs, v: f64) -> Result<(), WriteError> {
+        let session = self.0.as_mut().map_err(|e| e.clone())?;
+        session.push(series, t, v).map_err(|refusal| {
+            let refusal = match refusal {
+                m3rs_tsdb::WriteRefusal::OutsideRetention { t, oldest } => {
+                    WriteRefusal::TooOld { t: t.to_ms(), oldest: oldest.to_ms() }
+                }
+                m3rs_tsdb::WriteRefusal::TooFarInFuture { t, latest } => {
+                    WriteRefusal::TooNew { t: t.to_ms(), newest: latest.to_ms() }
+                }
+            };
+            refusal.into()
+        })
+    }
+
+    fn commit(self) -> Result<Committed<Self::Durable>, StoreError> {
+        let commit = self.0?.commit()?;
+        let samples = commit.samples();
+        let durable = async move { Ok(commit.durable().await?) };
+        Ok(Committed { samples, durable: Box::pin(durable) })
+    }
+}

@@ -1,0 +1,182 @@
+//! Runs the fuzz target of the walker over its seeds and past findings, on the stable compiler,
+//! and over requests made at random.
+
+#[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
+#[path = "../src/generated/remote.rs"]
+mod generated;
+#[path = "fuzz/remote_write.rs"]
+mod remote_write;
+
+use std::path::Path;
+
+use m3rs_core::fs::{DiskFs, Fs};
+use proptest::prelude::*;
+use prost::Message;
+
+use generated::{
+    Exemplar, Histogram, Label, MetricMetadata, Sample, TimeSeries, WriteRequest,
+};
+use remote_write::fuzz_remote_write;
+
+#[test]
+fn remote_write_inputs_hold() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+    let mut inputs = 0;
+    for kind in ["corpus", "regressions"] {
+        for path in DiskFs.list(&fuzz.join(kind).join("remote_write")).expect("readable") {
+            fuzz_remote_write(&DiskFs.read(&path).expect("readable"));
+            inputs += 1;
+        }
+    }
+    assert!(inputs >= 6, "{inputs} inputs");
+}
+
+/// Seeds that show the fuzzer the shapes of a request. `M3RS_WRITE_GOLDEN=1` writes them.
+#[test]
+fn seeds_are_current() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/remote_write");
+    for (name, bytes) in seeds() {
+        let path = dir.join(name);
+        if std::env::var_os("M3RS_WRITE_GOLDEN").is_some() {
+            DiskFs.create_dir_all(&dir).expect("makes");
+            let mut file = DiskFs.create(&path).expect("creates");
+            file.write_all(&bytes).expect("writes");
+        }
+        assert_eq!(DiskFs.read(&path).expect("the seed is committed"), bytes, "{name}");
+    }
+}
+
+fn label(name: &str, value: &str) -> Label {
+    Label { name: name.into(), value: value.into() }
+}
+
+fn up() -> TimeSeries {
+    TimeSeries {
+        labels: vec![label("__name__", "up"), label("job", "a")],
+        samples: vec![Sample { value: 1.0, timestamp: 1_704_067_200_000 }],
+        ..TimeSeries::default()
+    }
+}
+
+fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let request = |timeseries| WriteRequest { timeseries, metadata: Vec::new() };
+    let sample = |timestamp| Sample { value: 2.5, timestamp };
+    let several = TimeSeries { samples: vec![sample(1), sample(2), sample(3)], ..up() };
+    let no_name = TimeSeries { labels: vec![label("job", "a")], ..up() };
+    let other_kinds = TimeSeries {
+        exemplars: vec![Exemplar { labels: vec![label("t", "1")], value: 1.0, timestamp: 1 }],
+        histograms: vec![Histogram { timestamp: 1, ..Histogram::default() }],
+        ..up()
+    };
+    let metadata = MetricMetadata {
+        metric_family_name: "up".into(),
+        help: "h".into(),
+        ..MetricMetadata::default()
+    };
+    let with_metadata = WriteRequest { timeseries: Vec::new(), metadata: vec![metadata] };
+    vec![
+        ("empty", Vec::new()),
+        ("one", request(vec![up()]).encode_to_vec()),
+        ("several_samples", request(vec![several.clone(), up()]).encode_to_vec()),
+        ("refused", request(vec![no_name, up()]).encode_to_vec()),
+        ("other_kinds", request(vec![other_kinds]).encode_to_vec()),
+        ("metadata", with_metadata.encode_to_vec()),
+        ("labels_last", labels_last(&request(vec![several]))),
+        ("group", vec![0x0a, 2, 0x2b, 0x2c]),
+    ]
+}
+
+/// The fields of each `TimeSeries` in another order, which means the same: labels after samples.
+fn labels_last(request: &WriteRequest) -> Vec<u8> {
+    let mut out = Vec::new();
+    for series in &request.timeseries {
+        let (first, rest) = series.labels.split_at(series.labels.len() / 2);
+        let parts = [
+            TimeSeries { labels: first.to_vec(), ..TimeSeries::default() },
+            TimeSeries { labels: Vec::new(), ..series.clone() },
+            TimeSeries { labels: rest.to_vec(), ..TimeSeries::default() },
+        ];
+        let message: Vec<u8> = parts.iter().flat_map(Message::encode_to_vec).collect();
+        out.push(0x0a);
+        m3rs_core::wire::put_varint(&mut out, message.len() as u64);
+        out.extend_from_slice(&message);
+    }
+    let rest = WriteRequest { timeseries: Vec::new(), metadata: request.metadata.clone() };
+    out.extend_from_slice(&rest.encode_to_vec());
+    out
+}
+
+/// Senders write fields in order, but nothing obliges them to, nor to leave zeros out.
+#[test]
+fn samples_are_read_in_any_encoding() {
+    let minus_zero = [&[0x09][..], &(-0.0f64).to_le_bytes(), &[0x10, 5]].concat();
+    let time_first = [&[0x10, 5, 0x09][..], &1.5f64.to_le_bytes()].concat();
+    let twice = [&[0x10, 1, 0x10, 5, 0x09][..], &f64::MAX.to_le_bytes()].concat();
+    let long_time = [&[0x09][..], &2.0f64.to_le_bytes(), &[0x10, 0x85, 0x80, 0x80, 0]].concat();
+    let negative = [&[0x09][..], &2.0f64.to_le_bytes(), &[0x10], &[0xff; 9], &[1]].concat();
+    let unknown = [&[0x18, 9, 0x10, 5, 0x09][..], &3.0f64.to_le_bytes()].concat();
+    for message in
+        [minus_zero, time_first, twice, long_time, negative, unknown, vec![0x10, 7], Vec::new()]
+    {
+        let mut series = b"\x0a\x0d\x0a\x08__name__\x12\x01m".to_vec();
+        series.extend_from_slice(&[0x12, message.len() as u8]);
+        series.extend_from_slice(&message);
+        let bytes = [&[0x0a, series.len() as u8][..], &series].concat();
+        assert!(WriteRequest::decode(&bytes[..]).is_ok(), "{message:x?}");
+        fuzz_remote_write(&bytes);
+    }
+}
+
+fn any_label() -> impl Strategy<Value = Label> {
+    ("[a-c_\u{e9}]{0,3}|__name__", "[xyz\\n]{0,3}").prop_map(|(n, v)| label(&n, &v))
+}
+
+fn any_series() -> impl Strategy<Value = TimeSeries> {
+    let sample = (any::<u64>(), any::<i64>())
+        .prop_map(|(bits, timestamp)| Sample { value: f64::from_bits(bits), timestamp });
+    let exemplar = Just(Exemplar { labels: Vec::new(), value: 1.0, timestamp: 3 });
+    let histogram = Just(Histogram { sum: 1.0, timestamp: 1, ..Histogram::default() });
+    (
+        proptest::collection::vec(any_label(), 0..5),
+        proptest::collection::vec(sample, 0..4),
+        proptest::collection::vec(exemplar, 0..2),
+        proptest::collection::vec(histogram, 0..2),
+    )
+        .prop_map(|(labels, samples, exemplars, histograms)| TimeSeries {
+            labels,
+            samples,
+            exemplars,
+            histograms,
+        })
+}
+
+fn any_request() -> impl Strategy<Value = WriteRequest> {
+    let metadata = "[a-z]{1,3}".prop_map(|name| MetricMetadata {
+        metric_family_name: name,
+        ..MetricMetadata::default()
+    });
+    (proptest::collection::vec(any_series(), 0..6), proptest::collection::vec(metadata, 0..3))
+        .prop_map(|(timeseries, metadata)| WriteRequest { timeseries, metadata })
+}
+
+proptest! {
+    #[test]
+    fn requests_are_read_as_the_generated_decoder_reads_them(request in any_request()) {
+        fuzz_remote_write(&request.encode_to_vec());
+        fuzz_remote_write(&labels_last(&request));
+    }
+
+    #[test]
+    fn damaged_requests_too(
+        request in any_request(),
+        at in any::<proptest::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let mut bytes = request.encode_to_vec();
+        if !bytes.is_empty() {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        fuzz_remote_write(&bytes);
+    }
+}
