@@ -1,0 +1,3 @@
+//! What one process is: each role wires the rooms that it needs.
+
+pub(crate) mod all;
