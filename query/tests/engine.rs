@@ -39,7 +39,8 @@ fn source() -> VectorSource {
 }
 
 fn engine(threads: usize, limits: Limits) -> Engine {
-    Engine::new(EngineOptions { threads, limits, ..EngineOptions::default() }).expect("threads start")
+    Engine::new(EngineOptions { threads, limits, ..EngineOptions::default() })
+        .expect("threads start")
 }
 
 fn range_with(
