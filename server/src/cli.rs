@@ -76,7 +76,13 @@ pub(crate) struct ServerArgs {
     pub(crate) log: String,
 
     /// How a log line looks.
-    #[arg(long, env = "M3RS_LOG_FORMAT", value_name = "FORMAT", default_value = "text", value_enum)]
+    #[arg(
+        long,
+        env = "M3RS_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text",
+        value_enum
+    )]
     pub(crate) log_format: LogFormat,
 }
 
@@ -121,7 +127,7 @@ impl From<LogFormat> for log::Format {
 
 impl Cli {
     /// What to do; without a command, the server with its defaults and environment.
-    pub(crate) fn command(self) -> Command {
+    pub(crate) fn wanted(self) -> Command {
         self.command.unwrap_or_else(|| {
             let Cli { command } = Self::parse_from(["m3rs", "server"]);
             command.expect("BUG: the command was given")
@@ -150,7 +156,7 @@ mod tests {
 
     fn server(args: &[&str]) -> Result<ServerArgs, clap::Error> {
         let words = ["m3rs", "server"].iter().chain(args);
-        match Cli::try_parse_from(words)?.command() {
+        match Cli::try_parse_from(words)?.wanted() {
             Command::Server(args) => Ok(args),
             Command::Version => panic!("asked for a server"),
         }
