@@ -9,6 +9,7 @@ use m3rs_coordinator::limits::{Limits, ServeLimits};
 use m3rs_core::config::{Environment, from_file};
 use m3rs_core::fs::DiskFs;
 use m3rs_core::time::duration::DurationNs;
+use m3rs_query::promql::ParseLimits;
 use serde::{Deserialize, Deserializer};
 
 /// All limits of the process.
@@ -18,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) edge: Limits,
     /// Of connections.
     pub(crate) serve: ServeLimits,
+    /// Of query texts.
+    pub(crate) parse: ParseLimits,
     /// Of the query engine.
     pub(crate) query: m3rs_query::limits::Limits,
     /// Of storage.
@@ -111,6 +114,10 @@ section!(Query {
     timeout: Span => edge.query.timeout,
     body_bytes_max: usize => edge.query.body_bytes_max,
     selectors_max: usize => edge.query.selectors_max,
+    nesting_max: usize => parse.nesting_max,
+    operators_max: usize => parse.operators_max,
+    depth_max: usize => query.depth_max,
+    steps_max: usize => query.steps_max,
     series_max: usize => query.series_max,
     samples_max: u64 => query.samples_max,
     memory_max: u64 => query.memory_bytes_max,
@@ -138,8 +145,10 @@ impl SettingsFile {
         self.query.apply(settings);
         self.http.apply(settings);
         self.limits.apply(settings);
-        // One limit with two holders: the engine cuts off what the edge waits for.
+        // Limits with two holders: the edge refuses early what the others would refuse later.
         settings.query.time_max = settings.edge.query.timeout;
+        settings.parse.bytes_max = settings.edge.query.text_bytes_max;
+        settings.edge.query.points_max = settings.query.steps_max as u64;
     }
 }
 
@@ -174,7 +183,7 @@ mod tests {
         for (text, place, told) in [
             ("query:\n  serie_max: 5\n", "m3rs.yml:2:", "serie_max"),
             ("query:\n  timeout: soon\n", "m3rs.yml:2:", "soon"),
-            ("limits:\n  series_max: -1\n", "m3rs.yml:2:", "-1"),
+            ("limits:\n  series_max: -1\n", "m3rs.yml:2:15: ", "u32"),
         ] {
             let error = load(text).expect_err(text).to_string();
             assert!(error.contains(place) && error.contains(told), "{error}");

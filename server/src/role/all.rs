@@ -184,6 +184,7 @@ fn routes(
         clock: Arc::clone(clock),
         ..EngineOptions::default()
     })?;
+    let parse = ParseOptions { limits: settings.parse, ..ParseOptions::default() };
     let sources = Arc::new(LocalSources::new(Arc::clone(storage)));
     let metadata = Arc::new(MetadataStore::new(limits.metadata));
     let build = build_info();
@@ -194,7 +195,7 @@ fn routes(
             limits.write,
             Arc::clone(&metadata),
         )),
-        queries: Arc::new(EngineService::new(Arc::new(engine), sources, ParseOptions::default())),
+        queries: Arc::new(EngineService::new(Arc::new(engine), sources, parse)),
         source: Arc::new(LocalSource::new(Arc::clone(storage))),
         storage: Arc::clone(storage) as _,
         metadata,
