@@ -81,32 +81,63 @@ struct App {
 
 type SharedApp = Arc<App>;
 
-/// Builds the router of all routes.
+/// The routes over one [`HttpState`], for as many listeners as there are.
 ///
-/// Handlers run on the runtime that serves it; queries run on its blocking threads, as many at a
-/// time as the limits say.
-pub fn router(state: HttpState) -> Router {
-    let app = Arc::new(App {
-        gate: QueryGate::new(&state.limits.query, Arc::clone(&state.metrics)),
-        write_permits: Semaphore::new(state.limits.write.in_flight_max),
-        write_buffers: BufferPool::default(),
-        state,
-    });
-    let routes = Router::new()
-        .merge(write_routes())
-        .nest("/api/v1", query_routes())
-        .nest("/prometheus/api/v1", query_routes())
-        .merge(own_routes())
-        .fallback(error::unknown_route)
-        .method_not_allowed_fallback(error::method_not_allowed);
-    routes
-        .layer(
-            ServiceBuilder::new()
-                .layer(from_fn_with_state(Arc::clone(&app), middleware::observe))
-                .layer(axum::middleware::from_fn(middleware::cors))
-                .layer(CatchPanicLayer::custom(error::panicked)),
+/// Handlers run on the runtime that serves them; queries run on its blocking threads, as many at
+/// a time as the limits say.
+#[derive(Clone)]
+pub struct Routes(SharedApp);
+
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Routes").field(&self.0.state).finish()
+    }
+}
+
+impl Routes {
+    /// Routes that work on `state`.
+    #[must_use]
+    pub fn new(state: HttpState) -> Self {
+        Self(Arc::new(App {
+            gate: QueryGate::new(&state.limits.query, Arc::clone(&state.metrics)),
+            write_permits: Semaphore::new(state.limits.write.in_flight_max),
+            write_buffers: BufferPool::default(),
+            state,
+        }))
+    }
+
+    /// All routes.
+    #[must_use]
+    pub fn api(&self) -> Router {
+        self.finish(
+            Router::new()
+                .merge(write_routes())
+                .nest("/api/v1", query_routes())
+                .nest("/prometheus/api/v1", query_routes())
+                .merge(own_routes())
+                .merge(metrics_routes()),
         )
-        .with_state(app)
+    }
+
+    /// `/metrics` alone, for the port that M3 has for it.
+    #[must_use]
+    pub fn metrics(&self) -> Router {
+        self.finish(metrics_routes())
+    }
+
+    fn finish(&self, routes: Router<SharedApp>) -> Router {
+        let app = Arc::clone(&self.0);
+        routes
+            .fallback(error::unknown_route)
+            .method_not_allowed_fallback(error::method_not_allowed)
+            .layer(
+                ServiceBuilder::new()
+                    .layer(from_fn_with_state(Arc::clone(&app), middleware::observe))
+                    .layer(axum::middleware::from_fn(middleware::cors))
+                    .layer(CatchPanicLayer::custom(error::panicked)),
+            )
+            .with_state(app)
+    }
 }
 
 /// Writes come without the layers that only answers need.
@@ -138,8 +169,11 @@ fn own_routes() -> Router<SharedApp> {
         .route("/-/healthy", get(health::healthy))
         .route("/-/ready", get(health::ready_text))
         .route("/ready", get(health::ready))
-        .route("/metrics", both(health::metrics).layer(compression()))
         .route("/api/v1/admin/tsdb/flush", post(admin::flush))
+}
+
+fn metrics_routes() -> Router<SharedApp> {
+    Router::new().route("/metrics", both(health::metrics).layer(compression()))
 }
 
 fn both<H, T>(handler: H) -> axum::routing::MethodRouter<SharedApp>

@@ -13,9 +13,7 @@ use m3rs_core::fs::{DiskFs, Fs};
 use proptest::prelude::*;
 use prost::Message;
 
-use generated::{
-    Exemplar, Histogram, Label, MetricMetadata, Sample, TimeSeries, WriteRequest,
-};
+use generated::{Exemplar, Histogram, Label, MetricMetadata, Sample, TimeSeries, WriteRequest};
 use remote_write::fuzz_remote_write;
 
 #[test]
@@ -151,10 +149,8 @@ fn any_series() -> impl Strategy<Value = TimeSeries> {
 }
 
 fn any_request() -> impl Strategy<Value = WriteRequest> {
-    let metadata = "[a-z]{1,3}".prop_map(|name| MetricMetadata {
-        metric_family_name: name,
-        ..MetricMetadata::default()
-    });
+    let metadata = "[a-z]{1,3}"
+        .prop_map(|name| MetricMetadata { metric_family_name: name, ..MetricMetadata::default() });
     (proptest::collection::vec(any_series(), 0..6), proptest::collection::vec(metadata, 0..3))
         .prop_map(|(timeseries, metadata)| WriteRequest { timeseries, metadata })
 }

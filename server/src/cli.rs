@@ -76,7 +76,13 @@ pub(crate) struct ServerArgs {
     pub(crate) log: String,
 
     /// How a log line looks.
-    #[arg(long, env = "M3RS_LOG_FORMAT", value_name = "FORMAT", default_value = "text", value_enum)]
+    #[arg(
+        long,
+        env = "M3RS_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text",
+        value_enum
+    )]
     pub(crate) log_format: LogFormat,
 }
 

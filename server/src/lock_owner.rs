@@ -12,8 +12,12 @@ const LOCKS: &str = "/proc/locks";
 pub(crate) fn find(dir: &Path) -> Option<u32> {
     let locks = DiskFs.read(Path::new(LOCKS)).ok()?;
     let locks = String::from_utf8(locks).ok()?;
-    let inodes: Vec<u64> =
-        DiskFs.list(dir).ok()?.iter().filter_map(|path| Some(path.metadata().ok()?.ino())).collect();
+    let inodes: Vec<u64> = DiskFs
+        .list(dir)
+        .ok()?
+        .iter()
+        .filter_map(|path| Some(path.metadata().ok()?.ino()))
+        .collect();
     owner(&locks, &inodes)
 }
 

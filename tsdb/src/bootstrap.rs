@@ -22,6 +22,9 @@ use crate::namespace::{DEFAULT_NAMESPACE, Namespace, NamespaceMeta, Parts, Secre
 use crate::progress::{Progress, Stage};
 use crate::shard::{BlockFiles, Layer};
 
+/// Series whose labels are read at a time.
+const LOAD_BATCH: usize = 4096;
+
 /// A loaded data directory.
 #[derive(Debug)]
 pub(crate) struct Loaded {
@@ -125,8 +128,7 @@ fn open_namespace(
     damage: &mut Vec<Damage>,
 ) -> Result<Namespace, TsdbError> {
     let index_dir = layout.index(&meta.name);
-    let (mut index, reports) =
-        Index::open(Arc::clone(&options.fs), &index_dir, Default::default())?;
+    let (mut index, reports) = Index::open(&options.fs, &index_dir, Default::default())?;
     if !reports.is_empty() {
         damage.extend(reports.into_iter().map(Damage::from));
         index = rebuild::rebuild_index(&options.fs, layout, &meta, &index)?;
@@ -273,15 +275,21 @@ fn replay(
 impl Namespace {
     /// Gives every series of the index its shard and slot.
     fn load_series(&self, progress: &Progress) -> Result<(), TsdbError> {
-        let mut known = Vec::with_capacity(self.index.len());
-        self.index.for_each_identity(|series, identity| known.push((series, identity)))?;
+        let (mut refs, mut identities) = (Vec::new(), Vec::new());
+        self.index.for_each_identity(|series, identity| {
+            refs.push(series);
+            identities.push(identity);
+        })?;
         let mut scratch = Vec::new();
-        for (series, identity) in known {
-            if let Some(labels) = self.index.labels(series) {
-                let shard = shard_of(&labels, self.options.shard_count, &mut scratch);
-                self.place_series(series, shard, identity);
+        for (refs, identities) in refs.chunks(LOAD_BATCH).zip(identities.chunks(LOAD_BATCH)) {
+            let labels = self.index.labels_of(refs)?;
+            for ((&series, &identity), labels) in refs.iter().zip(identities).zip(labels) {
+                if let Some(labels) = labels {
+                    let shard = shard_of(&labels, self.options.shard_count, &mut scratch);
+                    self.place_series(series, shard, identity);
+                }
             }
-            progress.advance(1);
+            progress.advance(refs.len() as u64);
         }
         Ok(())
     }

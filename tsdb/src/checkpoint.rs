@@ -257,7 +257,7 @@ impl Namespace {
         let mut merger = Merger { namespace: self, files, start: info.block_start_ns };
         fileset::write_fileset(self.fs.as_ref(), path, &info, |sink| {
             for &(series, slot) in &all {
-                let Some(labels) = self.index.labels(series) else {
+                let Some(labels) = self.index.labels(series)? else {
                     tracing::error!(series, path = %path.display(), "BUG: series without labels");
                     continue;
                 };

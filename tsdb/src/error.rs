@@ -45,6 +45,13 @@ impl Damage {
     }
 }
 
+impl From<m3rs_index::Damage> for Damage {
+    /// The whole file counts as damaged; its series are found again in other files.
+    fn from(found: m3rs_index::Damage) -> Self {
+        Self::of_corrupt(&found.path, 0, 0, found.corrupt)
+    }
+}
+
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

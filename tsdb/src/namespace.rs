@@ -11,7 +11,7 @@ use m3rs_core::clock::SharedClock;
 use m3rs_core::fs::SharedFs;
 use m3rs_core::model::{Labels, Matcher, shard_of};
 use m3rs_core::time::{NS_PER_S, TimestampNs};
-use m3rs_index::Index;
+use m3rs_index::{Index, Limited};
 use parking_lot::Mutex;
 
 pub(crate) use meta::NamespaceMeta;
@@ -21,7 +21,7 @@ use crate::commitlog::{self, CommitLog};
 use crate::error::TsdbError;
 use crate::limits::Limits;
 use crate::names::Layout;
-use crate::read::{Listed, Selection};
+use crate::read::Selection;
 use crate::shard::Shard;
 use crate::write::{WriteScratch, WriteSession};
 
@@ -196,8 +196,8 @@ impl Namespace {
         &self,
         matcher_sets: &[Vec<Matcher>],
         limit: usize,
-    ) -> Result<Listed<String>, TsdbError> {
-        Listed::cut(limit, |n| Ok(self.index.label_names(matcher_sets, n)?))
+    ) -> Result<Limited<String>, TsdbError> {
+        Ok(self.index.label_names(matcher_sets, count_max(limit))?)
     }
 
     /// Values of the label `name`, as [`Namespace::label_names`].
@@ -209,8 +209,8 @@ impl Namespace {
         name: &str,
         matcher_sets: &[Vec<Matcher>],
         limit: usize,
-    ) -> Result<Listed<String>, TsdbError> {
-        Listed::cut(limit, |n| Ok(self.index.label_values(name, matcher_sets, n)?))
+    ) -> Result<Limited<String>, TsdbError> {
+        Ok(self.index.label_values(name, matcher_sets, count_max(limit))?)
     }
 
     /// Label sets of series, as [`Namespace::label_names`].
@@ -221,8 +221,12 @@ impl Namespace {
         &self,
         matcher_sets: &[Vec<Matcher>],
         limit: usize,
-    ) -> Result<Listed<Labels>, TsdbError> {
-        Listed::cut(limit, |n| Ok(self.index.series(matcher_sets, n)?))
+    ) -> Result<Limited<Labels>, TsdbError> {
+        let found = self.index.series(matcher_sets, count_max(limit))?;
+        let labels = self.index.labels_of(&found.items)?;
+        let mut items: Vec<Labels> = labels.into_iter().flatten().collect();
+        items.sort_unstable();
+        Ok(Limited { items, truncated: found.truncated })
     }
 
     /// Samples before this time are outside retention.
@@ -237,11 +241,11 @@ impl Namespace {
 
     /// The ref of the series with these labels; it is made, logged and indexed if it is new.
     pub(crate) fn series_ref(&self, labels: &Labels) -> Result<u32, TsdbError> {
-        if let Some(series) = self.registry.find(labels, &self.index) {
+        if let Some(series) = self.registry.find(labels, &self.index)? {
             return Ok(series);
         }
         let mut scratch = self.create.lock();
-        if let Some(series) = self.registry.find(labels, &self.index) {
+        if let Some(series) = self.registry.find(labels, &self.index)? {
             return Ok(series);
         }
         let series = self.registry.next_ref();
@@ -284,4 +288,9 @@ impl Namespace {
     pub(crate) fn index_dir(&self) -> PathBuf {
         self.layout.index(&self.name)
     }
+}
+
+/// A limit of 0 is none.
+fn count_max(limit: usize) -> usize {
+    if limit == 0 { usize::MAX } else { limit }
 }

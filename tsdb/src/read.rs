@@ -14,31 +14,6 @@ use crate::shard::ReadScratch;
 /// Most descriptions of damage that one selection keeps; the rest is counted.
 const DAMAGE_TEXTS_MAX: usize = 10;
 
-/// A list that a limit may have cut.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listed<T> {
-    /// The entries, sorted.
-    pub entries: Vec<T>,
-    /// Whether the limit left entries out.
-    pub truncated: bool,
-}
-
-impl<T> Listed<T> {
-    /// Asks `list` for one more entry than `limit`, to know whether there were more; 0 is none.
-    pub(crate) fn cut(
-        limit: usize,
-        list: impl FnOnce(usize) -> Result<Vec<T>, TsdbError>,
-    ) -> Result<Self, TsdbError> {
-        if limit == 0 {
-            return Ok(Self { entries: list(usize::MAX)?, truncated: false });
-        }
-        let mut entries = list(limit.saturating_add(1))?;
-        let truncated = entries.len() > limit;
-        entries.truncate(limit);
-        Ok(Self { entries, truncated })
-    }
-}
-
 /// Series that matched. Their samples are read one series at a time, from any thread.
 #[derive(Debug)]
 pub struct Selection {
@@ -60,14 +35,15 @@ impl Selection {
         let mut labels = Vec::with_capacity(found.len());
         let mut places = Vec::with_capacity(found.len());
         {
+            let of_found = namespace.index.labels_of(&found)?;
             let tables = namespace.registry.read();
-            for series in found {
+            for (series, found) in found.into_iter().zip(of_found) {
                 // A series is in the index an instant before it is in the table; it has no
                 // samples then.
-                let Some(place) = tables.place(series) else { continue };
-                let Some(found) = namespace.index.labels(series) else { continue };
-                labels.push(found);
-                places.push(place);
+                if let (Some(place), Some(found)) = (tables.place(series), found) {
+                    labels.push(found);
+                    places.push(place);
+                }
             }
         }
         Ok(Self { namespace, labels, places, range, damage: Mutex::default() })

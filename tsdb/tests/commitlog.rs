@@ -8,11 +8,11 @@ use std::time::Duration;
 use m3rs_core::ErrorKind;
 use m3rs_core::fs::{DiskFs, Fs, Mapped, SharedFs};
 use m3rs_sim::disk::{SimFs, Unsynced};
+use m3rs_tsdb::CommitLogError;
 use m3rs_tsdb::commitlog::{
     CommitLog, CommitLogOptions, Entry, EntryDecoder, ReplayReport, SegmentEnd, SegmentReader,
     SegmentReport, SyncMode, encode_samples, encode_series, list_segments, replay, segment_path,
 };
-use m3rs_tsdb::error::CommitLogError;
 
 const DIR: &str = "/commitlog";
 

@@ -7,7 +7,7 @@ use m3rs_core::ErrorKind;
 use m3rs_core::fs::{Fs, Mapped};
 use m3rs_core::model::{Labels, SampleKind};
 use m3rs_sim::disk::{SimFs, Unsynced};
-use m3rs_tsdb::error::FilesetError;
+use m3rs_tsdb::FilesetError;
 use m3rs_tsdb::fileset::{
     BLOCK_BYTES_MAX, BlockCodec, FilesetInfo, FilesetKind, FilesetReader, FilesetTotals,
     LABEL_BYTES_MAX, SeriesBlock, write_fileset,

@@ -13,10 +13,10 @@ use m3rs_tsdb::commitlog::{
     CommitLog, CommitLogOptions, Entry, EntryDecoder, encode_samples, encode_series, replay,
     segment_path,
 };
-use m3rs_tsdb::error::{CommitLogError, FilesetError};
 use m3rs_tsdb::fileset::{
     BlockCodec, FilesetInfo, FilesetKind, FilesetReader, SeriesBlock, file_name, write_fileset,
 };
+use m3rs_tsdb::{CommitLogError, FilesetError};
 
 fn golden(format: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/golden").join(format).join("v1")

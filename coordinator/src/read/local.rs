@@ -13,7 +13,7 @@ use m3rs_query::source::{
     Cancel, LabelRequest, Listing, SampleColumns, SelectRequest, Selection, SeriesReader,
     SeriesSource, SourceError, TimeRange,
 };
-use m3rs_tsdb::{Columns, Listed, TsdbError};
+use m3rs_tsdb::{Columns, Limited, TsdbError};
 use parking_lot::Mutex;
 
 use crate::local::LocalStorage;
@@ -152,8 +152,8 @@ fn ns_range(range: TimeRange) -> (TimestampNs, TimestampNs) {
     (TimestampMs(range.start_ms).to_ns(), TimestampNs(end.saturating_add(NS_PER_MS - 1)))
 }
 
-fn listing<T>(listed: Result<Listed<T>, TsdbError>) -> Result<Listing<T>, SourceError> {
-    let Listed { entries, truncated } = listed.map_err(source_error)?;
+fn listing<T>(listed: Result<Limited<T>, TsdbError>) -> Result<Listing<T>, SourceError> {
+    let Limited { items: entries, truncated } = listed.map_err(source_error)?;
     Ok(Listing { entries, truncated })
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
-use m3rs_coordinator::http::{BuildInfo, HttpState, StorageControl, StorageStatus, router};
+use m3rs_coordinator::http::{BuildInfo, HttpState, Routes, StorageControl, StorageStatus};
 use m3rs_coordinator::ingest::{LabelRefusal, MetadataStore, RemoteWriteReceiver};
 use m3rs_coordinator::limits::Limits;
 use m3rs_coordinator::metrics::Metrics;
@@ -370,7 +370,7 @@ impl World {
             clock,
             build,
         };
-        Self { router: router(state), store, engine, control }
+        Self { router: Routes::new(state).api(), store, engine, control }
     }
 
     /// What was written to the series with these labels.

@@ -72,9 +72,12 @@ fn expected(request: &WriteRequest) -> (Written, u64) {
         refused += series.histograms.len() as u64;
         let pairs = series.labels.iter().map(|l| (l.name.as_str(), l.value.as_str()));
         match Labels::from_pairs(pairs).ok().filter(|l| l.metric_name().is_some()) {
-            Some(labels) => written.extend(series.samples.iter().map(|s| {
-                (labels.clone(), TimestampMs(s.timestamp).to_ns(), s.value.to_bits())
-            })),
+            Some(labels) => written.extend(
+                series
+                    .samples
+                    .iter()
+                    .map(|s| (labels.clone(), TimestampMs(s.timestamp).to_ns(), s.value.to_bits())),
+            ),
             None => refused += series.samples.len() as u64,
         }
     }

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use m3rs_core::fs::{Fs, SharedFs};
 use m3rs_core::model::Labels;
@@ -30,7 +29,9 @@ pub(super) fn rebuild_index(
     let mut all: BTreeMap<u32, Labels> = BTreeMap::new();
     let mut known = Vec::new();
     old.for_each_identity(|series, _| known.push(series))?;
-    all.extend(known.into_iter().filter_map(|series| Some((series, old.labels(series)?))));
+    for (series, labels) in known.iter().zip(old.labels_of(&known)?) {
+        all.extend(labels.map(|labels| (*series, labels)));
+    }
     let from_index = all.len();
     for shard in 0..meta.shard_count {
         for dir in [layout.data(&meta.name, shard), layout.snapshots(&meta.name, shard)] {
@@ -40,7 +41,7 @@ pub(super) fn rebuild_index(
     names_of_log(fs.as_ref(), &layout.commitlog(), meta.id, &mut all)?;
     let dir = layout.index(&meta.name);
     set_aside(fs.as_ref(), &dir)?;
-    let (index, _) = Index::open(Arc::clone(fs), &dir, Default::default())?;
+    let (index, _) = Index::open(fs, &dir, Default::default())?;
     let all: Vec<(u32, Labels)> = all.into_iter().collect();
     for batch in all.chunks(BATCH) {
         index.insert(batch)?;

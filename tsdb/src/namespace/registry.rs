@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use hashbrown::HashMap;
 use m3rs_core::model::Labels;
-use m3rs_index::Index;
+use m3rs_index::{Index, IndexError};
 use parking_lot::{RwLock, RwLockReadGuard};
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_secret};
 
@@ -123,7 +123,10 @@ impl Registry {
     }
 
     /// The ref of the series with exactly these labels.
-    pub(crate) fn find(&self, labels: &Labels, index: &Index) -> Option<u32> {
+    ///
+    /// # Errors
+    /// [`IndexError::Corrupt`].
+    pub(crate) fn find(&self, labels: &Labels, index: &Index) -> Result<Option<u32>, IndexError> {
         let identity = identity_of(labels);
         let candidates: Vec<u32> = {
             let tables = self.tables.read();
@@ -131,7 +134,12 @@ impl Registry {
             let more = tables.collisions.get(&identity).into_iter().flatten().copied();
             first.into_iter().chain(more).collect()
         };
-        candidates.into_iter().find(|&series| index.labels(series).as_ref() == Some(labels))
+        for series in candidates {
+            if index.labels(series)?.as_ref() == Some(labels) {
+                return Ok(Some(series));
+            }
+        }
+        Ok(None)
     }
 
     /// The next ref that no series has.

@@ -5,7 +5,7 @@ use std::path::Path;
 use m3rs_core::fs::{Fs, Mapped};
 use m3rs_core::model::{Labels, SampleKind};
 use m3rs_sim::disk::SimFs;
-use m3rs_tsdb::error::FilesetError;
+use m3rs_tsdb::FilesetError;
 use m3rs_tsdb::fileset::{
     BlockCodec, FilesetInfo, FilesetKind, FilesetReader, SeriesBlock, write_fileset,
 };

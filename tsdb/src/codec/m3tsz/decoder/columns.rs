@@ -8,7 +8,7 @@ use std::hint::select_unpredictable;
 use m3rs_core::Corrupt;
 
 use super::super::marker;
-use super::super::timestamp::{BUCKETS, WIDEST_BUCKET};
+use super::super::timestamp::WIDEST_BUCKET;
 use super::{Decoder, DecoderOptions, Place, State, Step};
 use crate::codec::bits::{BitReader, WINDOW_BITS};
 

@@ -242,10 +242,7 @@ fn read_dod(reader: &mut BitReader<'_>, unit: TimeUnit) -> i64 {
 }
 
 /// Reads an annotation after its marker, into `out` if someone wants it.
-fn read_annotation(
-    reader: &mut BitReader<'_>,
-    out: Option<&mut Vec<u8>>,
-) -> Result<(), Corrupt> {
+fn read_annotation(reader: &mut BitReader<'_>, out: Option<&mut Vec<u8>>) -> Result<(), Corrupt> {
     let mut encoded = 0;
     for shift in (0..64).step_by(7) {
         let byte = reader.take(8);
@@ -261,7 +258,11 @@ fn read_annotation(
     };
     let left = reader.remaining() / 8;
     if len > left {
-        return Err(corrupt(reader, &format!("{len} bytes of annotation"), &format!("{left} left")));
+        return Err(corrupt(
+            reader,
+            &format!("{len} bytes of annotation"),
+            &format!("{left} left"),
+        ));
     }
     match out {
         Some(out) => {

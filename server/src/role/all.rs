@@ -1,0 +1,247 @@
+//! `m3rs server`: storage, queries and the HTTP API in one process.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use m3rs_coordinator::http::{HttpState, Routes, serve};
+use m3rs_coordinator::ingest::{MetadataStore, RemoteWriteReceiver};
+use m3rs_coordinator::limits::{Limits, ServeLimits};
+use m3rs_coordinator::local::LocalStorage;
+use m3rs_coordinator::metrics::Metrics;
+use m3rs_coordinator::read::{EngineService, LocalSource, LocalSources};
+use m3rs_coordinator::write::LocalStore;
+use m3rs_core::clock::{SharedClock, SystemClock};
+use m3rs_core::fs::{DiskFs, SharedFs};
+use m3rs_core::rng::Random;
+use m3rs_core::spawn::{ThreadCount, io_runtime};
+use m3rs_core::telemetry::log;
+use m3rs_core::time::NS_PER_MS;
+use m3rs_query::engine::{Engine, EngineOptions};
+use m3rs_query::promql::ParseOptions;
+use m3rs_tsdb::{
+    DEFAULT_NAMESPACE, Database, DatabaseOptions, NamespaceOptions, Progress, TsdbError,
+};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::banner::Banner;
+use crate::build_info::build_info;
+use crate::cli::ServerArgs;
+use crate::lock_owner;
+use crate::signal::Signals;
+
+/// The HTTP API's address if none is asked for; only beside it is the port for metrics opened.
+const LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7201);
+
+/// The port on which M3 shows its own metrics.
+const METRICS_PORT: u16 = 7203;
+
+/// Blocking calls beside queries: opening, flushing, listing labels.
+const BLOCKING_EXTRA: usize = 32;
+
+/// Runs until a signal asks for the end, and ends in order.
+pub(crate) fn run(args: &ServerArgs) -> anyhow::Result<()> {
+    log::start(&args.log, args.log_format.into())?;
+    let limits = Limits::default();
+    let blocking = ThreadCount::new(limits.query.concurrent_max + BLOCKING_EXTRA);
+    let runtime = io_runtime("io", ThreadCount::of_machine(), blocking)
+        .context("cannot start the threads for input and output")?;
+    let done = runtime.block_on(run_all(args, limits));
+    // What still blocks was cut off already, or is the opening of a database that nobody waits
+    // for any more; files are sound at every moment.
+    runtime.shutdown_background();
+    done
+}
+
+async fn run_all(args: &ServerArgs, limits: Limits) -> anyhow::Result<()> {
+    let mut signals = Signals::catch().context("cannot catch signals")?;
+    let listeners = Listeners::bind(args).await?;
+    let fs: SharedFs = Arc::new(DiskFs);
+    let clock: SharedClock = Arc::new(SystemClock::new());
+    let progress = Arc::new(Progress::new());
+    let storage = Arc::new(LocalStorage::new(Arc::clone(&progress)));
+    let routes = routes(args, limits, &storage, &fs, &clock)?;
+    let banner = listeners.banner(args)?;
+
+    let (stop, stopped) = watch::channel(());
+    let serving = listeners.serve(&routes, &stopped);
+    let options = database_options(args, fs, clock);
+    let opening = tokio::task::spawn_blocking(move || Database::open(options, progress));
+    let opened = tokio::select! {
+        opened = opening => opened.context("BUG: the opening of the database panicked")?,
+        name = signals.next() => {
+            tracing::info!(signal = name, "stopping during start-up");
+            return Ok(());
+        }
+    };
+    let database = Arc::new(opened.map_err(|error| explain(error, args))?);
+    storage.open(Arc::clone(&database), DEFAULT_NAMESPACE)?;
+    show(&banner);
+    tracing::info!(listen = %banner.listen, data_dir = %banner.data_dir.display(), "ready");
+
+    let name = signals.next().await;
+    tracing::info!(signal = name, "stopping: requests are finished, the log is synced");
+    drop(stop);
+    tokio::select! {
+        cut = serving.finish() => tracing::debug!(connections = cut?, "connections cut off"),
+        name = signals.next() => tracing::warn!(signal = name, "not waiting for requests"),
+    }
+    let closing = tokio::task::spawn_blocking(move || database.close());
+    closing.await.context("BUG: the closing of the database panicked")??;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the first thing that a user reads")]
+fn show(banner: &Banner<'_>) {
+    println!("{banner}");
+}
+
+/// Sockets that are bound already.
+struct Listeners {
+    api: TcpListener,
+    metrics: Option<TcpListener>,
+}
+
+/// Tasks that serve [`Listeners`].
+struct Serving {
+    api: tokio::task::JoinHandle<usize>,
+    metrics: Option<tokio::task::JoinHandle<usize>>,
+}
+
+impl Listeners {
+    async fn bind(args: &ServerArgs) -> anyhow::Result<Self> {
+        let api = match TcpListener::bind(args.listen).await {
+            Ok(listener) => listener,
+            Err(error) => return Err(explain_bind(error, args)),
+        };
+        let metrics = if args.listen == LISTEN_DEFAULT {
+            let address = SocketAddr::new(args.listen.ip(), METRICS_PORT);
+            match TcpListener::bind(address).await {
+                Ok(listener) => Some(listener),
+                Err(error) => {
+                    tracing::warn!(%address, %error, "metrics stay on the port of the API");
+                    None
+                }
+            }
+        } else {
+            None
+        };
+        Ok(Self { api, metrics })
+    }
+
+    fn banner<'a>(&self, args: &'a ServerArgs) -> io::Result<Banner<'a>> {
+        Ok(Banner {
+            listen: self.api.local_addr()?,
+            metrics: self.metrics.as_ref().map(TcpListener::local_addr).transpose()?,
+            data_dir: &args.data_dir,
+            retention: args.retention,
+        })
+    }
+
+    fn serve(self, routes: &Routes, stopped: &watch::Receiver<()>) -> Serving {
+        let start = |listener, router| {
+            let mut stopped = stopped.clone();
+            tokio::spawn(serve(listener, router, ServeLimits::default(), async move {
+                // The sender says it by going away.
+                let _gone = stopped.changed().await;
+            }))
+        };
+        Serving {
+            api: start(self.api, routes.api()),
+            metrics: self.metrics.map(|listener| start(listener, routes.metrics())),
+        }
+    }
+}
+
+impl Serving {
+    /// Waits for the end of all connections; returns how many were cut off.
+    async fn finish(self) -> anyhow::Result<usize> {
+        let mut cut = self.api.await.context("BUG: the server's task panicked")?;
+        if let Some(metrics) = self.metrics {
+            cut += metrics.await.context("BUG: the metrics server's task panicked")?;
+        }
+        Ok(cut)
+    }
+}
+
+fn routes(
+    args: &ServerArgs,
+    limits: Limits,
+    storage: &Arc<LocalStorage>,
+    fs: &SharedFs,
+    clock: &SharedClock,
+) -> anyhow::Result<Routes> {
+    let engine = Engine::new(EngineOptions {
+        lookback_ms: args.lookback.0 / NS_PER_MS,
+        clock: Arc::clone(clock),
+        ..EngineOptions::default()
+    })?;
+    let sources = Arc::new(LocalSources::new(Arc::clone(storage)));
+    let metadata = Arc::new(MetadataStore::new(limits.metadata));
+    let build = build_info();
+    let metrics = Metrics::new(Registry::default(), &build, clock, Arc::clone(fs));
+    Ok(Routes::new(HttpState {
+        writes: Arc::new(RemoteWriteReceiver::new(
+            LocalStore::new(Arc::clone(storage)),
+            limits.write,
+            Arc::clone(&metadata),
+        )),
+        queries: Arc::new(EngineService::new(Arc::new(engine), sources, ParseOptions::default())),
+        source: Arc::new(LocalSource::new(Arc::clone(storage))),
+        storage: Arc::clone(storage) as _,
+        metadata,
+        metrics: Arc::new(metrics),
+        limits,
+        clock: Arc::clone(clock),
+        build,
+    }))
+}
+
+fn database_options(args: &ServerArgs, fs: SharedFs, clock: SharedClock) -> DatabaseOptions {
+    let mut secret = [0; 192];
+    Random::from_machine().fill(&mut secret);
+    DatabaseOptions {
+        namespace: NamespaceOptions {
+            retention_ns: args.retention.0,
+            ..NamespaceOptions::default()
+        },
+        sync: args.commitlog_sync.into(),
+        ..DatabaseOptions::new(fs, clock, args.data_dir.clone(), secret)
+    }
+}
+
+/// Says which process is in the way, and what to do.
+fn explain(error: TsdbError, args: &ServerArgs) -> anyhow::Error {
+    if !matches!(error, TsdbError::Locked { .. }) {
+        return anyhow::Error::new(error).context("cannot open the database");
+    }
+    let dir = args.data_dir.display();
+    let who = match lock_owner::find(&args.data_dir) {
+        Some(pid) => format!("process {pid}"),
+        None => "another process".to_owned(),
+    };
+    anyhow!(
+        "the data directory {dir} is in use by {who}: end it, or give this one another directory \
+         with --data-dir"
+    )
+}
+
+fn explain_bind(error: io::Error, args: &ServerArgs) -> anyhow::Error {
+    let listen = args.listen;
+    if error.kind() != io::ErrorKind::AddrInUse {
+        return anyhow::Error::new(error).context(format!("cannot listen on {listen}"));
+    }
+    let hint = match lock_owner::find(&args.data_dir) {
+        Some(pid) => {
+            let dir = args.data_dir.display();
+            format!("process {pid} serves the data directory {dir} already")
+        }
+        None => "another program listens there".to_owned(),
+    };
+    anyhow!("cannot listen on {listen}: {hint}; choose another address with --listen")
+}
