@@ -127,7 +127,7 @@ impl From<LogFormat> for log::Format {
 
 impl Cli {
     /// What to do; without a command, the server with its defaults and environment.
-    pub(crate) fn command(self) -> Command {
+    pub(crate) fn wanted(self) -> Command {
         self.command.unwrap_or_else(|| {
             let Cli { command } = Self::parse_from(["m3rs", "server"]);
             command.expect("BUG: the command was given")
@@ -156,7 +156,7 @@ mod tests {
 
     fn server(args: &[&str]) -> Result<ServerArgs, clap::Error> {
         let words = ["m3rs", "server"].iter().chain(args);
-        match Cli::try_parse_from(words)?.command() {
+        match Cli::try_parse_from(words)?.wanted() {
             Command::Server(args) => Ok(args),
             Command::Version => panic!("asked for a server"),
         }

@@ -23,7 +23,10 @@ pub enum TsdbError {
         source: io::Error,
     },
     /// Another process has the data directory open.
-    #[error("{} is in use by another process; stop it, or choose another --data-dir", .path.display())]
+    #[error(
+        "{} is in use by another process; stop it, or choose another --data-dir",
+        .path.display()
+    )]
     Locked {
         /// The data directory.
         path: PathBuf,
