@@ -515,7 +515,7 @@ fn hostile_texts_do_no_harm() {
                 let printed = expr.to_string();
                 assert!(m3rs_query::promql::print::pretty(&expr).len() >= printed.len() / 2);
             }
-            if text.len() > 16 * 1024 {
+            if text.len() > ParseLimits::default().bytes_max {
                 let error = parse(&text, &ParseOptions::default()).expect_err("too long");
                 assert!(error.to_string().contains("query.text_bytes_max"));
             }
