@@ -48,6 +48,7 @@ impl QueryError {
     pub(crate) fn limit(name: &'static str, value: u64) -> Self {
         let setting = match name {
             "steps" => "query.steps_max",
+            "subquery_steps" => "query.subquery_steps_max",
             "series" => "query.series_max",
             "samples" => "query.samples_max",
             "memory" => "query.memory_max",
@@ -113,6 +114,7 @@ fn limit_text(name: &str, value: u64) -> String {
              Try decreasing the query resolution (?step=XX)",
             thousands(value)
         ),
+        "subquery_steps" => "a subquery has too many steps".to_owned(),
         "samples" => {
             "query processing would load too many samples into memory in query execution".to_owned()
         }
