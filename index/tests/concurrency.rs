@@ -21,7 +21,9 @@ fn labels(id: u32) -> Labels {
     Labels::from_pairs(pairs).expect("valid")
 }
 
-fn selectors() -> Vec<(Matcher, fn(u32) -> bool)> {
+type IsWanted = fn(u32) -> bool;
+
+fn selectors() -> Vec<(Matcher, IsWanted)> {
     vec![
         (Matcher::equal("__name__", "m"), |_| true),
         (Matcher::equal("parity", "1"), |id| id % 2 == 1),
@@ -77,7 +79,7 @@ fn a_search_sees_what_was_inserted_before_it() {
     }
 }
 
-fn check(index: &Index, inserted: &AtomicU32, matcher: &Matcher, is_wanted: fn(u32) -> bool) {
+fn check(index: &Index, inserted: &AtomicU32, matcher: &Matcher, is_wanted: IsWanted) {
     let before = inserted.load(Ordering::Acquire);
     let got = index.search(std::slice::from_ref(matcher), usize::MAX).expect("a search");
     assert!(got.iter().all(|&id| is_wanted(id)), "{matcher} found another series");

@@ -85,7 +85,7 @@ fn every_flipped_byte_and_every_cut_is_found() {
 fn every_forged_byte_is_borne() {
     let (_, sound) = sound_segment();
     for at in 0..sound.len() {
-        for value in [0x00, 0x01, 0x7f, 0x80, 0xff] {
+        for value in [0x00, 0x01, 0x7f, 0x80, 0xff].into_iter().filter(|v| *v != sound[at]) {
             let mut bytes = sound.clone();
             bytes[at] = value;
             mend(&mut bytes);
