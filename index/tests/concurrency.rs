@@ -9,7 +9,7 @@ use m3rs_core::model::{Labels, MatchOp, Matcher};
 use m3rs_index::{Index, Limits};
 use m3rs_sim::disk::SimFs;
 
-const SERIES: u32 = 6_000;
+const SERIES: u32 = 15_000;
 
 fn labels(id: u32) -> Labels {
     let pairs = [
