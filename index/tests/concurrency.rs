@@ -33,6 +33,10 @@ fn selectors() -> Vec<(Matcher, IsWanted)> {
         (Matcher::new("id", MatchOp::Regexp, "i.*7"), |id| id % 10 == 7),
         (Matcher::new("id", MatchOp::NotRegexp, "i[0-9]*7"), |id| id % 10 != 7),
         (Matcher::new("id", MatchOp::Regexp, "i[0-9]*[0-8]"), |id| id % 10 != 9),
+        // What accepts the empty value is the rest of a label's series: two sets of one moment.
+        (Matcher::new("id", MatchOp::Regexp, "|i[0-9]*7"), |id| id % 10 == 7),
+        (Matcher::new("id", MatchOp::NotRegexp, "|i[0-9]*7"), |id| id % 10 != 7),
+        (Matcher::new("id", MatchOp::NotRegexp, "|i.*"), |_| false),
     ]
 }
 
