@@ -247,7 +247,10 @@ mod tests {
             let field = FieldTerms { terms, blocks, first_block: 0, value_count, doc_count };
             for value in [0, 16, 40, 50, u32::MAX] {
                 if let Ok(mut cursor) = field.cursor(value) {
-                    while let Ok(Some(_)) = cursor.advance() {}
+                    while let Ok(Some((value, listed))) = cursor.advance() {
+                        prop_assert!(value < value_count);
+                        prop_assert!((1..=u64::from(doc_count)).contains(&listed.stored.count));
+                    }
                 }
             }
             let _outcome = field.seek(b"ab");
