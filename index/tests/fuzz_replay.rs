@@ -128,7 +128,10 @@ proptest! {
         edits in proptest::collection::vec((any::<u16>(), any::<u8>()), 1..5),
     ) {
         let bytes: Vec<u8> =
-            edits.iter().flat_map(|(at, xor)| [at.to_le_bytes()[0], at.to_le_bytes()[1], *xor]).collect();
+            edits.iter().flat_map(|(at, xor)| {
+                let [low, high] = at.to_le_bytes();
+                [low, high, *xor]
+            }).collect();
         index_segment::fuzz_index_segment(&bytes);
     }
 

@@ -17,7 +17,10 @@ pub enum QueryError {
         feature: String,
     },
     /// A named limit was reached.
-    #[error("{text}; the limit {name} is {value}, set by {setting}", text = limit_text(name, *value))]
+    #[error(
+        "{text}; the limit {name} is {value}, set by {setting}",
+        text = limit_text(name, *value)
+    )]
     Limit {
         /// The limit's name.
         name: &'static str,
