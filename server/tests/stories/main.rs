@@ -1,0 +1,13 @@
+//! Stories about the built program: each starts `m3rs server` as a user would and looks at it from
+//! outside, over HTTP, signals and files.
+//!
+//! One test program, so that it is linked once.
+
+mod answer;
+mod deadline;
+mod http_client;
+mod query_url;
+mod remote_write;
+mod server;
+
+mod first_minute;
