@@ -232,7 +232,7 @@ fn queries_are_formatted_and_prefixed_paths_work() {
     let server = Server::start(home.path());
     let mut client = server.client();
     let query = "sum(rate(x{b=\"2\",a=~'1.*'}[300s]))by(job)";
-    let wanted = "sum by (job) (rate(x{b=\"2\",a=~\"1.*\"}[5m]))";
+    let wanted = "sum by (job) (rate(x{a=~\"1.*\",b=\"2\"}[5m]))";
     for prefix in ["/api/v1", "/prometheus/api/v1"] {
         let answer = client.get(&target(&format!("{prefix}/format_query"), &[("query", query)]));
         assert_eq!(answer.data(), json!(wanted));

@@ -11,3 +11,4 @@ mod remote_write;
 mod server;
 
 mod first_minute;
+mod real_prometheus;
