@@ -6,9 +6,12 @@
 mod answer;
 mod deadline;
 mod http_client;
+mod journal;
 mod query_url;
 mod remote_write;
+mod seed;
 mod server;
 
 mod first_minute;
+mod kill_nine;
 mod real_prometheus;
