@@ -107,7 +107,6 @@ impl Routes {
     }
 
     /// All routes.
-    #[must_use]
     pub fn api(&self) -> Router {
         self.finish(
             Router::new()
@@ -120,7 +119,6 @@ impl Routes {
     }
 
     /// `/metrics` alone, for the port that M3 has for it.
-    #[must_use]
     pub fn metrics(&self) -> Router {
         self.finish(metrics_routes())
     }

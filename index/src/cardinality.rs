@@ -1,7 +1,7 @@
 //! How many series there are of what.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::ControlFlow;
 
 use m3rs_core::model::METRIC_NAME;
@@ -72,16 +72,16 @@ impl Index {
     /// # Errors
     /// [`IndexError::Corrupt`].
     pub fn cardinality(&self, top: usize) -> Result<Cardinality, IndexError> {
-        let mut names: BTreeMap<String, ()> = BTreeMap::new();
+        let mut names: BTreeSet<String> = BTreeSet::new();
         let mut series = 0;
         self.for_each_segment(|segment| {
             series += u64::from(segment.doc_count());
-            names.extend((0..segment.field_count()).map(|f| (segment.field_name(f), ())));
+            names.extend((0..segment.field_count()).map(|f| segment.field_name(f)));
             Ok(())
         })?;
         let (mut metrics, mut labels, mut pairs) = (Top::new(top), Top::new(top), Top::new(top));
         let mut label_pairs = 0;
-        for name in names.into_keys() {
+        for name in names {
             let values = self.value_counts(&name)?;
             label_pairs += values.len() as u64;
             for (value, count) in &values {

@@ -41,7 +41,9 @@ mod tests {
         assert_eq!(plan(&[100, 5], 8), None);
         assert_eq!(plan(&[10, 5], 8), Some(0..2));
         assert_eq!(plan(&[100, 10, 4, 1], 8), None);
-        assert_eq!(plan(&[100, 10, 4, 2], 8), Some(2..4));
+        assert_eq!(plan(&[100, 20, 4, 2], 8), Some(2..4));
+        // A merge may make its older neighbour due too: 10 is no more than twice 4 + 2.
+        assert_eq!(plan(&[100, 10, 4, 2], 8), Some(1..4));
         assert_eq!(plan(&[100, 10, 4, 2, 2], 8), Some(1..5));
     }
 

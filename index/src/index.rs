@@ -1,5 +1,6 @@
 //! The index of one namespace: sealed segments, then one that grows.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::compact;
 use crate::error::IndexError;
-use crate::limits::Limits;
+use crate::limits::{LABELS_LEN_CEILING, Limits};
 use crate::names::segment_path;
 use crate::open::{self, Damage};
 use crate::postings::{Postings, Union};
@@ -56,6 +57,8 @@ pub struct Index {
     /// Held by a seal or a merge.
     maintenance: Mutex<()>,
     next_uid: AtomicU64,
+    /// Ranges of ids that damaged files claim.
+    damaged: Vec<(u32, u32)>,
 }
 
 /// The segments at a moment; ids ascend from each to the next.
@@ -100,6 +103,7 @@ impl Index {
             last: Mutex::new(None),
             maintenance: Mutex::new(()),
             next_uid: AtomicU64::new(1),
+            damaged: Vec::new(),
         }
     }
 
@@ -116,13 +120,14 @@ impl Index {
         dir: &Path,
         limits: Limits,
     ) -> Result<(Self, Vec<Damage>), IndexError> {
-        let index = Self::new(limits);
+        let mut index = Self::new(limits);
         let bytes_max = index.limits.automaton_bytes_max;
         let found = open::find(fs.as_ref(), dir, bytes_max, || index.uid())?;
         let mut state = State::clone(&index.state.read());
         state.sealed = found.segments.into_iter().map(Arc::new).collect();
         *index.state.write() = Arc::new(state);
         *index.last.lock() = found.last;
+        index.damaged = found.damages.iter().map(|d| (d.first, d.last)).collect();
         Ok((index, found.damages))
     }
 
@@ -144,11 +149,12 @@ impl Index {
     pub fn insert(&self, docs: &[(u32, Labels)]) -> Result<(), IndexError> {
         let mut last = self.last.lock();
         let mut newest = *last;
+        let max = self.limits.labels_len_max.min(LABELS_LEN_CEILING);
         for (id, labels) in docs {
             if let Some(last) = newest.filter(|last| id <= last) {
                 return Err(IndexError::OutOfOrder { id: *id, last });
             }
-            let (len, max) = (labels.as_bytes().len(), self.limits.labels_len_max);
+            let len = labels.as_bytes().len();
             if len > max {
                 return Err(IndexError::LabelsTooLong { id: *id, len, max });
             }
@@ -414,7 +420,8 @@ impl Index {
         Ok(Some(Arc::new(SealedSegment::open(fs, &path, self.uid(), bytes_max)?)))
     }
 
-    /// Merges sealed segments until few are left; returns the files written.
+    /// Merges sealed segments until few are left; returns the files written. Segments on two sides
+    /// of a damaged file are not merged.
     ///
     /// Searches and inserts go on meanwhile. A merged file is durable before the files that it
     /// replaces are removed.
@@ -427,10 +434,7 @@ impl Index {
         let mut merges = Vec::new();
         loop {
             let sealed = self.state().sealed.clone();
-            let sizes: Vec<u64> = sealed.iter().map(|s| u64::from(s.doc_count())).collect();
-            let Some(range) = compact::plan(&sizes, self.limits.segments_max) else {
-                return Ok(merges);
-            };
+            let Some(range) = self.next_merge(&sealed) else { return Ok(merges) };
             let sources: Vec<&dyn Segment> =
                 sealed[range.clone()].iter().map(|s| &**s as &dyn Segment).collect();
             let Some(merged) = self.write(fs, dir, &sources)? else { return Ok(merges) };
@@ -442,6 +446,24 @@ impl Index {
             }
             fs.sync_dir(dir).map_err(IndexError::io(dir))?;
         }
+    }
+
+    /// The neighbours to merge next. A merged file covers all ids from its first to its last, so
+    /// it would hide a damaged file in between: segments on two sides of one stay apart.
+    fn next_merge(&self, sealed: &[Arc<SealedSegment>]) -> Option<Range<usize>> {
+        let is_joined = |left: &Arc<SealedSegment>, right: &Arc<SealedSegment>| {
+            let (first, last) = (info(left).first, info(right).last);
+            !self.damaged.iter().any(|&(from, to)| from <= last && first <= to)
+        };
+        let mut start = 0;
+        for run in sealed.chunk_by(is_joined) {
+            let sizes: Vec<u64> = run.iter().map(|s| u64::from(s.doc_count())).collect();
+            if let Some(range) = compact::plan(&sizes, self.limits.segments_max) {
+                return Some(start + range.start..start + range.end);
+            }
+            start += run.len();
+        }
+        None
     }
 }
 

@@ -31,6 +31,6 @@ mod segment;
 pub use cardinality::{Cardinality, Count};
 pub use error::IndexError;
 pub use index::{Index, Limited, SealedInfo};
-pub use limits::Limits;
+pub use limits::{LABELS_LEN_CEILING, Limits};
 pub use open::Damage;
 pub use segment::{SectionSize, SegmentSummary, inspect};

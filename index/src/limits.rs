@@ -1,5 +1,9 @@
 //! Named limits of an index.
 
+/// Bytes that the labels of a series may have whatever the limit says: what an open segment keeps
+/// of 1,024 series is addressed by 32 bits.
+pub const LABELS_LEN_CEILING: usize = 2 << 20;
+
 /// Bounds on what an index keeps and does; the default suits a node with some gigabytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -13,7 +17,7 @@ pub struct Limits {
     pub literals_max: usize,
     /// Bytes of one dense automaton for a search in a term dictionary; larger ones are not built.
     pub automaton_bytes_max: usize,
-    /// Bytes of the canonical labels of one series.
+    /// Bytes of the canonical labels of one series; never more than [`LABELS_LEN_CEILING`].
     pub labels_len_max: usize,
     /// Series in one open segment; more are refused until it is sealed.
     pub open_series_max: u32,

@@ -17,8 +17,8 @@ use crate::segment::{SealedSegment, Segment};
 
 /// A segment file that is not used because it is damaged.
 ///
-/// The series of its ids are unknown to the index until they are inserted again, or until a seal or
-/// a merge writes a file of the same name. Its ids are not given out anew.
+/// The index does not know the series of its ids, and takes none under these ids: whoever opened it
+/// makes a new index from what other files tell. Its ids are not given out anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The file.

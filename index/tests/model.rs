@@ -2,14 +2,18 @@
 //! over all label sets.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
-use m3rs_core::fs::{DiskFs, SharedFs};
+use m3rs_core::fs::SharedFs;
 use m3rs_core::model::{Labels, MatchOp, Matcher};
 use m3rs_core::regexp::AnchoredRegex;
 use m3rs_index::{Index, IndexError, Limits};
+use m3rs_sim::disk::SimFs;
 use proptest::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
+
+const DIR: &str = "/index";
 
 #[derive(Clone, Debug)]
 enum Action {
@@ -85,15 +89,23 @@ fn matcher() -> impl Strategy<Value = Matcher> {
     (name, op, value).prop_map(|(name, op, value)| Matcher::new(name, op, value))
 }
 
-fn accepts(matchers: &[Matcher], labels: &Labels) -> bool {
-    matchers.iter().all(|m| {
-        let value = labels.get(&m.name).unwrap_or("");
-        let regex = || AnchoredRegex::new(&m.value).expect("valid").is_match(value);
-        match m.op {
-            MatchOp::Equal => value == m.value,
-            MatchOp::NotEqual => value != m.value,
-            MatchOp::Regexp => regex(),
-            MatchOp::NotRegexp => !regex(),
+/// The matchers of one selector, each with its expression compiled.
+type Filter<'m> = Vec<(&'m Matcher, Option<AnchoredRegex>)>;
+
+fn filter(matchers: &[Matcher]) -> Filter<'_> {
+    let is_regexp = |m: &Matcher| matches!(m.op, MatchOp::Regexp | MatchOp::NotRegexp);
+    let compile = |m: &Matcher| AnchoredRegex::new(&m.value).expect("valid");
+    matchers.iter().map(|m| (m, is_regexp(m).then(|| compile(m)))).collect()
+}
+
+/// What Prometheus defines: an absent label has the empty value.
+fn accepts(filter: &Filter<'_>, labels: &Labels) -> bool {
+    filter.iter().all(|(matcher, regex)| {
+        let value = labels.get(&matcher.name).unwrap_or("");
+        let passes = regex.as_ref().map_or(value == matcher.value, |r| r.is_match(value));
+        match matcher.op {
+            MatchOp::Equal | MatchOp::Regexp => passes,
+            MatchOp::NotEqual | MatchOp::NotRegexp => !passes,
         }
     })
 }
@@ -101,7 +113,6 @@ fn accepts(matchers: &[Matcher], labels: &Labels) -> bool {
 /// An index in a directory, and all that it should hold.
 struct Pair {
     fs: SharedFs,
-    dir: tempfile::TempDir,
     limits: Limits,
     index: Index,
     /// What was inserted.
@@ -112,10 +123,9 @@ struct Pair {
 
 impl Pair {
     fn new(limits: Limits) -> Self {
-        let fs: SharedFs = Arc::new(DiskFs);
-        let dir = tempfile::tempdir().expect("a directory");
+        let fs: SharedFs = Arc::new(SimFs::new(0));
         let index = Index::new(limits.clone());
-        Self { fs, dir, limits, index, all: Vec::new(), sealed: 0 }
+        Self { fs, limits, index, all: Vec::new(), sealed: 0 }
     }
 
     fn run(&mut self, action: &Action) {
@@ -131,19 +141,19 @@ impl Pair {
                 self.all.extend(docs);
             }
             Action::Seal => {
-                let sealed = self.index.seal(self.fs.as_ref(), self.dir.path()).expect("sealed");
+                let sealed = self.index.seal(self.fs.as_ref(), Path::new(DIR)).expect("sealed");
                 let added = &self.all[self.sealed..];
                 let want = added.first().zip(added.last()).map(|(f, l)| (f.0, l.0, added.len()));
                 assert_eq!(sealed.map(|s| (s.first, s.last, s.series as usize)), want);
                 self.sealed = self.all.len();
             }
             Action::Compact => {
-                self.index.compact(self.fs.as_ref(), self.dir.path()).expect("merged");
+                self.index.compact(self.fs.as_ref(), Path::new(DIR)).expect("merged");
                 assert!(self.index.sealed_segments().len() <= self.limits.segments_max);
             }
             Action::Reopen => {
                 let (index, damages) =
-                    Index::open(&self.fs, self.dir.path(), self.limits.clone()).expect("opened");
+                    Index::open(&self.fs, Path::new(DIR), self.limits.clone()).expect("opened");
                 assert_eq!(damages, []);
                 self.index = index;
                 let lost = self.all.split_off(self.sealed);
@@ -154,7 +164,8 @@ impl Pair {
     }
 
     fn expected(&self, matcher_sets: &[Vec<Matcher>]) -> Vec<&(u32, Labels)> {
-        let is_wanted = |l: &Labels| matcher_sets.iter().any(|set| accepts(set, l));
+        let filters: Vec<_> = matcher_sets.iter().map(|set| filter(set)).collect();
+        let is_wanted = |l: &Labels| filters.iter().any(|filter| accepts(filter, l));
         self.all.iter().filter(|(_, labels)| is_wanted(labels)).collect()
     }
 
@@ -190,14 +201,17 @@ impl Pair {
         let docs = self.expected(if sets.is_empty() { &everything } else { sets });
         let pairs = || docs.iter().flat_map(|d| d.1.iter());
         let names: BTreeSet<String> = pairs().map(|(n, _)| n.to_owned()).collect();
-        let got = self.index.label_names(sets, usize::MAX).expect("names");
-        prop_assert_eq!(got.items, names.into_iter().collect::<Vec<_>>());
-        for name in ["a", "\u{e9}", "absent"] {
+        for limit in [0, 1, names.len(), usize::MAX] {
+            let got = self.index.label_names(sets, limit).expect("names");
+            prop_assert_eq!(got.truncated, names.len() > limit);
+            prop_assert_eq!(got.items, names.iter().take(limit).cloned().collect::<Vec<_>>());
+        }
+        for (name, limit) in [("a", 4), ("b", usize::MAX), ("\u{e9}", 0), ("absent", 4)] {
             let values: BTreeSet<String> =
                 pairs().filter(|(n, _)| *n == name).map(|(_, v)| v.to_owned()).collect();
-            let got = self.index.label_values(name, sets, 4).expect("values");
-            prop_assert_eq!(got.truncated, values.len() > 4);
-            prop_assert_eq!(got.items, values.into_iter().take(4).collect::<Vec<_>>());
+            let got = self.index.label_values(name, sets, limit).expect("values");
+            prop_assert_eq!(got.truncated, values.len() > limit);
+            prop_assert_eq!(got.items, values.into_iter().take(limit).collect::<Vec<_>>());
         }
         Ok(())
     }

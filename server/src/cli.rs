@@ -71,6 +71,10 @@ pub(crate) struct ServerArgs {
     )]
     pub(crate) commitlog_sync: CommitLogSync,
 
+    /// YAML file with limits; docs/operate/limits.md has the keys.
+    #[arg(short = 'f', long = "config", env = "M3RS_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
     /// What to log: a level (error, warn, info, debug), or a list such as info,m3rs_tsdb=debug.
     #[arg(long, env = "M3RS_LOG", value_name = "FILTER", default_value = "info")]
     pub(crate) log: String,
@@ -127,7 +131,7 @@ impl From<LogFormat> for log::Format {
 
 impl Cli {
     /// What to do; without a command, the server with its defaults and environment.
-    pub(crate) fn command(self) -> Command {
+    pub(crate) fn wanted(self) -> Command {
         self.command.unwrap_or_else(|| {
             let Cli { command } = Self::parse_from(["m3rs", "server"]);
             command.expect("BUG: the command was given")
@@ -156,7 +160,7 @@ mod tests {
 
     fn server(args: &[&str]) -> Result<ServerArgs, clap::Error> {
         let words = ["m3rs", "server"].iter().chain(args);
-        match Cli::try_parse_from(words)?.command() {
+        match Cli::try_parse_from(words)?.wanted() {
             Command::Server(args) => Ok(args),
             Command::Version => panic!("asked for a server"),
         }

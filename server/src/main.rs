@@ -6,6 +6,7 @@ mod build_info;
 mod cli;
 mod lock_owner;
 mod role;
+mod settings;
 mod signal;
 
 #[cfg(test)]
@@ -22,7 +23,7 @@ use crate::cli::{Cli, Command};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command() {
+    let done = match Cli::parse().wanted() {
         Command::Server(args) => role::all::run(&args),
         Command::Version => {
             print_version();

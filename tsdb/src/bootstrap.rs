@@ -248,7 +248,9 @@ fn replay(
     let by_id: BTreeMap<u32, &Arc<Namespace>> = namespaces.values().map(|n| (n.id, n)).collect();
     let mut unknown = 0u64;
     let mut decoder = EntryDecoder::new();
-    let report = commitlog::replay::<TsdbError>(fs, dir, 0, &mut decoder, |entry| {
+    // Older segments are gone because files cover them.
+    let first = segments.first().copied().unwrap_or(0);
+    let report = commitlog::replay::<TsdbError>(fs, dir, first, &mut decoder, |entry| {
         let id = match entry {
             Entry::Series { namespace, .. } | Entry::Samples { namespace, .. } => namespace,
         };

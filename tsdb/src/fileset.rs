@@ -20,6 +20,7 @@
 //! object of its own.
 
 mod format;
+mod lookup;
 mod names;
 mod pages;
 mod reader;

@@ -51,7 +51,8 @@ pub(crate) fn run(core: &Arc<Core>, stop: &Stop, clock: &SharedClock) {
         let slow = now >= slow_at;
         if let Err(error) = work(core, slow) {
             core.background_failures.add(1);
-            tracing::error!(%error, retry_after_s = RETRY_AFTER.as_secs(), "background work failed");
+            let retry_after_s = RETRY_AFTER.as_secs();
+            tracing::error!(%error, retry_after_s, "background work failed");
             retry_at = clock.monotonic() + RETRY_AFTER;
         } else if slow {
             slow_at = clock.monotonic() + SLOW_TICK;

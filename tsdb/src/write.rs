@@ -24,7 +24,10 @@ pub struct SeriesHandle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteRefusal {
     /// The sample is older than the namespace keeps samples.
-    #[error("timestamp {} ms is outside retention: the oldest kept is {} ms", .t.to_ms().0, .oldest.to_ms().0)]
+    #[error(
+        "timestamp {} ms is outside retention: the oldest kept is {} ms",
+        .t.to_ms().0, .oldest.to_ms().0
+    )]
     OutsideRetention {
         /// The sample's time.
         t: TimestampNs,
@@ -32,7 +35,10 @@ pub enum WriteRefusal {
         oldest: TimestampNs,
     },
     /// The sample's time is too far ahead of this server's clock.
-    #[error("timestamp {} ms is too far in the future: the latest taken is {} ms", .t.to_ms().0, .latest.to_ms().0)]
+    #[error(
+        "timestamp {} ms is too far in the future: the latest taken is {} ms",
+        .t.to_ms().0, .latest.to_ms().0
+    )]
     TooFarInFuture {
         /// The sample's time.
         t: TimestampNs,

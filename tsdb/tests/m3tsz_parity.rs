@@ -61,8 +61,8 @@ impl From<&GoldenPoint> for Sample {
     fn from(p: &GoldenPoint) -> Self {
         Self {
             t: p.t,
-            bits: u64::from_str_radix(&p.bits, 16).unwrap(),
-            unit: TimeUnit::from_code(p.unit).unwrap(),
+            bits: u64::from_str_radix(&p.bits, 16).expect("hex"),
+            unit: TimeUnit::from_code(p.unit).expect("a unit"),
             annotation: unhex(&p.annotation_hex),
         }
     }
@@ -70,7 +70,10 @@ impl From<&GoldenPoint> for Sample {
 
 fn unhex(text: &str) -> Vec<u8> {
     assert!(text.len().is_multiple_of(2));
-    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&text[i..i + 2], 16).expect("hex"))
+        .collect()
 }
 
 fn unbase64(text: &str) -> Vec<u8> {
@@ -79,11 +82,11 @@ fn unbase64(text: &str) -> Vec<u8> {
     let mut held = 0;
     let mut out = Vec::new();
     for c in text.trim_end_matches('=').chars() {
-        bits = bits << 6 | u32::try_from(digits.find(c).unwrap()).unwrap();
+        bits = bits << 6 | u32::try_from(digits.find(c).expect("a digit")).expect("small");
         held += 6;
         if held >= 8 {
             held -= 8;
-            out.push(u8::try_from(bits >> held & 0xff).unwrap());
+            out.push(u8::try_from(bits >> held & 0xff).expect("a byte"));
         }
     }
     out
@@ -92,7 +95,9 @@ fn unbase64(text: &str) -> Vec<u8> {
 fn encode(start: i64, options: EncoderOptions, samples: &[Sample]) -> Vec<u8> {
     let mut encoder = Encoder::new(TimestampNs(start), options);
     for s in samples {
-        encoder.push(TimestampNs(s.t), f64::from_bits(s.bits), s.unit, &s.annotation).unwrap();
+        encoder
+            .push(TimestampNs(s.t), f64::from_bits(s.bits), s.unit, &s.annotation)
+            .expect("encodes");
     }
     assert_eq!(encoder.len(), samples.len());
     let mut snapshot = Vec::new();
@@ -104,17 +109,17 @@ fn encode(start: i64, options: EncoderOptions, samples: &[Sample]) -> Vec<u8> {
 
 fn decode(bytes: &[u8], int_optimized: bool) -> Vec<Sample> {
     let samples: Vec<Sample> = Decoder::new(bytes, DecoderOptions { int_optimized })
-        .map(|point| point.unwrap().into())
+        .map(|point| point.expect("decodes").into())
         .collect();
     let (mut ts, mut vs) = (vec![], vec![]);
-    decode_into(bytes, int_optimized, &mut ts, &mut vs).unwrap();
+    decode_into(bytes, int_optimized, &mut ts, &mut vs).expect("decodes");
     assert!(samples.iter().map(|s| s.t).eq(ts), "the two decoders agree on times");
     assert!(samples.iter().map(|s| s.bits).eq(vs.iter().map(|v| v.to_bits())), "and on values");
     samples
 }
 
 fn golden() -> Vec<GoldenCase> {
-    let cases: Vec<GoldenCase> = serde_json::from_str(GOLDEN).unwrap();
+    let cases: Vec<GoldenCase> = serde_json::from_str(GOLDEN).expect("the golden file");
     assert_eq!(cases.len(), 58);
     cases
 }

@@ -64,6 +64,13 @@ async fn parameters_reach_the_engine() {
     assert_eq!(short.timeout, Limits::default().query.timeout, "the limit wins");
 }
 
+async fn assert_bad_data(world: &World, path: &str, error: &str) {
+    let answer = get(&world.router, path).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
+    let wanted = json!({ "status": "error", "errorType": "bad_data", "error": error });
+    assert_eq!(answer.json(), wanted, "{path}");
+}
+
 #[tokio::test]
 async fn bad_parameters_are_named() {
     let world = World::new();
@@ -106,6 +113,16 @@ async fn bad_parameters_are_named() {
             format!("{range}&start=1&end=1"),
             "invalid parameter \"step\": cannot parse \"\" to a valid duration",
         ),
+    ] {
+        assert_bad_data(&world, &path, error).await;
+    }
+}
+
+#[tokio::test]
+async fn bad_steps_and_texts_are_named() {
+    let world = World::new();
+    let range = "/api/v1/query_range?query=up";
+    for (path, error) in [
         (
             format!("{range}&start=1&end=1&step=0"),
             "invalid parameter \"step\": zero or negative query resolution step widths are not \
@@ -128,10 +145,7 @@ async fn bad_parameters_are_named() {
         ("/api/v1/query".to_owned(), "invalid parameter \"query\": no expression found"),
         ("/api/v1/format_query".to_owned(), "invalid parameter \"query\": no expression found"),
     ] {
-        let answer = get(&world.router, &path).await;
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
-        let wanted = json!({ "status": "error", "errorType": "bad_data", "error": error });
-        assert_eq!(answer.json(), wanted, "{path}");
+        assert_bad_data(&world, &path, error).await;
     }
     let at_limit = get(&world.router, &format!("{range}&start=0&end=11000&step=1")).await;
     assert_eq!(at_limit.status, StatusCode::OK);

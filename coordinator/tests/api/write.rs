@@ -47,7 +47,8 @@ async fn refused_series_are_named_and_the_others_written() {
         answer.text(),
         "6 samples refused, all others written:\n\
          {job=\"a\"}: the label __name__ is missing\n\
-         {__name__=\"up\", job=\"a\"}: timestamp -1 ms is before 0 ms, the oldest time that is kept\n\
+         {__name__=\"up\", job=\"a\"}: timestamp -1 ms is before 0 ms, the oldest time that is \
+         kept\n\
          {__name__=\"up\", job=\"a\"}: timestamp 1704070800000 ms is after 1704067800000 ms, the \
          latest time that is taken now\n\
          {__name__=\"a\", x=\"1\", x=\"2\"}: duplicate label name \"x\"\n\

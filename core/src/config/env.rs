@@ -52,7 +52,7 @@ pub enum EnvError {
     },
 }
 
-/// Replaces `${NAME}` and `${NAME:default}`; `$$` is a dollar sign, any other `$` stands for itself.
+/// Replaces `${NAME}` and `${NAME:default}`; `$$` is a dollar sign, any other `$` stays.
 ///
 /// A default of `""` is the empty text. What was put in is not expanded again.
 ///

@@ -65,7 +65,7 @@ fn put_escaped(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Go's `unicode.IsPrint` for characters above ASCII: letters, marks, numbers, punctuation, symbols.
+/// Go's `unicode.IsPrint` above ASCII: letters, marks, numbers, punctuation, symbols.
 fn is_printable(c: char) -> bool {
     static PRINTABLE: LazyLock<regex::Regex> = LazyLock::new(|| {
         regex::Regex::new(r"^[\p{L}\p{M}\p{N}\p{P}\p{S}]$").expect("BUG: the pattern is fixed")

@@ -10,6 +10,9 @@ use super::{Regexp, ValueTest};
 /// Prefixes that are kept for a general pattern.
 const PREFIXES_MAX: usize = 64;
 
+/// Bytes of one literal that are looked at; longer than any pattern.
+const LITERAL_LEN_MAX: usize = 1 << 20;
+
 /// A part of a top-level sequence.
 enum Item<'h> {
     Literal(&'h [u8]),
@@ -149,10 +152,13 @@ fn literal_set(hir: &Hir, literals_max: usize) -> Option<Vec<String>> {
 
 /// Texts of which each match starts with one; empty if that is not known.
 fn prefixes(hir: &Hir) -> Vec<String> {
-    let Some(all) = texts(&extractor(PREFIXES_MAX).extract(hir)) else { return Vec::new() };
-    if all.iter().any(String::is_empty) {
-        return Vec::new();
-    }
+    /// What is tried in turn: whole texts, and ever shorter ones while there are too many.
+    const LENS: [usize; 4] = [LITERAL_LEN_MAX, 3, 2, 1];
+    let all = LENS.iter().find_map(|&len| {
+        let seq = extractor(PREFIXES_MAX).limit_literal_len(len).extract(hir);
+        texts(&seq).filter(|all| !all.iter().any(String::is_empty))
+    });
+    let Some(all) = all else { return Vec::new() };
     let mut kept: Vec<String> = Vec::with_capacity(all.len());
     for prefix in all {
         if kept.last().is_none_or(|last| !prefix.starts_with(last.as_str())) {
@@ -164,7 +170,11 @@ fn prefixes(hir: &Hir) -> Vec<String> {
 
 fn extractor(literals_max: usize) -> Extractor {
     let mut extractor = Extractor::new();
-    extractor.limit_class(16).limit_repeat(16).limit_literal_len(1 << 20).limit_total(literals_max);
+    extractor
+        .limit_class(16)
+        .limit_repeat(16)
+        .limit_literal_len(LITERAL_LEN_MAX)
+        .limit_total(literals_max);
     extractor
 }
 
@@ -234,7 +244,9 @@ mod tests {
             ("a$b", "prefixed regex"),
             ("b(^a)", "prefixed regex"),
             (".", "regex"),
-            ("[0-9]{3}", "regex"),
+            ("[0-9]{3}", "prefixed regex"),
+            ("[0-9a-z]{3}", "regex"),
+            ("(abc1|abd2|abe3).x[0-9]*", "prefixed regex"),
         ];
         for (pattern, want) in table {
             assert_eq!(kind(pattern), want, "{pattern}");
@@ -249,6 +261,27 @@ mod tests {
         };
         assert_eq!(kind(&alternation(100)), "set");
         assert_eq!(kind(&alternation(101)), "prefixed regex");
+    }
+
+    #[test]
+    fn too_many_prefixes_are_cut_short() {
+        let prefixes = |pattern: &str| match ValueTest::of_regexp(pattern, 100).expect("valid") {
+            ValueTest::Regex(regexp) => regexp.prefixes,
+            other => panic!("{pattern} is {other:?}"),
+        };
+        let all = |range: std::ops::Range<u32>, make: &dyn Fn(u32) -> String| {
+            format!("({})[0-9]+", range.map(make).collect::<Vec<_>>().join("|"))
+        };
+        let few = prefixes(&all(10..74, &|i| format!("host-{i}")));
+        assert_eq!((few.len(), &*few[0]), (64, "host-10"));
+        let many = prefixes(&all(100..200, &|i| format!("host-{i}")));
+        assert_eq!(many, ["host"]);
+        let spread = prefixes(&all(100..200, &|i| format!("{i}-host")));
+        assert_eq!((spread.len(), &*spread[0]), (10, "10"));
+        let wide = prefixes(&all(0..100, &|i| {
+            char::from_u32(0x100 + i).map_or_else(String::new, |c| c.to_string())
+        }));
+        assert_eq!(wide, Vec::<String>::new(), "a cut inside a character is no prefix");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) fn search(
     let doc_count = segment.doc_count();
     let mut steps = Vec::with_capacity(plan.conditions.len());
     for condition in &plan.conditions {
-        match Step::new(segment, condition)? {
+        match Outcome::of(segment, condition)? {
             Outcome::Nothing => return Ok(Postings::empty()),
             Outcome::Everything => {}
             Outcome::Step(step) => steps.push(step),
@@ -79,11 +79,11 @@ struct Step<'p> {
     terms: Option<Vec<Term>>,
 }
 
-impl<'p> Step<'p> {
-    fn new(segment: &dyn Segment, condition: &'p Condition) -> Result<Outcome<'p>, IndexError> {
+impl<'p> Outcome<'p> {
+    fn of(segment: &dyn Segment, condition: &'p Condition) -> Result<Self, IndexError> {
         let Some(field) = segment.field(&condition.name) else {
             let is_wanted = condition.effect == Effect::Include;
-            return Ok(if is_wanted { Outcome::Nothing } else { Outcome::Everything });
+            return Ok(if is_wanted { Self::Nothing } else { Self::Everything });
         };
         let terms = match &condition.test {
             ValueTest::Literal(value) => Some(find(segment, field, std::slice::from_ref(value))?),
@@ -103,11 +103,13 @@ impl<'p> Step<'p> {
         };
         if estimate == 0 {
             let is_wanted = condition.effect == Effect::Include;
-            return Ok(if is_wanted { Outcome::Nothing } else { Outcome::Everything });
+            return Ok(if is_wanted { Self::Nothing } else { Self::Everything });
         }
-        Ok(Outcome::Step(Self { condition, field, estimate, terms }))
+        Ok(Self::Step(Step { condition, field, estimate, terms }))
     }
+}
 
+impl Step<'_> {
     /// Whether the test must be tried on every value.
     fn is_scan(&self) -> bool {
         self.terms.is_none() && self.estimate == u64::MAX

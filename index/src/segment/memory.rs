@@ -1,7 +1,7 @@
 //! The open segment: takes new documents and answers searches at the same time.
 //!
-//! All of it only grows. A reader takes the lock for a few hundred values or documents at a time,
-//! so a long scan does not hold writers up.
+//! All of it only grows. Readers and writers take the lock for a few hundred values or documents at
+//! a time, so neither a long scan nor a large batch holds the others up.
 
 mod field;
 mod rows;
@@ -22,7 +22,7 @@ use crate::regexp::ValueTest;
 use field::Field;
 use rows::Rows;
 
-/// Values or documents that are read under one hold of the lock.
+/// Values or documents that are read or added under one hold of the lock.
 const SLICE: usize = 256;
 
 /// A growing segment.
@@ -42,6 +42,7 @@ struct Inner {
     docs: Rows,
     /// Seeded per segment, since names and values come from outside.
     hasher: DefaultHashBuilder,
+    scratch: Scratch,
 }
 
 /// Distinct lists of fields that documents have; few even among many documents.
@@ -75,21 +76,25 @@ impl MemorySegment {
             shapes: Shapes::default(),
             docs: Rows::default(),
             hasher: DefaultHashBuilder::default(),
+            scratch: Scratch::default(),
         };
         Self { uid, inner: RwLock::new(inner) }
     }
 
     /// Adds documents whose ids ascend and are larger than all in the segment.
     pub(crate) fn insert(&self, docs: &[(u32, Labels)]) {
-        let mut inner = self.inner.write();
-        let mut scratch = Scratch::default();
-        for (id, labels) in docs {
-            inner.add(*id, labels, &mut scratch);
+        for slice in docs.chunks(SLICE) {
+            let mut inner = self.inner.write();
+            let mut scratch = std::mem::take(&mut inner.scratch);
+            for (id, labels) in slice {
+                inner.add(*id, labels, &mut scratch);
+            }
+            inner.scratch = scratch;
         }
     }
 }
 
-/// Buffers of one batch; the shape of the last document is the guess for the next.
+/// Buffers, and the shape of the last document as a guess for the next.
 #[derive(Debug, Default)]
 struct Scratch {
     fields: Vec<u32>,

@@ -1,5 +1,6 @@
 //! A segment in a file: mapped, immutable, checked to the last byte before it is used.
 
+mod dictionary;
 mod fields;
 mod format;
 mod inspect;
@@ -141,6 +142,7 @@ impl SealedSegment {
             blocks: self.section(Section::Blocks),
             first_block: field.first_block,
             value_count: field.value_count,
+            doc_count: self.footer.doc_count,
         }
     }
 
@@ -199,7 +201,21 @@ impl SealedSegment {
                 }
             }
         }
+        if !row.is_empty() {
+            let got = format!("{} more bytes", row.remaining());
+            return Err(Corrupt::new(WHAT, row.position(), "the end of the row", got));
+        }
         Ok(shape)
+    }
+
+    /// A document's names and values lie in the file once or more, so labels that are much longer
+    /// than the file come from blocks that overlap.
+    fn check_labels_len(&self, len: usize) -> Result<(), Corrupt> {
+        let max = self.file.len().saturating_mul(2);
+        if len <= max {
+            return Ok(());
+        }
+        Err(Corrupt::new("index document", 0, format!("{max} bytes at most"), len.to_string()))
     }
 
     /// Values that start with `prefix` and pass `test`, in order.
@@ -255,9 +271,10 @@ impl SealedSegment {
             return Ok(None);
         }
         let value_count = self.fields[field as usize].value_count;
-        if let Some(&value) = selected.iter().find(|&&v| v >= value_count) {
-            let expected = format!("a value below {value_count}");
-            return Err(Corrupt::new("index dictionary", 0, expected, value.to_string()));
+        let ascends = selected.is_sorted_by(|a, b| a < b);
+        if !ascends || selected.last().is_some_and(|&last| last >= value_count) {
+            let expected = format!("ascending values below {value_count}");
+            return Err(Corrupt::new("index dictionary", 0, expected, "others"));
         }
         Ok(Some(selected))
     }
@@ -346,9 +363,11 @@ impl Segment for SealedSegment {
         let number = u32::try_from(number).unwrap_or(u32::MAX);
         let mut cursor = self.terms(field).cursor(number)?;
         match cursor.advance()? {
-            Some((value, listed)) => Ok(Some(Term { value, len: listed.stored.count })),
-            None => {
-                let expected = format!("a value below {}", self.value_count(field));
+            Some((number, listed)) if cursor.text == value.as_bytes() => {
+                Ok(Some(Term { value: number, len: listed.stored.count }))
+            }
+            _ => {
+                let expected = format!("the number of {value:?}");
                 Err(Corrupt::new("index dictionary", 0, expected, number.to_string()).into())
             }
         }
@@ -378,9 +397,7 @@ impl Segment for SealedSegment {
             if value < cursor.position() || value - cursor.position() > STEP_MAX {
                 cursor = terms.cursor(value)?;
             }
-            while cursor.position() < value {
-                cursor.advance()?;
-            }
+            while cursor.position() < value && cursor.advance()?.is_some() {}
             if let Some((_, listed)) = cursor.advance()? {
                 union.add(self.postings(&listed)?);
             }
@@ -452,6 +469,7 @@ impl Segment for SealedSegment {
                 let mut cursor = self.terms(field).cursor(value)?;
                 cursor.advance()?;
                 put_bytes(&mut bytes, &cursor.text);
+                self.check_labels_len(bytes.len())?;
             }
             visit(ordinal, &bytes);
         }

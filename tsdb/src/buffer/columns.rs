@@ -116,7 +116,9 @@ mod tests {
         }
 
         #[test]
-        fn arrivals_keep_the_last(arrivals in prop::collection::vec((0i64..20, 0.0f64..9.0), 0..40)) {
+        fn arrivals_keep_the_last(
+            arrivals in prop::collection::vec((0i64..20, 0.0f64..9.0), 0..40),
+        ) {
             let mut got = Columns::default();
             got.set_from_arrivals(&arrivals, 5, 15);
             let want: BTreeMap<i64, f64> =

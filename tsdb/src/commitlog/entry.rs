@@ -510,12 +510,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn batches_round_trip(batch in prop::collection::vec((reference(), time(), value()), 0..200)) {
+        fn batches_round_trip(
+            batch in prop::collection::vec((reference(), time(), value()), 0..200),
+        ) {
             prop_assert_eq!(decode(&encode(&batch)), Ok(batch));
         }
 
         #[test]
-        fn consecutive_references_round_trip(first in any::<u32>(), values in prop::collection::vec(value(), 1..50)) {
+        fn consecutive_references_round_trip(
+            first in any::<u32>(),
+            values in prop::collection::vec(value(), 1..50),
+        ) {
             let batch: Batch = values
                 .iter()
                 .enumerate()
@@ -525,7 +530,12 @@ mod tests {
         }
 
         #[test]
-        fn series_round_trip(ns in any::<u32>(), r in any::<u32>(), shard in any::<u16>(), labels in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn series_round_trip(
+            ns in any::<u32>(),
+            r in any::<u32>(),
+            shard in any::<u16>(),
+            labels in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
             let mut out = Vec::new();
             encode_series(&mut out, ns, r, shard, &labels);
             let mut decoder = EntryDecoder::new();
@@ -537,7 +547,9 @@ mod tests {
         }
 
         #[test]
-        fn hostile_bytes_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn hostile_bytes_are_refused_without_a_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
             let mut framed = vec![KIND_SAMPLES];
             put_varint(&mut framed, bytes.len() as u64);
             framed.extend_from_slice(&bytes);
@@ -548,7 +560,9 @@ mod tests {
         }
 
         #[test]
-        fn cut_batches_are_refused(batch in prop::collection::vec((reference(), time(), value()), 1..20)) {
+        fn cut_batches_are_refused(
+            batch in prop::collection::vec((reference(), time(), value()), 1..20),
+        ) {
             let bytes = encode(&batch);
             for end in 1..bytes.len() {
                 prop_assert!(decode(&bytes[..end]).is_err(), "cut at {}", end);

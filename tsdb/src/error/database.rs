@@ -23,7 +23,10 @@ pub enum TsdbError {
         source: io::Error,
     },
     /// Another process has the data directory open.
-    #[error("{} is in use by another process; stop it, or choose another --data-dir", .path.display())]
+    #[error(
+        "{} is in use by another process; stop it, or choose another --data-dir",
+        .path.display()
+    )]
     Locked {
         /// The data directory.
         path: PathBuf,
@@ -90,6 +93,17 @@ impl TsdbError {
             Self::Fileset(e) => e.kind(),
             Self::Index(e) => e.kind(),
             Self::SeriesLimit { .. } => ErrorKind::Limit,
+        }
+    }
+
+    /// How many series matched and how many may, if that is what went wrong.
+    #[must_use]
+    pub fn too_many_series(&self) -> Option<(usize, usize)> {
+        match self {
+            Self::Index(IndexError::TooMany { matched, limit }) => {
+                Some((usize::try_from(*matched).unwrap_or(usize::MAX), *limit))
+            }
+            _ => None,
         }
     }
 

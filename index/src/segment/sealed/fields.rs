@@ -5,6 +5,7 @@ use m3rs_core::fs::Mapped;
 use m3rs_core::wire::Cursor;
 
 use super::MappedPart;
+use super::dictionary;
 use super::format::{
     BLOCK_ENTRY_LEN, BLOCK_VALUES, FIELD_DOCS_ALL, FIELD_DOCS_BITMAP, FIELD_DOCS_DELTAS, Footer,
     Section,
@@ -72,6 +73,9 @@ fn read_field(cursor: &mut Cursor<'_>, file: &Mapped, footer: &Footer) -> Result
         FIELD_DOCS_ALL => None,
         FIELD_DOCS_DELTAS | FIELD_DOCS_BITMAP => {
             let (count, offset, len) = (cursor.varint()?, cursor.varint()?, cursor.varint()?);
+            if count == 0 || count > u64::from(footer.doc_count) {
+                return Err(bad("documents, but no more than there are", count.to_string()));
+            }
             let stored = Stored { len, count, is_bitmap: form == FIELD_DOCS_BITMAP };
             Some(Listed { offset, stored })
         }
@@ -98,9 +102,9 @@ fn read_dictionary(
         Some((start, end)) if end <= section.end => start..end,
         _ => return Err(bad(format!("{len} bytes at {offset}"))),
     };
+    dictionary::check(&file[range.clone()], value_count)?;
     let part = MappedPart { file: file.clone(), range };
-    let map = fst::Map::new(part).map_err(|e| bad(e.to_string()))?;
-    if map.len() == value_count as usize { Ok(Some(map)) } else { Err(bad(map.len().to_string())) }
+    fst::Map::new(part).map(Some).map_err(|e| bad(e.to_string()))
 }
 
 /// Reads the lists of fields that documents have; each ascends.

@@ -61,6 +61,7 @@ pub(super) struct FieldTerms<'a> {
     pub(super) blocks: &'a [u8],
     pub(super) first_block: u64,
     pub(super) value_count: u32,
+    pub(super) doc_count: u32,
 }
 
 impl<'a> FieldTerms<'a> {
@@ -68,12 +69,11 @@ impl<'a> FieldTerms<'a> {
         self.value_count.div_ceil(BLOCK_VALUES)
     }
 
-    /// A cursor that stands before `value`.
+    /// A cursor that stands before `value`, or at the end if there is no such value.
     pub(super) fn cursor(&self, value: u32) -> Result<TermCursor<'a>, Corrupt> {
-        let mut cursor = self.block(value / BLOCK_VALUES)?;
-        while cursor.next < value {
-            cursor.advance()?;
-        }
+        let last = self.value_count.saturating_sub(1);
+        let mut cursor = self.block(value.min(last) / BLOCK_VALUES)?;
+        while cursor.next < value && cursor.advance()?.is_some() {}
         Ok(cursor)
     }
 
@@ -86,7 +86,8 @@ impl<'a> FieldTerms<'a> {
         };
         let next = block * BLOCK_VALUES;
         let bytes = Cursor::new(WHAT, rest);
-        Ok(TermCursor { bytes, text: Vec::new(), offset, next, end: self.value_count })
+        let (end, doc_count) = (self.value_count, self.doc_count);
+        Ok(TermCursor { bytes, text: Vec::new(), offset, next, end, doc_count })
     }
 
     fn block_entry(&self, block: u32) -> Result<(u64, u64), Corrupt> {
@@ -144,6 +145,7 @@ pub(super) struct TermCursor<'a> {
     offset: u64,
     next: u32,
     end: u32,
+    doc_count: u32,
 }
 
 impl TermCursor<'_> {
@@ -170,6 +172,10 @@ impl TermCursor<'_> {
         self.text.truncate(shared);
         self.text.extend_from_slice(suffix);
         let count = self.bytes.varint()?;
+        if count == 0 || count > u64::from(self.doc_count) {
+            let expected = format!("1 to {} documents", self.doc_count);
+            return Err(Corrupt::new(WHAT, at, expected, count.to_string()));
+        }
         let form = self.bytes.varint()?;
         let stored = Stored { len: form >> 1, count, is_bitmap: form & 1 == 1 };
         let listed = Listed { offset: self.offset, stored };
@@ -206,20 +212,23 @@ mod tests {
             writer.push(b"another field", &skipped);
             let first_block = writer.begin_field();
             for (i, value) in values.iter().enumerate() {
-                let stored = Stored { len: 2, count: i as u64, is_bitmap: false };
+                let stored = Stored { len: 2, count: i as u64 + 1, is_bitmap: false };
                 writer.push(value.as_bytes(), &Listed { offset: 3 + 2 * i as u64, stored });
             }
             let (terms, blocks) = (&writer.terms[..], &writer.blocks[..]);
             let value_count = values.len() as u32;
-            let field = FieldTerms { terms, blocks, first_block, value_count };
+            let doc_count = value_count;
+            let field = FieldTerms { terms, blocks, first_block, value_count, doc_count };
             for (i, value) in values.iter().enumerate() {
                 let mut cursor = field.cursor(i as u32).expect("valid");
                 let (number, listed) = cursor.advance().expect("valid").expect("a value");
                 prop_assert_eq!(number as usize, i);
                 prop_assert_eq!(cursor.text().expect("text"), value);
                 prop_assert_eq!(listed.offset, 3 + 2 * i as u64);
-                prop_assert_eq!(listed.stored.count, i as u64);
+                prop_assert_eq!(listed.stored.count, i as u64 + 1);
             }
+            let mut past = field.cursor(value_count + 17).expect("valid");
+            prop_assert!(past.advance().expect("valid").is_none());
             let mut cursor = field.seek(wanted.as_bytes()).expect("valid");
             let mut rest = BTreeSet::new();
             while cursor.advance().expect("valid").is_some() {
@@ -234,8 +243,9 @@ mod tests {
             blocks in proptest::collection::vec(0u8..3, 0..64),
         ) {
             let (terms, blocks) = (&terms[..], &blocks[..]);
-            let field = FieldTerms { terms, blocks, first_block: 0, value_count: 50 };
-            for value in [0, 16, 40] {
+            let (value_count, doc_count) = (50, 60);
+            let field = FieldTerms { terms, blocks, first_block: 0, value_count, doc_count };
+            for value in [0, 16, 40, 50, u32::MAX] {
                 if let Ok(mut cursor) = field.cursor(value) {
                     while let Ok(Some(_)) = cursor.advance() {}
                 }

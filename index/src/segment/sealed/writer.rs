@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
 
+use m3rs_core::Corrupt;
 use m3rs_core::fs::{Fs, FsFile, write_atomic};
 use m3rs_core::wire::checksum::Crc32;
 use m3rs_core::wire::put_varint;
@@ -208,6 +209,10 @@ impl<'s, 'f> Writer<'s, 'f> {
         let mut texts = FstTexts::default();
         let (mut count, mut ordinals, mut text) = (0u32, Vec::new(), Vec::new());
         while let Some(smallest) = cursors.iter().filter_map(ValueCursor::text).min() {
+            if count > 0 && smallest <= text.as_slice() {
+                let (expected, got) = (format!("values after {text:?}"), format!("{smallest:?}"));
+                return Err(IndexError::from(Corrupt::new("index terms", 0, expected, got)).into());
+            }
             text.clear();
             text.extend_from_slice(smallest);
             ordinals.clear();

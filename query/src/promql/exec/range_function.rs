@@ -31,8 +31,10 @@ pub(crate) fn open<'a>(
     if samples.series.len() > 0 {
         check_params(node, &params, ctx)?;
     }
-    let series =
-        if node.keeps_name { samples.series.clone() } else { samples.series.drop_metadata() };
+    let series = match node.keeps_name {
+        true => samples.series.clone(),
+        false => samples.series.drop_metadata(ctx.name_removal),
+    };
     let checks_counter = matches!(node.function.as_str(), "rate" | "increase");
     let rows = RangeRows { series, samples, params, node, grid, checks_counter, ctx };
     block::with_unique_labels(Box::new(rows), SameLabels::Refuse, grid.count, ctx)

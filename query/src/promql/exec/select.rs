@@ -151,7 +151,10 @@ pub(crate) fn open<'a>(
     let ends = Ends::new(node.shift, grid);
     let selected = Selected::new(node, ends.grid, (ctx.lookback_ms, true), ctx)?;
     let series = selected.series(node);
-    let series = if wants == Wants::Time { series.drop_metadata() } else { series };
+    let series = match wants {
+        Wants::Time => series.drop_metadata(ctx.name_removal),
+        Wants::Value => series,
+    };
     let rows = SelectRows { series, selected, wants, ends, steps: grid.count, ctx };
     super::block::with_unique_labels(
         Box::new(rows),

@@ -45,8 +45,14 @@ pub(crate) fn open<'a>(
     let right = Masked { input: right, of_row: of_right, present, keeps_present: false, steps };
     let mut labels = left.series.shown();
     labels.extend(right.series().shown());
-    let rows: Box<dyn Rows + 'a> =
-        Box::new(Both { left, right, series: SeriesList::new(labels), steps });
+    let mut series = SeriesList::new(labels);
+    let (of_left, of_right) = (&left.series, right.series());
+    if of_left.has_pending() || of_right.has_pending() {
+        let left = (0..of_left.len()).map(|row| of_left.is_pending(row));
+        let right = (0..of_right.len()).map(|row| of_right.is_pending(row));
+        series = series.with_pending(left.chain(right).collect());
+    }
+    let rows: Box<dyn Rows + 'a> = Box::new(Both { left, right, series, steps });
     block::with_unique_labels(rows, SameLabels::Merge, steps, ctx)
 }
 
