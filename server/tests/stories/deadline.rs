@@ -36,11 +36,6 @@ pub(crate) fn now_ms() -> i64 {
     CLOCK.now().to_ms().0
 }
 
-/// Time since the first call of anything here.
-pub(crate) fn elapsed() -> Duration {
-    CLOCK.monotonic()
-}
-
 /// Gives the machine to others for a moment.
 pub(crate) fn pause() {
     std::thread::park_timeout(PAUSE);

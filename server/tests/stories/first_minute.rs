@@ -140,7 +140,8 @@ fn a_first_series_is_written_found_and_flushed() {
 
     let server = Server::start(home.path());
     look_for_first_series(&mut server.client(), now);
-    assert_eq!(server.client().get("/ready").json()["samples_written"], 0, "nothing was replayed");
+    let status = server.client().get("/ready").json();
+    assert_eq!((&status["samples_written"], &status["damage_at_start"]), (&json!(0), &json!(0)));
 }
 
 fn write_first_series(client: &mut Client, now: i64) {

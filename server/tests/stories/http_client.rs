@@ -99,7 +99,10 @@ impl Client {
         // A server may refuse a body before it has read all of it.
         let answer =
             read_answer(&mut stream, method).map_err(|error| sent.err().unwrap_or(error))?;
-        if !answer.header("connection").eq_ignore_ascii_case("close") {
+        // After an answer to a body that was not read, the server closes.
+        let closes =
+            answer.status == 413 || answer.header("connection").eq_ignore_ascii_case("close");
+        if !closes {
             self.stream = Some(stream);
         }
         Ok(answer)

@@ -12,6 +12,10 @@ mod remote_write;
 mod seed;
 mod server;
 
+mod bad_input;
 mod first_minute;
 mod kill_nine;
 mod real_prometheus;
+mod scrapes;
+mod second_process;
+mod sigterm;

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use m3rs_core::fs::{DiskFs, Fs};
+use m3rs_core::fs::{DiskFs, Fs, write_atomic};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::deadline::wait_for;
+use crate::deadline::{Deadline, pause, wait_for};
 use crate::http_client::Client;
 
 /// The program under test.
@@ -103,9 +103,22 @@ impl Server {
         kill_process(pid, signal).expect("a signal to an own child");
     }
 
-    /// Waits until it has ended.
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    /// If it has not within `time`; it is killed then, so that nobody waits for its answers.
     pub(crate) fn wait(&mut self, time: Duration) -> ExitStatus {
-        wait_for("m3rs to end", time, || self.child.try_wait().expect("a child"))
+        let deadline = Deadline::after(time);
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            if deadline.is_over() {
+                self.child.kill().expect("an own child");
+                panic!("waited {time:?} in vain for m3rs to end");
+            }
+            pause();
+        }
     }
 
     /// Ends it without warning, as a power cut would.
@@ -154,6 +167,11 @@ pub(crate) fn appended(path: &Path) -> File {
 /// A file of text; nothing if it is not there.
 pub(crate) fn read_text(path: &Path) -> String {
     String::from_utf8_lossy(&DiskFs.read(path).unwrap_or_default()).into_owned()
+}
+
+/// Writes a file of text.
+pub(crate) fn write_text(path: &Path, text: &str) {
+    write_atomic(&DiskFs, path, |file| file.write_all(text.as_bytes())).expect("a file");
 }
 
 fn address_in(banner: &str) -> Option<SocketAddr> {

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use m3rs_core::fs::{DiskFs, Fs, write_atomic};
+use m3rs_core::fs::{DiskFs, Fs};
 
 use crate::deadline::wait_for;
 use crate::http_client::Client;
-use crate::server::{appended, read_text};
+use crate::server::{appended, read_text, write_text};
 
 /// The variable that says where the program is.
 const PROGRAM_VARIABLE: &str = "M3RS_PROMETHEUS";
@@ -159,8 +159,4 @@ remote_write:
         ));
     }
     text
-}
-
-fn write_text(path: &Path, text: &str) {
-    write_atomic(&DiskFs, path, |file| file.write_all(text.as_bytes())).expect("a file");
 }
