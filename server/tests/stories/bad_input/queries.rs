@@ -102,17 +102,16 @@ fn deep_and_huge_queries_are_refused() {
     }
     for (name, pattern, says) in [
         ("long", "(a|b)".repeat(100_000), "the limit is 65536"),
-        ("deep", nested("(", "a", ")", 20_000), "regular expression"),
-        ("repeated", "((a{1000}){1000}){1000}".to_owned(), "regular expression"),
+        ("deep", nested("(", "a", ")", 20_000), "nests too deeply"),
+        ("repeated", "((a{1000}){1000}){1000}".to_owned(), "invalid repeat count"),
         ("large", "(\\\\pL{900}){1}".repeat(20), "regular expression"),
     ] {
         let answer = post_query(&mut client, &format!("up{{a=~\"{pattern}\"}}"));
         // The engine refuses what the parser does not.
-        let json = answer.json();
         let (status, error_type) =
             if answer.status == 422 { (422, "execution") } else { (400, "bad_data") };
         let text = error(&answer, status, error_type);
-        assert!(text.contains(says), "{name}: {json}");
+        assert!(text.contains(says), "{name}: {}", &text[..text.len().min(500)]);
         // It quotes the pattern at most once.
         assert!(text.len() < pattern.len() + 500, "{name}: an error of {} bytes", text.len());
     }
