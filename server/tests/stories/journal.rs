@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::answer::{Labels, Samples, series};
-use crate::http_client::Client;
+use crate::http_client::{Answer, Client};
 use crate::query_url::instant;
 use crate::remote_write::{self, HEADERS, PATH, TimeSeries, body};
 
@@ -40,8 +40,8 @@ pub(crate) struct Journal {
 #[derive(Debug)]
 pub(crate) enum Sent {
     Acked,
-    /// The server said that it cannot take it now: status and text.
-    Refused(u16, String),
+    /// The server said that it does not take it.
+    Refused(Answer),
     /// There was no answer.
     Broken,
 }
@@ -59,7 +59,7 @@ impl Journal {
         let answer = client.send("POST", PATH, HEADERS, &body);
         let (fate, sent) = match answer {
             Ok(answer) if answer.status == 204 => (Fate::Acked, Sent::Acked),
-            Ok(answer) => (Fate::Unknown, Sent::Refused(answer.status, answer.text().to_owned())),
+            Ok(answer) => (Fate::Unknown, Sent::Refused(answer)),
             Err(_) => (Fate::Unknown, Sent::Broken),
         };
         self.sent.push((run, fate));

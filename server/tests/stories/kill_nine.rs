@@ -69,7 +69,7 @@ fn run_and_kill(home: &std::path::Path, journals: &mut [Journal], run: u64, rand
                     match journal.send(&mut client, run) {
                         Sent::Acked => {}
                         Sent::Broken => return,
-                        Sent::Refused(status, text) => panic!("{status}: {text}"),
+                        Sent::Refused(answer) => panic!("{answer:?}"),
                     }
                 }
             });

@@ -13,6 +13,7 @@ mod seed;
 mod server;
 
 mod bad_input;
+mod disk_full;
 mod first_minute;
 mod kill_nine;
 mod real_prometheus;

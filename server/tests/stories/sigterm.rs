@@ -55,7 +55,7 @@ fn run_and_end(home: &std::path::Path, journals: &mut [Journal], run: u64, signa
                         Sent::Acked => {}
                         Sent::Broken => return,
                         // A server that ends answers in full or not at all.
-                        Sent::Refused(status, text) => panic!("{status}: {text}"),
+                        Sent::Refused(answer) => panic!("{answer:?}"),
                     }
                 }
             });
