@@ -113,6 +113,22 @@ fn a_disk_that_fails_again_and_again_loses_nothing() {
     println!("disk_full: {} requests acked, all there", journal.acked());
 }
 
+#[test]
+fn a_log_that_cannot_be_written_harms_nobody() {
+    let home = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$0\" \"$@\" 2>/dev/full", PROGRAM]);
+    command.args(server_args(&home.path().join("data"))).args(["--log", "debug"]);
+    let server = Server::start_command(home.path(), command);
+    let mut client = server.client();
+    let mut journal = Journal::new(3, now_ms());
+    assert!(matches!(journal.send(&mut client, 0), Sent::Acked));
+    assert_eq!(client.get("/api/v1/query?query=(").status, 400);
+    assert_eq!(client.post("/api/v1/admin/tsdb/flush", &[], b"").status, 200);
+    journal.check(&mut client);
+    server.terminate();
+}
+
 /// A server that gets an error, not a signal, for a file that becomes too large.
 fn limited_command(home: &Path) -> Command {
     let mut command = Command::new("sh");
