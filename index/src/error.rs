@@ -54,6 +54,14 @@ pub enum IndexError {
         /// The operating system's answer.
         source: io::Error,
     },
+    /// A file is of a version that only a newer program knows; it is not damaged.
+    #[error("index file {path}: {source}")]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Which version it has.
+        source: Corrupt,
+    },
     /// Stored bytes are damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
@@ -68,7 +76,7 @@ impl IndexError {
             Self::TooMany { .. } | Self::LabelsTooLong { .. } => ErrorKind::Limit,
             Self::OutOfOrder { .. } => ErrorKind::Internal,
             Self::Full { .. } | Self::Io { .. } => ErrorKind::Unavailable,
-            Self::Corrupt(_) => ErrorKind::Corrupt,
+            Self::Version { .. } | Self::Corrupt(_) => ErrorKind::Corrupt,
         }
     }
 

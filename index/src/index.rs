@@ -114,7 +114,7 @@ impl Index {
     /// reported and left alone; the index lacks their series.
     ///
     /// # Errors
-    /// [`IndexError::Io`].
+    /// [`IndexError::Io`], [`IndexError::Version`].
     pub fn open(
         fs: &SharedFs,
         dir: &Path,

@@ -9,7 +9,7 @@ use m3rs_core::model::{Labels, MatchOp, Matcher};
 use m3rs_index::{Index, Limits};
 use m3rs_sim::disk::SimFs;
 
-const SERIES: u32 = 6_000;
+const SERIES: u32 = 15_000;
 
 fn labels(id: u32) -> Labels {
     let pairs = [
@@ -21,7 +21,9 @@ fn labels(id: u32) -> Labels {
     Labels::from_pairs(pairs).expect("valid")
 }
 
-fn selectors() -> Vec<(Matcher, fn(u32) -> bool)> {
+type IsWanted = fn(u32) -> bool;
+
+fn selectors() -> Vec<(Matcher, IsWanted)> {
     vec![
         (Matcher::equal("__name__", "m"), |_| true),
         (Matcher::equal("parity", "1"), |id| id % 2 == 1),
@@ -31,6 +33,10 @@ fn selectors() -> Vec<(Matcher, fn(u32) -> bool)> {
         (Matcher::new("id", MatchOp::Regexp, "i.*7"), |id| id % 10 == 7),
         (Matcher::new("id", MatchOp::NotRegexp, "i[0-9]*7"), |id| id % 10 != 7),
         (Matcher::new("id", MatchOp::Regexp, "i[0-9]*[0-8]"), |id| id % 10 != 9),
+        // What accepts the empty value is the rest of a label's series: two sets of one moment.
+        (Matcher::new("id", MatchOp::Regexp, "|i[0-9]*7"), |id| id % 10 == 7),
+        (Matcher::new("id", MatchOp::NotRegexp, "|i[0-9]*7"), |id| id % 10 != 7),
+        (Matcher::new("id", MatchOp::NotRegexp, "|i.*"), |_| false),
     ]
 }
 
@@ -77,7 +83,7 @@ fn a_search_sees_what_was_inserted_before_it() {
     }
 }
 
-fn check(index: &Index, inserted: &AtomicU32, matcher: &Matcher, is_wanted: fn(u32) -> bool) {
+fn check(index: &Index, inserted: &AtomicU32, matcher: &Matcher, is_wanted: IsWanted) {
     let before = inserted.load(Ordering::Acquire);
     let got = index.search(std::slice::from_ref(matcher), usize::MAX).expect("a search");
     assert!(got.iter().all(|&id| is_wanted(id)), "{matcher} found another series");

@@ -249,7 +249,10 @@ proptest! {
     fn answers_equal_a_plain_filter(
         actions in proptest::collection::vec(action(), 1..10),
         searches in proptest::collection::vec(
-            (proptest::collection::vec(matcher(), 0..4), proptest::collection::vec(matcher(), 1..3)),
+            (
+                proptest::collection::vec(matcher(), 0..4),
+                proptest::collection::vec(matcher(), 1..3),
+            ),
             1..12,
         ),
         // Without verification every condition goes through postings.

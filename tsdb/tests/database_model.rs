@@ -331,3 +331,58 @@ fn a_damaged_index_is_made_anew_from_the_other_files() {
     assert_eq!(world.database().damage_at_start(), [], "the new index is sound");
     world.check(0..=i64::MAX / 2);
 }
+
+/// Flushes what is due as background work does, then loses the log that names the series.
+#[test]
+fn a_lost_log_never_gives_a_series_the_samples_of_another() {
+    for index_survives in [true, false] {
+        let mut world = World::new(8);
+        world.write(&[(1, START - 6 * HOUR, 1.0)]).expect("written");
+        world.clock.0.fetch_add(120 * NS_PER_S, Ordering::Relaxed);
+        world.database().tick().expect("flushed");
+        assert_eq!(world.database().status().volumes, 1);
+        world.fs.crash(Unsynced::Kept);
+        drop(world.database.take());
+        let remove = |dir: &str| {
+            for path in world.fs.list(Path::new(dir)).expect("listed") {
+                world.fs.remove_file(&path).expect("removed");
+            }
+        };
+        remove("/data/commitlog");
+        if !index_survives {
+            remove("/data/index/default");
+        }
+        world.open().expect("opens");
+        world.check(0..=i64::MAX / 2);
+        world.write(&[(2, START, 2.0)]).expect("a new series");
+        world.check(0..=i64::MAX / 2);
+    }
+}
+
+#[test]
+fn what_a_merge_cannot_read_is_set_aside() {
+    let mut world = World::new(9);
+    let first: Vec<_> = (0..10).map(|s| (s, START + i64::from(s), f64::from(s))).collect();
+    world.write(&first).expect("written");
+    world.database().flush_all().expect("flushed");
+    drop(world.database.take());
+    let dirs: Vec<PathBuf> = (0..4).map(|s| format!("/data/data/default/{s}").into()).collect();
+    let list = |fs: &SimFs| -> Vec<PathBuf> {
+        dirs.iter().flat_map(|dir| fs.list(dir).unwrap_or_default()).collect()
+    };
+    let volumes = list(&world.fs);
+    for path in &volumes {
+        // The first series block begins behind the header.
+        world.fs.damage(path, |bytes| bytes[40] ^= 0xff).expect("damaged");
+    }
+    world.open().expect("opens");
+    let second: Vec<_> = first.iter().map(|&(s, t, v)| (s, t + NS_PER_S, v)).collect();
+    world.write(&second).expect("written");
+    world.database().flush_all().expect("a damaged block does not stop a flush");
+    let aside = list(&world.fs).into_iter().filter(|p| p.to_string_lossy().ends_with(".damaged"));
+    assert_eq!(aside.count(), volumes.len(), "no byte is thrown away");
+    let got = world.read(0..=i64::MAX / 2);
+    for (s, t, v) in second {
+        assert_eq!(got.get(&s).and_then(|s| s.get(&t)), Some(&v.to_bits()), "series {s}");
+    }
+}

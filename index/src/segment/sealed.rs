@@ -21,7 +21,7 @@ use crate::error::IndexError;
 use crate::postings::{Postings, Stored, Union, decode};
 use crate::regexp::{Budgeted, ValueTest};
 use fields::Field;
-use format::{Footer, ID_LEN, IDENTITY_LEN, PAGE_DOCS, PAGE_ENTRY_LEN, Section};
+use format::{Fault, Footer, ID_LEN, IDENTITY_LEN, PAGE_DOCS, PAGE_ENTRY_LEN, Section};
 use terms::{FieldTerms, Listed};
 
 pub use inspect::{SectionSize, SegmentSummary, inspect};
@@ -78,7 +78,10 @@ impl SealedSegment {
         automaton_bytes_max: usize,
     ) -> Result<Self, IndexError> {
         let file = fs.map(path).map_err(IndexError::io(path))?;
-        Ok(Self::of_file(file, path, uid, automaton_bytes_max)?)
+        Self::of_file(file, path, uid, automaton_bytes_max).map_err(|fault| match fault {
+            Fault::Damaged(corrupt) => corrupt.into(),
+            Fault::Version(source) => IndexError::Version { path: path.to_owned(), source },
+        })
     }
 
     fn of_file(
@@ -86,7 +89,7 @@ impl SealedSegment {
         path: &Path,
         uid: u64,
         automaton_bytes_max: usize,
-    ) -> Result<Self, Corrupt> {
+    ) -> Result<Self, Fault> {
         let footer = Footer::check(&file)?;
         let count = footer.doc_count as usize;
         let exact = [

@@ -15,7 +15,7 @@ use m3rs_coordinator::write::LocalStore;
 use m3rs_core::clock::{SharedClock, SystemClock};
 use m3rs_core::fs::{DiskFs, SharedFs};
 use m3rs_core::rng::Random;
-use m3rs_core::spawn::{ThreadCount, io_runtime};
+use m3rs_core::spawn::{Tasks, ThreadCount, io_runtime};
 use m3rs_core::telemetry::log;
 use m3rs_core::time::NS_PER_MS;
 use m3rs_query::engine::{Engine, EngineOptions};
@@ -88,7 +88,7 @@ async fn run_all(args: &ServerArgs, settings: &Settings) -> anyhow::Result<()> {
     tracing::info!(signal = name, "stopping: requests are finished, the log is synced");
     drop(stop);
     tokio::select! {
-        cut = serving.finish() => tracing::debug!(connections = cut?, "connections cut off"),
+        served = serving.join_all() => served?,
         name = signals.next() => tracing::warn!(signal = name, "not waiting for requests"),
     }
     let closing = tokio::task::spawn_blocking(move || database.close());
@@ -106,12 +106,6 @@ fn show(banner: &Banner<'_>) {
 struct Listeners {
     api: TcpListener,
     metrics: Option<TcpListener>,
-}
-
-/// Tasks that serve [`Listeners`].
-struct Serving {
-    api: tokio::task::JoinHandle<usize>,
-    metrics: Option<tokio::task::JoinHandle<usize>>,
 }
 
 impl Listeners {
@@ -144,29 +138,21 @@ impl Listeners {
         })
     }
 
-    fn serve(self, routes: &Routes, limits: ServeLimits, stopped: &watch::Receiver<()>) -> Serving {
-        let start = |listener, router| {
+    fn serve(self, routes: &Routes, limits: ServeLimits, stopped: &watch::Receiver<()>) -> Tasks {
+        let mut tasks = Tasks::new("http");
+        let metrics = self.metrics.map(|listener| (listener, routes.metrics()));
+        for (listener, router) in [(self.api, routes.api())].into_iter().chain(metrics) {
             let mut stopped = stopped.clone();
-            tokio::spawn(serve(listener, router, limits, async move {
-                // The sender says it by going away.
-                let _gone = stopped.changed().await;
-            }))
-        };
-        Serving {
-            api: start(self.api, routes.api()),
-            metrics: self.metrics.map(|listener| start(listener, routes.metrics())),
+            tasks.spawn(async move {
+                let shutdown = async move {
+                    // The sender says it by going away.
+                    let _gone = stopped.changed().await;
+                };
+                let cut = serve(listener, router, limits, shutdown).await;
+                tracing::debug!(connections = cut, "connections cut off");
+            });
         }
-    }
-}
-
-impl Serving {
-    /// Waits for the end of all connections; returns how many were cut off.
-    async fn finish(self) -> anyhow::Result<usize> {
-        let mut cut = self.api.await.context("BUG: the server's task panicked")?;
-        if let Some(metrics) = self.metrics {
-            cut += metrics.await.context("BUG: the metrics server's task panicked")?;
-        }
-        Ok(cut)
+        tasks
     }
 }
 

@@ -90,6 +90,20 @@ pub(super) struct Footer {
     pub(super) parts: [Part; SECTION_COUNT],
 }
 
+/// Why a footer does not count.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Damaged(Corrupt),
+    /// Written by a newer program: its checksum is right.
+    Version(Corrupt),
+}
+
+impl From<Corrupt> for Fault {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Damaged(corrupt)
+    }
+}
+
 pub(super) fn header() -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER_LEN);
     header::put(&mut out, MAGIC, VERSION);
@@ -116,53 +130,46 @@ impl Footer {
     }
 
     /// Checks every byte of a file: header, footer, the place and the checksum of each section.
-    pub(super) fn check(bytes: &[u8]) -> Result<Self, Corrupt> {
+    pub(super) fn check(bytes: &[u8]) -> Result<Self, Fault> {
         let footer_at = bytes.len().checked_sub(FOOTER_LEN).filter(|&at| at >= HEADER_LEN);
         let Some(footer_at) = footer_at else {
             let expected = format!("{} bytes or more", HEADER_LEN + FOOTER_LEN);
-            return Err(Corrupt::new(WHAT, 0, expected, bytes.len().to_string()));
+            return Err(Corrupt::new(WHAT, 0, expected, bytes.len().to_string()).into());
         };
         let (body, footer_bytes) = bytes.split_at(footer_at);
-        header::check(&mut Cursor::new(WHAT, body), MAGIC, VERSION)?;
-        let footer = Self::parse(&body[..HEADER_LEN], footer_bytes, footer_at)?;
+        check_ends(&body[..HEADER_LEN], footer_bytes, footer_at)?;
+        header::check(&mut Cursor::new(WHAT, body), MAGIC, VERSION).map_err(Fault::Version)?;
+        let footer = Self::parse(footer_bytes, footer_at)?;
         let mut end = HEADER_LEN as u64;
         for (part, name) in footer.parts.iter().zip(SECTION_NAMES) {
             let next = part.offset.checked_add(part.len).filter(|&n| n <= footer_at as u64);
             let (true, Some(next)) = (part.offset == end, next) else {
                 let got = format!("{} bytes at {}", part.len, part.offset);
-                return Err(Corrupt::new(name, footer_at, format!("a section at {end}"), got));
+                return Err(
+                    Corrupt::new(name, footer_at, format!("a section at {end}"), got).into()
+                );
             };
             let got = crc32(&body[end as usize..next as usize]);
             if got != part.crc {
-                return Err(crc_error(name, end as usize, part.crc, got));
+                return Err(crc_error(name, end as usize, part.crc, got).into());
             }
             end = next;
         }
         if end == footer_at as u64 {
             Ok(footer)
         } else {
-            Err(Corrupt::new(WHAT, end as usize, "the footer", format!("it is at {footer_at}")))
+            let got = format!("it is at {footer_at}");
+            Err(Corrupt::new(WHAT, end as usize, "the footer", got).into())
         }
     }
 
-    fn parse(head: &[u8], bytes: &[u8], at: usize) -> Result<Self, Corrupt> {
+    fn parse(bytes: &[u8], at: usize) -> Result<Self, Corrupt> {
         let mut cursor = Cursor::new(WHAT, bytes);
         let [doc_count, first, last, zero] =
             [cursor.u32()?, cursor.u32()?, cursor.u32()?, cursor.u32()?];
         let mut parts = [Part::default(); SECTION_COUNT];
         for part in &mut parts {
             *part = Part { offset: cursor.u64()?, len: cursor.u64()?, crc: cursor.u32()? };
-        }
-        let body_len = cursor.position();
-        let want = cursor.u32()?;
-        let got = checksum(head, &bytes[..body_len]);
-        if got != want {
-            return Err(crc_error("index segment footer", at, want, got));
-        }
-        let end: [u8; 8] = cursor.array()?;
-        if &end != END_MAGIC {
-            let got = format!("{end:?}");
-            return Err(Corrupt::new(WHAT, at + body_len + 4, format!("{END_MAGIC:?}"), got));
         }
         let is_sound = zero == 0 && doc_count > 0 && first <= last && last - first >= doc_count - 1;
         if !is_sound {
@@ -176,6 +183,23 @@ impl Footer {
     pub(super) fn range(&self, section: Section) -> Range<usize> {
         let part = self.parts[section as usize];
         part.offset as usize..(part.offset + part.len) as usize
+    }
+}
+
+/// Checks what every version has: magics and the checksum of header and footer.
+fn check_ends(head: &[u8], footer: &[u8], at: usize) -> Result<(), Corrupt> {
+    const COVERED_LEN: usize = FOOTER_LEN - 4 - END_MAGIC.len();
+    let (covered, rest) = footer.split_at(COVERED_LEN);
+    let mut rest = Cursor::new(WHAT, rest);
+    let (want, end) = (rest.u32()?, rest.array::<8>()?);
+    for (got, magic, at) in [(&head[..8], MAGIC, 0), (&end[..], END_MAGIC, at + FOOTER_LEN - 8)] {
+        if got != magic {
+            return Err(Corrupt::new(WHAT, at, format!("{magic:?}"), format!("{got:?}")));
+        }
+    }
+    match checksum(head, covered) {
+        got if got == want => Ok(()),
+        got => Err(crc_error("index segment footer", at, want, got)),
     }
 }
 

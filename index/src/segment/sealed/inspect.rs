@@ -40,7 +40,7 @@ pub struct SegmentSummary {
 /// Opens a segment file, which checks every byte, and says what is in it.
 ///
 /// # Errors
-/// [`IndexError::Io`] and [`IndexError::Corrupt`].
+/// [`IndexError::Io`], [`IndexError::Version`] and [`IndexError::Corrupt`].
 pub fn inspect(fs: &dyn Fs, path: &Path) -> Result<SegmentSummary, IndexError> {
     let segment = SealedSegment::open(fs, path, 0, 0)?;
     let parts = segment.footer.parts.iter().zip(SECTION_NAMES);

@@ -207,7 +207,8 @@ mod tests {
             wanted in "[ab]{0,6}",
         ) {
             let mut writer = TermWriter::default();
-            let skipped = Listed { offset: 0, stored: Stored { len: 3, count: 2, is_bitmap: true } };
+            let stored = Stored { len: 3, count: 2, is_bitmap: true };
+            let skipped = Listed { offset: 0, stored };
             writer.begin_field();
             writer.push(b"another field", &skipped);
             let first_block = writer.begin_field();
@@ -247,7 +248,10 @@ mod tests {
             let field = FieldTerms { terms, blocks, first_block: 0, value_count, doc_count };
             for value in [0, 16, 40, 50, u32::MAX] {
                 if let Ok(mut cursor) = field.cursor(value) {
-                    while let Ok(Some(_)) = cursor.advance() {}
+                    while let Ok(Some((value, listed))) = cursor.advance() {
+                        prop_assert!(value < value_count);
+                        prop_assert!((1..=u64::from(doc_count)).contains(&listed.stored.count));
+                    }
                 }
             }
             let _outcome = field.seek(b"ab");

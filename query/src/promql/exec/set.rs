@@ -9,6 +9,7 @@ use super::block::{self, Block, SameLabels};
 use super::series::SeriesList;
 use super::{Context, Rows, Worker, exchange, is_absent, open as open_node};
 use crate::error::QueryError;
+use crate::limits::Held;
 use crate::promql::ast::{BinaryOp, VectorMatching};
 use crate::promql::labelset::Projection;
 use crate::promql::plan::BinaryNode;
@@ -60,6 +61,7 @@ pub(crate) fn open<'a>(
 struct Presence {
     words: Vec<u64>,
     words_per_group: usize,
+    _held: Held,
 }
 
 impl Presence {
@@ -71,6 +73,7 @@ impl Presence {
         ctx: &Context<'_>,
     ) -> Result<Self, QueryError> {
         let words_per_group = steps.div_ceil(64);
+        let held = ctx.budget.hold_rows(groups, words_per_group)?;
         let mut words = vec![0u64; groups * words_per_group];
         let runs = exchange::runs(rows.series().len(), steps);
         exchange::for_each_ordered(
@@ -101,7 +104,7 @@ impl Presence {
                 Ok(())
             },
         )?;
-        Ok(Self { words, words_per_group })
+        Ok(Self { words, words_per_group, _held: held })
     }
 
     fn has(&self, group: u32, step: usize) -> bool {
