@@ -149,7 +149,7 @@ fn write_until_refused(journal: &mut Journal, client: &mut Client, run: u64) -> 
         loop {
             match journal.send(client, run) {
                 // Without a pause: the space must be used up.
-                Sent::Acked if journal.acked() % 1000 == 0 => return None,
+                Sent::Acked if journal.acked().is_multiple_of(1000) => return None,
                 Sent::Acked => {}
                 Sent::Refused(answer) => return Some(answer),
                 Sent::Broken => panic!("the server closed the connection"),

@@ -34,6 +34,7 @@ pub(crate) struct Journal {
     base_ms: i64,
     /// By number: the run in which it was sent, and its fate.
     sent: Vec<(u64, Fate)>,
+    acked: usize,
 }
 
 /// How a request ended.
@@ -49,7 +50,7 @@ pub(crate) enum Sent {
 impl Journal {
     /// Nothing sent yet; all samples will lie before `end_ms`.
     pub(crate) fn new(writer: u64, end_ms: i64) -> Self {
-        Self { writer, base_ms: end_ms - 3_600_000, sent: Vec::new() }
+        Self { writer, base_ms: end_ms - 3_600_000, sent: Vec::new(), acked: 0 }
     }
 
     /// Sends the next request in run `run` of the server.
@@ -63,12 +64,13 @@ impl Journal {
             Err(_) => (Fate::Unknown, Sent::Broken),
         };
         self.sent.push((run, fate));
+        self.acked += usize::from(fate == Fate::Acked);
         sent
     }
 
     /// How many requests were acked.
     pub(crate) fn acked(&self) -> usize {
-        self.sent.iter().filter(|(_, fate)| *fate == Fate::Acked).count()
+        self.acked
     }
 
     /// Labels of the series of request `number`: one that all share, one of several that take

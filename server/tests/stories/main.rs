@@ -2,6 +2,7 @@
 //! outside, over HTTP, signals and files.
 //!
 //! One test program, so that it is linked once.
+#![expect(clippy::print_stdout, reason = "stories tell what they did, and why they could not")]
 
 mod answer;
 mod deadline;

@@ -137,7 +137,7 @@ fn write_by_series(client: &mut Client, recording: &Recording) {
 }
 
 fn write(client: &mut Client, request: Vec<TimeSeries>, number: usize) {
-    if number % REPEAT_EVERY == 0 {
+    if number.is_multiple_of(REPEAT_EVERY) {
         remote_write::write(client, request.clone());
     }
     remote_write::write(client, request);
