@@ -115,9 +115,19 @@ fn a_disk_that_fails_again_and_again_loses_nothing() {
 
 #[test]
 fn a_log_that_cannot_be_written_harms_nobody() {
+    write_with_redirection("2>/dev/full");
+}
+
+#[test]
+fn a_banner_that_cannot_be_written_harms_nobody() {
+    write_with_redirection(">/dev/full");
+}
+
+/// Writes, asks and flushes on a server one of whose outputs takes nothing.
+fn write_with_redirection(redirection: &str) {
     let home = tempfile::tempdir().expect("a directory");
     let mut command = Command::new("sh");
-    command.args(["-c", "exec \"$0\" \"$@\" 2>/dev/full", PROGRAM]);
+    command.args(["-c", &format!("exec \"$0\" \"$@\" {redirection}"), PROGRAM]);
     command.args(server_args(&home.path().join("data"))).args(["--log", "debug"]);
     let server = Server::start_command(home.path(), command);
     let mut client = server.client();

@@ -21,9 +21,6 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much of the log a failed story shows.
 const LOG_TAIL_BYTES: usize = 4000;
 
-/// What stands before the address in the banner.
-const BANNER_ADDRESS: &str = "API      http://";
-
 /// A running server. It is killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -52,6 +49,8 @@ impl Server {
         if output.exists() {
             DiskFs.remove_file(&output).expect("the output of the run before");
         }
+        // The log goes on from the run before.
+        let logged = read_text(&log).len();
         let child = command
             .stdin(Stdio::null())
             .stdout(appended(&output))
@@ -65,7 +64,8 @@ impl Server {
             if let Some(status) = server.child.try_wait().expect("a child") {
                 panic!("m3rs ended at start: {status}");
             }
-            address_in(&server.banner())
+            let banner = address_in_banner(&server.banner());
+            banner.or_else(|| address_in_log(server.log().get(logged..)?))
         });
         let ready = server.client().get("/-/ready");
         assert_eq!(ready.status, 200, "{}", ready.text());
@@ -174,9 +174,18 @@ pub(crate) fn write_text(path: &Path, text: &str) {
     write_atomic(&DiskFs, path, |file| file.write_all(text.as_bytes())).expect("a file");
 }
 
-fn address_in(banner: &str) -> Option<SocketAddr> {
+fn address_in_banner(banner: &str) -> Option<SocketAddr> {
     // The last line has an end only when the whole banner is there.
     let whole = banner.split_once("In Grafana")?.0;
-    let (_, rest) = whole.split_once(BANNER_ADDRESS)?;
-    rest.split_whitespace().next()?.parse().ok()
+    address_after(whole, "API      http://")
+}
+
+/// Where it listens, if the banner could not be written.
+fn address_in_log(log: &str) -> Option<SocketAddr> {
+    let (line, _) = log.split_once("ready listen=")?.1.split_once('\n')?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn address_after(text: &str, mark: &str) -> Option<SocketAddr> {
+    text.split_once(mark)?.1.split_whitespace().next()?.parse().ok()
 }
