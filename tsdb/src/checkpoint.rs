@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bitvec::bitvec;
 use m3rs_core::model::{Labels, SampleKind};
 use m3rs_core::time::TimestampNs;
 
@@ -390,12 +391,12 @@ impl BlockFiles {
     /// All series with samples here, ascending by ref, with their slots. What cannot be read or
     /// has no name any more is counted in `damaged`.
     fn series(&self, by_slot: &[u32], damaged: &mut u64) -> Vec<(u32, Slot)> {
-        let mut all = Vec::new();
+        let mut present = bitvec![0; by_slot.len()];
         for file in self.readers() {
             for entry in file.entries() {
                 let found = entry.map(|entry| (entry.series, by_slot.binary_search(&entry.series)));
                 match found {
-                    Ok((series, Ok(slot))) => all.push((series, slot as Slot)),
+                    Ok((_, Ok(slot))) => present.set(slot, true),
                     Ok((series, Err(_))) => {
                         *damaged += 1;
                         let path = file.path().display();
@@ -410,11 +411,9 @@ impl BlockFiles {
         }
         for layer in &self.layers {
             if let Layer::Memory(frozen) = layer {
-                all.extend(frozen.slots().into_iter().map(|s| (by_slot[s as usize], s)));
+                frozen.slots().into_iter().for_each(|slot| present.set(slot as usize, true));
             }
         }
-        all.sort_unstable();
-        all.dedup();
-        all
+        present.iter_ones().map(|slot| (by_slot[slot], slot as Slot)).collect()
     }
 }
