@@ -47,6 +47,9 @@ pub fn start(filter: &str, format: Format) -> Result<(), LogError> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        // A line that cannot be written, such as to a full disk, must not end who logs it: told of
+        // it, the library would print to standard error, which panics.
+        .log_internal_errors(false)
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
     match format {
         Format::Text => builder.finish().try_init()?,

@@ -1,6 +1,6 @@
 //! `m3rs server`: storage, queries and the HTTP API in one process.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -97,9 +97,12 @@ async fn run_all(args: &ServerArgs, settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "the first thing that a user reads")]
+/// Prints the first thing that a user reads. A reader who is gone must not end the server.
 fn show(banner: &Banner<'_>) {
-    println!("{banner}");
+    let mut output = io::stdout().lock();
+    if let Err(error) = writeln!(output, "{banner}").and_then(|()| output.flush()) {
+        tracing::warn!(%error, "the banner could not be printed");
+    }
 }
 
 /// Sockets that are bound already.

@@ -1,0 +1,23 @@
+//! Stories about the built program: each starts `m3rs server` as a user would and looks at it from
+//! outside, over HTTP, signals and files.
+//!
+//! One test program, so that it is linked once.
+#![expect(clippy::print_stdout, reason = "stories tell what they did, and why they could not")]
+
+mod answer;
+mod deadline;
+mod http_client;
+mod journal;
+mod query_url;
+mod remote_write;
+mod seed;
+mod server;
+
+mod bad_input;
+mod disk_full;
+mod first_minute;
+mod kill_nine;
+mod real_prometheus;
+mod scrapes;
+mod second_process;
+mod sigterm;
