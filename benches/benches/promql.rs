@@ -8,9 +8,11 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use m3rs_core::model::Labels;
 use m3rs_query::engine::{Engine, EngineOptions, Query, QueryOptions};
-use m3rs_query::promql::{ParseOptions, parse};
+use m3rs_query::promql::{ParseOptions, parse, parse_metric_selector};
 use m3rs_query::source::vector::VectorSource;
-use m3rs_query::source::{Cancel, SampleColumns};
+use m3rs_query::source::{
+    Cancel, SampleColumns, SelectHints, SelectRequest, SeriesSource, TimeRange,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -71,6 +73,7 @@ fn range_queries(c: &mut Criterion) {
         "topk(5, cpu_usage_seconds_total)",
         "quantile(0.9, cpu_usage_seconds_total)",
         "cpu_usage_seconds_total > 10",
+        "count(cpu_usage_seconds_total and cpu_usage_seconds_total)",
     ] {
         let expr = parse(text, &ParseOptions::default()).expect("queries parse");
         let query = Query { text, expr: &expr };
@@ -79,6 +82,23 @@ fn range_queries(c: &mut Criterion) {
             b.iter(|| engine.range(&source, query, times, &options, &Cancel::new()));
         });
     }
+    // What the source alone takes, on one thread: select, and copy all samples.
+    let all = SelectRequest {
+        matchers: parse_metric_selector("cpu_usage_seconds_total").expect("a selector"),
+        range: TimeRange { start_ms: START_MS, end_ms: START_MS + 360 * 60_000 },
+        hints: SelectHints::default(),
+        series_max: usize::MAX,
+    };
+    group.bench_function("source alone, one thread", |b| {
+        b.iter(|| {
+            let selection = source.select(&all, &Cancel::new()).expect("series");
+            let mut columns = SampleColumns::default();
+            for index in 0..selection.series.len() {
+                selection.reader.read(index, &mut columns).expect("samples");
+                black_box(&columns);
+            }
+        });
+    });
     let text = "sum by (hostname) (cpu_usage_seconds_total)";
     let expr = parse(text, &ParseOptions::default()).expect("queries parse");
     let query = Query { text, expr: &expr };
@@ -88,6 +108,40 @@ fn range_queries(c: &mut Criterion) {
     group.bench_function("render 400 series", |b| {
         b.iter(|| black_box(engine.render(&output, false)));
     });
+    group.finish();
+}
+
+/// 400 histograms of ten buckets.
+fn histogram_queries(c: &mut Criterion) {
+    let mut source = VectorSource::new();
+    for i in 0..4000 {
+        let le = ["0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50", "+Inf"][i % 10];
+        let labels = Labels::from_pairs([
+            ("__name__", "request_seconds_bucket"),
+            ("instance", &*format!("10.0.0.{}:9100", i / 10)),
+            ("le", le),
+        ]);
+        let columns = SampleColumns {
+            ts: (0..1440).map(|t| START_MS + t * 15_000).collect(),
+            vs: (0..1440).map(|t| (t * (i % 10 + 1) as i64) as f64).collect(),
+        };
+        source.insert(&labels.expect("labels are valid"), columns);
+    }
+    let engine = engine();
+    let times = (START_MS, START_MS + 360 * 60_000, 60_000);
+    let mut group = c.benchmark_group("range 400 histograms x 10 buckets, 361 steps");
+    group.sample_size(20);
+    for text in [
+        "histogram_quantile(0.99, rate(request_seconds_bucket[5m]))",
+        "histogram_quantile(0.99, sum by (le) (rate(request_seconds_bucket[5m])))",
+    ] {
+        let expr = parse(text, &ParseOptions::default()).expect("queries parse");
+        let query = Query { text, expr: &expr };
+        let options = QueryOptions::default();
+        group.bench_function(text, |b| {
+            b.iter(|| engine.range(&source, query, times, &options, &Cancel::new()));
+        });
+    }
     group.finish();
 }
 
@@ -123,5 +177,5 @@ fn instant_queries(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, range_queries, instant_queries);
+criterion_group!(benches, range_queries, histogram_queries, instant_queries);
 criterion_main!(benches);

@@ -17,10 +17,7 @@ pub enum QueryError {
         feature: String,
     },
     /// A named limit was reached.
-    #[error(
-        "{text}; the limit {name} is {value}, set by {setting}",
-        text = limit_text(name, *value)
-    )]
+    #[error("{}; the limit {name} is {value}, set by {setting}", limit_text(name, *value))]
     Limit {
         /// The limit's name.
         name: &'static str,

@@ -10,7 +10,7 @@
 //! not have yet. Scripts may contain both; queries that meet such series are counted as
 //! unsupported, not as passed.
 //!
-//! **In → out:** script text → [`Script`]; a script and an engine → [`Report`].
+//! **In, out:** script text gives a [`Script`]; a script and an engine give a [`Report`].
 
 mod compare;
 mod expect;

@@ -197,6 +197,60 @@ fn subqueries_run_on_their_own_grid() {
     );
 }
 
+/// Where names wait for the end of a query, operations see them, and only the end cuts them off.
+#[test]
+fn names_may_wait_for_the_end() {
+    let options = EngineOptions { delays_name_removal: true, ..EngineOptions::default() };
+    let late = Engine::new(options).expect("threads start");
+    let at_once = engine(2, Limits::default());
+    let text = r#"sum by (__name__, job) ({__name__=~".+", instance="0"} > bool 0)"#;
+    let times = (5 * MINUTE, 5 * MINUTE, MINUTE);
+    let error = range_with(&at_once, text, times).unwrap_err();
+    assert_eq!(error.to_string(), "vector cannot contain metrics with the same labelset");
+    let error = range_with(&late, text, times).unwrap_err();
+    assert_eq!(error.to_string(), "vector cannot contain metrics with the same labelset");
+    let text = r#"label_replace(
+        rate({__name__=~".+", job="a"}[5m]), "__name__", "$1:rate", "__name__", "(.+)"
+    )"#;
+    assert!(range_with(&at_once, text, times).is_err());
+    assert_eq!(
+        show(&range_with(&late, text, times).unwrap()),
+        [
+            r#"{__name__="requests_total:rate", instance="0", job="a"}: 0.16666666666666666@5"#,
+            r#"{__name__="requests_total:rate", instance="1", job="a"}: 0.3333333333333333@5"#,
+            r#"{__name__="up:rate", instance="0", job="a"}: 0@5"#,
+            r#"{__name__="up:rate", instance="1", job="a"}: 0@5"#,
+        ]
+    );
+    for text in ["up * 2", "rate(requests_total[5m])", "up or requests_total * 2", "up + up"] {
+        let [early, late] =
+            [&at_once, &late].map(|engine| show(&range_with(engine, text, times).unwrap()));
+        assert_eq!(early, late, "{text}");
+    }
+    let subquery = instant_with(&late, "rate(requests_total[5m])[2m:1m]", 10 * MINUTE).unwrap();
+    assert!(show(&subquery).iter().all(|line| !line.contains("requests_total")));
+}
+
+/// PARITY(prometheus): with `group_right`, `fill_left` is for the right side.
+#[test]
+fn missing_sides_are_filled() {
+    let text = r#"up{job="c"} + on(job, instance) group_right() fill_right(7) up{job="a"}"#;
+    assert_eq!(
+        instant(text, 5),
+        [r#"{instance="0", job="a"}: 8"#, r#"{instance="1", job="a"}: 8"#]
+    );
+    let text = r#"up{job="a"} + on(job, instance) group_right() fill_left(7) up{job="c"}"#;
+    assert_eq!(
+        instant(text, 5),
+        [r#"{instance="0", job="a"}: 8"#, r#"{instance="1", job="a"}: 8"#]
+    );
+    let text = r#"up{job="a"} - on(job, instance) fill_right(7) up{job="c"}"#;
+    assert_eq!(
+        instant(text, 5),
+        [r#"{instance="0", job="a"}: -6"#, r#"{instance="1", job="a"}: -6"#]
+    );
+}
+
 #[test]
 fn scalars_and_labels() {
     assert_eq!(instant("1 + 2 * 3 ^ 2", 0), ["19"]);

@@ -328,6 +328,17 @@ fn refuses_in_prometheus_words() {
 }
 
 #[test]
+fn labels_must_be_utf_8() {
+    let error = parse(r#"count_values("a\xc5z", v)"#, &ParseOptions::default()).expect_err("bytes");
+    assert_eq!(error.message(), r#"invalid label name "a\xc5z""#);
+    for text in [r#"count_values("x", label_replace(v, "\xff", "", "", ""))"#, r#""\xff""#] {
+        let error = parse(text, &ParseOptions::default()).expect_err(text);
+        assert_eq!(error.cause(), ParseErrorCause::Unsupported);
+        assert!(error.message().contains("not valid UTF-8"), "{error}");
+    }
+}
+
+#[test]
 fn errors_carry_place_and_kind() {
     let error = parse("sum(\n  foo(1)\n)", &ParseOptions::default()).expect_err("unknown function");
     assert_eq!((error.line(), error.column()), (2, 3));

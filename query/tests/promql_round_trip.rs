@@ -158,8 +158,8 @@ proptest! {
 
     #[test]
     fn and_computed_durations(range in computed(), step in computed(), offset in computed()) {
-        let sum = format!("sum_over_time((a + b)[{range}:{step}])");
-        let text = format!("foo[{range}] offset ({offset}) + {sum}");
+        let subquery = format!("sum_over_time((a + b)[{range}:{step}])");
+        let text = format!("foo[{range}] offset ({offset}) + {subquery}");
         // Constant parts may be refused: a division by zero, or nothing left of a duration.
         if let Ok(expr) = parse(&text, &ParseOptions::default()) {
             check(&expr.to_string())?;
