@@ -6,8 +6,8 @@
 //! **What it is not:** a store of samples. It knows nothing of time, shards or blocks, and does not
 //! decide when to seal.
 //!
-//! **In → out:** `(id, labels)` in ascending order of ids → sets of ids, label texts, and files that
-//! [`Index::open`] reads back.
+//! **In → out:** `(id, labels)` in ascending order of ids → sets of ids, label texts, and files
+//! that [`Index::open`] reads back.
 //!
 //! # Invariants
 //! - New series go to one growing segment in memory; sealed segments are immutable files.

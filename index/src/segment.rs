@@ -29,8 +29,8 @@ pub(crate) struct Term {
     pub(crate) len: u64,
 }
 
-/// What [`Segment::for_each_value`] calls: value number, text, documents. Like every visitor it must
-/// not call the segment, which may be locked for reading.
+/// What [`Segment::for_each_value`] calls: value number, text, documents. Like every visitor it
+/// must not call the segment, which may be locked for reading.
 pub(crate) type VisitValue<'v> = &'v mut dyn FnMut(u32, &str, u64) -> ControlFlow<()>;
 
 /// What [`Segment::for_each_doc`] calls: ordinal, its fields by name, its value in each.

@@ -207,7 +207,8 @@ mod tests {
             wanted in "[ab]{0,6}",
         ) {
             let mut writer = TermWriter::default();
-            let skipped = Listed { offset: 0, stored: Stored { len: 3, count: 2, is_bitmap: true } };
+            let stored = Stored { len: 3, count: 2, is_bitmap: true };
+            let skipped = Listed { offset: 0, stored };
             writer.begin_field();
             writer.push(b"another field", &skipped);
             let first_block = writer.begin_field();
