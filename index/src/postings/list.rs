@@ -108,16 +108,19 @@ mod tests {
 
     use super::*;
 
+    /// Runs, short steps, and gaps so wide that a list is not dense; each several times.
+    fn steps() -> impl Strategy<Value = Vec<(u32, usize)>> {
+        let step = prop_oneof![
+            6 => (1u32..2, 1usize..90),
+            2 => (1u32..9, 1usize..20),
+            1 => (1u32..9_000, 1usize..9),
+        ];
+        proptest::collection::vec(step, 0..12)
+    }
+
     proptest! {
         #[test]
-        fn a_list_is_what_was_appended(
-            first in 0u32..100_000,
-            // Long runs, short runs, and gaps up to those that keep a list from being dense.
-            steps in proptest::collection::vec(
-                prop_oneof![6 => (1u32..2, 1usize..90), 2 => (1u32..9, 1usize..20), 1 => (1u32..9_000, 1usize..9)],
-                0..12,
-            ),
-        ) {
+        fn a_list_is_what_was_appended(first in 0u32..100_000, steps in steps()) {
             let (mut list, mut want) = (List::One(first), vec![first]);
             let mut last = first;
             for (step, times) in steps {

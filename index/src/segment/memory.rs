@@ -165,8 +165,8 @@ impl Inner {
     }
 }
 
-/// The next text of a label set. It is not checked again to be UTF-8: that would cost as much as all
-/// else that is done with a known value.
+/// The next text of a label set. It is not checked again to be UTF-8: that would cost as much as
+/// all else that is done with a known value.
 fn take<'a>(labels: &mut Cursor<'a>) -> &'a [u8] {
     labels.length_prefixed().expect("BUG: label sets are canonical")
 }
