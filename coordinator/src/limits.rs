@@ -88,7 +88,7 @@ pub struct QueryLimits {
     pub queue_timeout: Duration,
     /// How long a query may run; a smaller `timeout` parameter wins (`query.timeout`).
     pub timeout: Duration,
-    /// The most points of one series of a range query. Prometheus's number, and not a setting.
+    /// The most points of one series of a range query after the first (`query.steps_max`).
     pub points_max: u64,
     /// The largest form body, in bytes (`query.body_bytes_max`).
     pub body_bytes_max: usize,

@@ -4,7 +4,8 @@ use std::fmt;
 
 /// What a caller should do about an error; every error type of m3rs maps to one of these.
 ///
-/// The table below is the only place where kinds become HTTP statuses.
+/// The statuses below are what a kind means by itself. The edge answers with Prometheus's status
+/// where that is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// The request is wrong; sending it again will not help.

@@ -61,13 +61,10 @@ pub enum RegexpError {
 }
 
 impl RegexpError {
-    /// The kind: the request is wrong, or asks for too much.
+    /// The kind: the request is wrong. No setting makes a pattern over a limit acceptable.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Syntax { .. } | Self::Compile { .. } => ErrorKind::Invalid,
-            Self::TooLong { .. } | Self::TooDeep => ErrorKind::Limit,
-        }
+        ErrorKind::Invalid
     }
 }
 

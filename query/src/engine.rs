@@ -10,7 +10,7 @@ use crate::error::QueryError;
 use crate::limits::{Budget, Limits};
 use crate::promql::annotation::Annotations;
 use crate::promql::ast::Expr;
-use crate::promql::exec::{self, Context};
+use crate::promql::exec::{self, Context, NameRemoval};
 use crate::promql::plan::{self, QueryTimes};
 use crate::render::{self, Rendered};
 use crate::result::{QueryOutput, QueryStats};
@@ -37,6 +37,9 @@ pub struct EngineOptions {
     pub lookback_ms: i64,
     /// The step of subqueries that name none, in milliseconds.
     pub subquery_step_ms: i64,
+    /// Whether names go at the end of a query instead of with the first operation that makes
+    /// another quantity of a metric; Prometheus's feature `promql-delayed-name-removal`.
+    pub delays_name_removal: bool,
     /// Measures the time of queries.
     pub clock: SharedClock,
 }
@@ -48,6 +51,7 @@ impl Default for EngineOptions {
             limits: Limits::default(),
             lookback_ms: 5 * 60 * 1000,
             subquery_step_ms: 60 * 1000,
+            delays_name_removal: false,
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -204,7 +208,11 @@ impl Engine {
         let limits = &self.options.limits;
         let started = self.options.clock.monotonic();
         let time_max = options.timeout.map_or(limits.time_max, |t| t.min(limits.time_max));
-        let plan = plan::lower(query.expr, times)?;
+        let name_removal = match self.options.delays_name_removal {
+            true => NameRemoval::AtEnd,
+            false => NameRemoval::AtOnce,
+        };
+        let plan = plan::lower(query.expr, times, name_removal)?;
         let ctx = Context {
             source,
             pool: &self.pool,
@@ -214,6 +222,7 @@ impl Engine {
             clock: &self.options.clock,
             deadline: started.saturating_add(time_max),
             lookback_ms: options.lookback_ms.unwrap_or(self.options.lookback_ms).max(1),
+            name_removal,
             notes: Mutex::new(Annotations::default()),
             selections: Mutex::new(Vec::new()),
         };

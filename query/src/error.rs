@@ -17,7 +17,10 @@ pub enum QueryError {
         feature: String,
     },
     /// A named limit was reached.
-    #[error("{text}; the limit {name} is {value}, set by {setting}", text = limit_text(name, *value))]
+    #[error(
+        "{text}; the limit {name} is {value}, set by {setting}",
+        text = limit_text(name, *value)
+    )]
     Limit {
         /// The limit's name.
         name: &'static str,
@@ -48,6 +51,7 @@ impl QueryError {
     pub(crate) fn limit(name: &'static str, value: u64) -> Self {
         let setting = match name {
             "steps" => "query.steps_max",
+            "subquery_steps" => "query.subquery_steps_max",
             "series" => "query.series_max",
             "samples" => "query.samples_max",
             "memory" => "query.memory_max",
@@ -113,6 +117,7 @@ fn limit_text(name: &str, value: u64) -> String {
              Try decreasing the query resolution (?step=XX)",
             thousands(value)
         ),
+        "subquery_steps" => "a subquery has too many steps".to_owned(),
         "samples" => {
             "query processing would load too many samples into memory in query execution".to_owned()
         }

@@ -11,6 +11,8 @@ use crate::error::QueryError;
 pub struct Limits {
     /// Evaluation times after the first of a range query; setting `query.steps_max`.
     pub steps_max: usize,
+    /// Evaluation times of one subquery; setting `query.subquery_steps_max`.
+    pub subquery_steps_max: usize,
     /// Series that one selector may match; setting `query.series_max`.
     pub series_max: usize,
     /// Points held in memory at once; setting `query.samples_max`.
@@ -28,6 +30,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             steps_max: 11_000,
+            subquery_steps_max: 4_000_000,
             series_max: 1_000_000,
             samples_max: 50_000_000,
             memory_bytes_max: 2 << 30,
@@ -138,6 +141,14 @@ impl Held {
     }
 }
 
+impl Held {
+    /// Takes over another share.
+    pub(crate) fn absorb(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
+        self.samples += std::mem::take(&mut other.samples);
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.budget.bytes_held.fetch_sub(self.bytes, Ordering::Relaxed);
@@ -162,6 +173,10 @@ mod tests {
         ));
         drop(held);
         assert_eq!(budget.samples_peak(), 11);
+        let mut whole = budget.hold(30).unwrap();
+        whole.absorb(budget.hold(50).unwrap());
+        assert!(budget.hold(1).is_err());
+        drop(whole);
         drop(budget.hold(80).unwrap());
         assert!(budget.hold_rows(usize::MAX, usize::MAX).is_err());
         drop(budget.hold(80).unwrap());

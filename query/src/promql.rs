@@ -13,4 +13,4 @@ pub mod print;
 pub mod signature;
 
 pub use error::ParseError;
-pub use parse::{ParseOptions, parse, parse_duration_ms, parse_metric_selector};
+pub use parse::{ParseLimits, ParseOptions, parse, parse_duration_ms, parse_metric_selector};

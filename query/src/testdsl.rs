@@ -3,7 +3,7 @@
 //! A script loads series, evaluates queries and says what must come out. The language is described
 //! in Prometheus's repository, `promql/promqltest/README.md`. This room reads it in full, with
 //! what old scripts use, and runs it with the comparisons of Prometheus's own runner: values may
-//! differ by a relative 10⁻⁶, an instant query is also run as the middle step of a range query and
+//! differ by a relative 1e-6, an instant query is also run as the middle step of a range query and
 //! with its time fixed by `@` at other evaluation times.
 //!
 //! **What it is not:** a judge of native histograms and start timestamps, which this engine does

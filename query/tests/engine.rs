@@ -14,7 +14,7 @@ use m3rs_query::source::vector::VectorSource;
 const MINUTE: i64 = 60_000;
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
-    Labels::from_pairs(pairs.iter().copied()).unwrap()
+    Labels::from_pairs(pairs.iter().copied()).expect("valid labels")
 }
 
 /// `requests_total{job,instance}`: a counter a minute for half an hour, by 10, 20, 30, 40.
@@ -39,7 +39,8 @@ fn source() -> VectorSource {
 }
 
 fn engine(threads: usize, limits: Limits) -> Engine {
-    Engine::new(EngineOptions { threads, limits, ..EngineOptions::default() }).unwrap()
+    Engine::new(EngineOptions { threads, limits, ..EngineOptions::default() })
+        .expect("threads start")
 }
 
 fn range_with(
@@ -47,13 +48,13 @@ fn range_with(
     text: &str,
     times: (i64, i64, i64),
 ) -> Result<QueryOutput, QueryError> {
-    let expr = parse(text, &ParseOptions::default()).unwrap();
+    let expr = parse(text, &ParseOptions::default()).expect("a valid query");
     let query = Query { text, expr: &expr };
     engine.range(&source(), query, times, &QueryOptions::default(), &Cancel::new())
 }
 
 fn instant_with(engine: &Engine, text: &str, time: i64) -> Result<QueryOutput, QueryError> {
-    let expr = parse(text, &ParseOptions::default()).unwrap();
+    let expr = parse(text, &ParseOptions::default()).expect("a valid query");
     let query = Query { text, expr: &expr };
     engine.instant(&source(), query, time, &QueryOptions::default(), &Cancel::new())
 }
@@ -86,11 +87,11 @@ fn show(output: &QueryOutput) -> Vec<String> {
 fn range(text: &str, times: (i64, i64, i64)) -> Vec<String> {
     let (start, end, step) = times;
     let times = (start * MINUTE, end * MINUTE, step * MINUTE);
-    show(&range_with(&engine(2, Limits::default()), text, times).unwrap())
+    show(&range_with(&engine(2, Limits::default()), text, times).expect("a result"))
 }
 
 fn instant(text: &str, minute: i64) -> Vec<String> {
-    show(&instant_with(&engine(2, Limits::default()), text, minute * MINUTE).unwrap())
+    show(&instant_with(&engine(2, Limits::default()), text, minute * MINUTE).expect("a result"))
 }
 
 #[test]

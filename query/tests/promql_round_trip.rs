@@ -66,7 +66,7 @@ fn selector() -> impl Strategy<Value = String> {
 fn scalar() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<f64>()
-            .prop_filter("finite", |value| value.is_finite())
+            .prop_filter("finite, not zero", |value| value.is_finite() && *value != 0.0)
             .prop_map(|v| format!("{v:e}")),
         (0..1000_i32).prop_map(|value| value.to_string()),
         Just("time()".to_owned()),
@@ -85,8 +85,11 @@ fn operator() -> impl Strategy<Value = String> {
     prop_oneof![
         (prop_oneof![arithmetic, comparison], matching.clone(), any::<bool>()).prop_map(
             |(op, matching, grouped)| {
-                let group =
-                    if grouped && matching.starts_with("ign") { " group_left (zz)" } else { "" };
+                let group = if grouped && matching.starts_with("ign") && !matching.contains("()") {
+                    " group_left (zz)"
+                } else {
+                    ""
+                };
                 format!("{op} {matching}{group}")
             }
         ),
@@ -103,7 +106,7 @@ fn vector() -> impl Strategy<Value = String> {
         prop_oneof![
             (inner.clone(), operator(), inner.clone())
                 .prop_map(|(a, op, b)| format!("{a} {op} {b}")),
-            (inner.clone(), "[-+*/]", scalar()).prop_map(|(a, op, b)| format!("{a} {op} {b}")),
+            (inner.clone(), "[-+*/]", scalar()).prop_map(|(a, op, b)| format!("({a} {op} {b})")),
             inner.clone().prop_map(|inner| format!("({inner})")),
             inner.clone().prop_map(|inner| format!("-{inner}")),
             (aggregate, labels(), inner.clone())
@@ -155,7 +158,8 @@ proptest! {
 
     #[test]
     fn and_computed_durations(range in computed(), step in computed(), offset in computed()) {
-        let text = format!("foo[{range}] offset ({offset}) + sum_over_time((a + b)[{range}:{step}])");
+        let sum = format!("sum_over_time((a + b)[{range}:{step}])");
+        let text = format!("foo[{range}] offset ({offset}) + {sum}");
         // Constant parts may be refused: a division by zero, or nothing left of a duration.
         if let Ok(expr) = parse(&text, &ParseOptions::default()) {
             check(&expr.to_string())?;
@@ -174,7 +178,9 @@ proptest! {
             .map_err(|error| TestCaseError::fail(format!("{text}: {error}")))?;
         let theirs = parse(&theirs.to_string(), &ParseOptions::default())
             .map_err(|error| TestCaseError::fail(format!("{theirs}: {error}")))?;
-        prop_assert_eq!(shape(theirs), shape(ours));
+        // That crate forgets that a number was written as a duration.
+        let without_durations = |shape: String| shape.replace("Duration(", "Number(");
+        prop_assert_eq!(without_durations(shape(theirs)), without_durations(shape(ours)));
     }
 
     #[test]

@@ -71,6 +71,10 @@ pub(crate) struct ServerArgs {
     )]
     pub(crate) commitlog_sync: CommitLogSync,
 
+    /// YAML file with limits; docs/operate/limits.md has the keys.
+    #[arg(short = 'f', long = "config", env = "M3RS_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
     /// What to log: a level (error, warn, info, debug), or a list such as info,m3rs_tsdb=debug.
     #[arg(long, env = "M3RS_LOG", value_name = "FILTER", default_value = "info")]
     pub(crate) log: String,

@@ -6,6 +6,7 @@ mod build_info;
 mod cli;
 mod lock_owner;
 mod role;
+mod settings;
 mod signal;
 
 #[cfg(test)]

@@ -129,7 +129,9 @@ fn open_namespace(
 ) -> Result<Namespace, TsdbError> {
     let index_dir = layout.index(&meta.name);
     let (mut index, reports) = Index::open(&options.fs, &index_dir, Default::default())?;
-    if !reports.is_empty() {
+    let named = rebuild::last_named(options.fs.as_ref(), layout, &meta)?;
+    // The index is durable before any file with samples, so a file knows no more than it.
+    if !reports.is_empty() || named > index.last_id() {
         damage.extend(reports.into_iter().map(Damage::from));
         index = rebuild::rebuild_index(&options.fs, layout, &meta, &index)?;
     }
@@ -144,8 +146,12 @@ fn open_namespace(
         index,
         secret: Secret::new(options.secret),
     });
-    progress.enter(Stage::Index, namespace.index.len() as u64);
+    progress.enter(Stage::Index, namespace.index.len());
     namespace.load_series(progress)?;
+    if let Some(named) = named {
+        // Whatever is lost, no new series gets the samples of an old one.
+        namespace.registry.reserve(named);
+    }
     Ok(namespace)
 }
 
@@ -221,9 +227,7 @@ fn open_or_set_aside(
         Ok(reader) => Ok(Some(Arc::new(reader))),
         Err(FilesetError::Damaged(found)) => {
             damage.push(found);
-            let mut aside = path.as_os_str().to_owned();
-            aside.push(".damaged");
-            fs.rename(path, Path::new(&aside)).map_err(|e| TsdbError::io("rename", path, e))?;
+            namespace.set_aside(path)?;
             Ok(None)
         }
         Err(other) => Err(other.into()),
@@ -248,7 +252,9 @@ fn replay(
     let by_id: BTreeMap<u32, &Arc<Namespace>> = namespaces.values().map(|n| (n.id, n)).collect();
     let mut unknown = 0u64;
     let mut decoder = EntryDecoder::new();
-    let report = commitlog::replay::<TsdbError>(fs, dir, 0, &mut decoder, |entry| {
+    // Older segments are gone because files cover them.
+    let first = segments.first().copied().unwrap_or(0);
+    let report = commitlog::replay::<TsdbError>(fs, dir, first, &mut decoder, |entry| {
         let id = match entry {
             Entry::Series { namespace, .. } | Entry::Samples { namespace, .. } => namespace,
         };

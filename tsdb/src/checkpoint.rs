@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bitvec::bitvec;
 use m3rs_core::model::{Labels, SampleKind};
 use m3rs_core::time::TimestampNs;
 
@@ -36,6 +37,8 @@ pub(crate) struct Written {
     pub(crate) volumes: u64,
     pub(crate) snapshots: u64,
     pub(crate) series_blocks: u64,
+    /// Pieces of damage that merges met.
+    damaged: u64,
 }
 
 /// Which blocks become volumes; the others become snapshots.
@@ -111,14 +114,30 @@ impl Namespace {
     /// Freezes and merges the blocks that are due, without a cut of the log.
     pub(crate) fn flush_due(&self) -> Result<Written, TsdbError> {
         let mut written = Written::default();
+        let due = self.due_blocks();
+        if due.is_empty() {
+            return Ok(written);
+        }
         let now = self.clock.monotonic();
-        for (shard, start) in self.due_blocks() {
-            let shard = &self.shards[usize::from(shard)];
-            freeze(shard, now, |s| s == start);
+        self.settle_series();
+        for &(shard, start) in &due {
+            freeze(&self.shards[usize::from(shard)], now, |s| s == start);
+        }
+        self.seal_index()?;
+        for (shard, start) in due {
             // Segment 0 claims nothing about the log: it is replayed over the volume, harmlessly.
-            self.flush_block(shard, start, 0, &mut written)?;
+            self.flush_block(&self.shards[usize::from(shard)], start, 0, &mut written)?;
         }
         Ok(written)
+    }
+
+    /// Makes every series durable in the index. Comes before a file with samples: a series that
+    /// only a damaged log names would lose its ref to another one.
+    pub(crate) fn seal_index(&self) -> Result<(), TsdbError> {
+        let dir = self.index_dir();
+        self.index.seal(self.fs.as_ref(), &dir)?;
+        self.index.compact(self.fs.as_ref(), &dir)?;
+        Ok(())
     }
 
     /// Removes blocks that are older than retention.
@@ -201,6 +220,7 @@ impl Namespace {
         let dir = self.layout.data(self.name(), shard.id);
         self.fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
         let path = dir.join(fileset::file_name(start, volume));
+        let damaged_before = written.damaged;
         let info = self.info(shard, start, FilesetKind::Volume, volume, covered.unwrap_or(0));
         let Some(reader) = self.write_block(shard, &files, &path, info, written)? else {
             return Ok(());
@@ -213,7 +233,12 @@ impl Namespace {
             }
         });
         for old in files.paths() {
-            self.remove_file(&old)?;
+            if written.damaged == damaged_before {
+                self.remove_file(&old)?;
+            } else {
+                // It has bytes that the merge could not take over; they stay for a closer look.
+                self.set_aside(&old)?;
+            }
         }
         Ok(())
     }
@@ -250,11 +275,12 @@ impl Namespace {
         written: &mut Written,
     ) -> Result<Option<Arc<FilesetReader>>, TsdbError> {
         let by_slot = shard.lock().refs().to_vec();
-        let all = files.series(&by_slot)?;
+        let all = files.series(&by_slot, &mut written.damaged);
         if all.is_empty() {
             return Ok(None);
         }
-        let mut merger = Merger { namespace: self, files, start: info.block_start_ns };
+        let start = info.block_start_ns;
+        let mut merger = Merger { namespace: self, files, start, damaged: 0 };
         fileset::write_fileset(self.fs.as_ref(), path, &info, |sink| {
             for &(series, slot) in &all {
                 let Some(labels) = self.index.labels(series)? else {
@@ -267,7 +293,15 @@ impl Namespace {
             }
             Ok::<(), TsdbError>(())
         })?;
+        written.damaged += merger.damaged;
         Ok(Some(Arc::new(FilesetReader::open(self.fs.as_ref(), path)?)))
+    }
+
+    /// Renames a damaged file, so that its name is free and its bytes stay for a closer look.
+    pub(crate) fn set_aside(&self, path: &Path) -> Result<(), TsdbError> {
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(".damaged");
+        self.fs.rename(path, Path::new(&aside)).map_err(|e| TsdbError::io("rename", path, e))
     }
 
     pub(crate) fn remove_file(&self, path: &Path) -> Result<(), TsdbError> {
@@ -290,6 +324,8 @@ struct Merger<'a> {
     namespace: &'a Namespace,
     files: &'a BlockFiles,
     start: i64,
+    /// Blocks that could not be read.
+    damaged: u64,
 }
 
 impl Merger<'_> {
@@ -318,7 +354,9 @@ impl Merger<'_> {
             return Ok(true);
         }
         let (mut scratch, mut all) = (Columns::default(), Columns::default());
-        self.files.read(slot, series, (i64::MIN, i64::MAX), &mut scratch, &mut all, |error| {
+        let (files, damaged) = (self.files, &mut self.damaged);
+        files.read(slot, series, (i64::MIN, i64::MAX), &mut scratch, &mut all, |error| {
+            *damaged += 1;
             self.namespace.counters.damaged_reads.add(1);
             tracing::error!(%error, "a block is damaged and left out of the merge");
         });
@@ -350,26 +388,32 @@ impl BlockFiles {
         self.readers().map(|r| r.path().to_owned()).collect()
     }
 
-    /// All series with samples here, ascending by ref, with their slots.
-    fn series(&self, by_slot: &[u32]) -> Result<Vec<(u32, Slot)>, TsdbError> {
-        let mut all = Vec::new();
+    /// All series with samples here, ascending by ref, with their slots. What cannot be read or
+    /// has no name any more is counted in `damaged`.
+    fn series(&self, by_slot: &[u32], damaged: &mut u64) -> Vec<(u32, Slot)> {
+        let mut present = bitvec![0; by_slot.len()];
         for file in self.readers() {
             for entry in file.entries() {
-                let series = entry?.series;
-                if let Ok(slot) = by_slot.binary_search(&series) {
-                    all.push((series, slot as Slot));
-                } else {
-                    tracing::error!(series, path = %file.path().display(), "series is not known");
+                let found = entry.map(|entry| (entry.series, by_slot.binary_search(&entry.series)));
+                match found {
+                    Ok((_, Ok(slot))) => present.set(slot, true),
+                    Ok((series, Err(_))) => {
+                        *damaged += 1;
+                        let path = file.path().display();
+                        tracing::error!(series, %path, "a series is not known and left out");
+                    }
+                    Err(error) => {
+                        *damaged += 1;
+                        tracing::error!(%error, "a damaged page is left out of the merge");
+                    }
                 }
             }
         }
         for layer in &self.layers {
             if let Layer::Memory(frozen) = layer {
-                all.extend(frozen.slots().into_iter().map(|s| (by_slot[s as usize], s)));
+                frozen.slots().into_iter().for_each(|slot| present.set(slot as usize, true));
             }
         }
-        all.sort_unstable();
-        all.dedup();
-        Ok(all)
+        present.iter_ones().map(|slot| (by_slot[slot], slot as Slot)).collect()
     }
 }

@@ -145,9 +145,7 @@ impl Core {
             let due = namespace.due_blocks();
             namespace.settle_series();
             namespace.freeze_all();
-            let index_dir = namespace.index_dir();
-            namespace.index.seal(namespace.fs.as_ref(), &index_dir)?;
-            namespace.index.compact(namespace.fs.as_ref(), &index_dir)?;
+            namespace.seal_index()?;
             let more = namespace.persist_frozen(segment, merge, &due)?;
             written.volumes += more.volumes;
             written.snapshots += more.snapshots;

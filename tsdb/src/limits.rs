@@ -3,7 +3,8 @@
 /// What the engine refuses to go beyond. Every refusal names the limit and its setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most series in one namespace (`limits.series_max`).
+    /// Most series that one namespace ever had, as refs are never given again
+    /// (`limits.series_max`).
     pub series_max: u32,
     /// Most windows with unflushed samples in one shard (`limits.windows_max`). Each costs memory
     /// and becomes a file; a sender of random times must not make millions.

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use m3rs_core::clock::Clock;
+use m3rs_core::fs::Fs;
 use m3rs_core::model::{Labels, Matcher};
 use m3rs_core::time::{NS_PER_S, TimestampNs};
 use m3rs_sim::disk::{SimFs, Unsynced};
-use m3rs_tsdb::{Columns, DEFAULT_NAMESPACE, Database, DatabaseOptions, Progress, TsdbError};
+use m3rs_tsdb::{
+    Columns, DEFAULT_NAMESPACE, Database, DatabaseOptions, Progress, TsdbError, WriteRefusal,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -41,6 +44,7 @@ struct World {
     model: Model,
     /// The request under way: written perhaps, acknowledged not yet.
     open_request: Vec<(u32, i64, f64)>,
+    retention_ns: i64,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -60,6 +64,7 @@ impl World {
             database: None,
             model: Model::new(),
             open_request: Vec::new(),
+            retention_ns: 0,
             runtime,
         };
         world.open().expect("an empty disk opens");
@@ -74,7 +79,7 @@ impl World {
             [7; 192],
         );
         options.background = false;
-        options.namespace.retention_ns = 0;
+        options.namespace.retention_ns = self.retention_ns;
         self.database = Some(Database::open(options, Arc::new(Progress::new()))?);
         Ok(())
     }
@@ -99,6 +104,12 @@ impl World {
         }
         self.open_request.clear();
         Ok(())
+    }
+
+    /// Closes the database as at the end of its process, and opens it again.
+    fn reopen(&mut self) {
+        drop(self.database.take());
+        self.open().expect("opens again");
     }
 
     /// A power cut: everything unsynced is gone, and the database is opened again.
@@ -255,4 +266,123 @@ fn a_failed_sync_refuses_writes_until_the_log_recovers() {
     let refused = world.write(&[(1, START + 2, 3.0)]).expect_err("the log is closed");
     assert_eq!(refused.kind(), m3rs_core::ErrorKind::Unavailable);
     assert!(world.read(START..=START).contains_key(&1), "reads go on");
+}
+
+#[test]
+fn logs_that_files_cover_are_not_missed() {
+    let mut world = World::new(4);
+    world.write(&[(1, START, 1.0)]).expect("written");
+    world.database().flush_all().expect("flushed");
+    world.write(&[(1, START + 1, 2.0), (2, START, 3.0)]).expect("written");
+    world.reopen();
+    assert_eq!(world.database().damage_at_start(), []);
+    world.check(0..=i64::MAX / 2);
+}
+
+#[test]
+fn what_is_outside_retention_goes() {
+    let mut world = World::new(6);
+    world.retention_ns = 6 * HOUR;
+    world.reopen();
+    world.write(&[(1, START - 5 * HOUR, 1.0), (1, START, 2.0)]).expect("both are kept");
+    world.database().flush_all().expect("flushed");
+    let filesets = |world: &World| {
+        let dir = |shard| PathBuf::from(format!("/data/data/default/{shard}"));
+        let list = |shard| world.fs.list(&dir(shard)).unwrap_or_default().len();
+        (0..4).map(list).sum::<usize>()
+    };
+    assert_eq!(filesets(&world), 2);
+    world.clock.0.store(START + 4 * HOUR, Ordering::Relaxed);
+    world.database().tick().expect("expires");
+    assert_eq!(filesets(&world), 1, "the old block's file is removed");
+    world.model.entry(1).or_default().remove(&(START - 5 * HOUR));
+    world.check(0..=i64::MAX / 2);
+
+    let namespace = world.database().namespace(DEFAULT_NAMESPACE).expect("it exists");
+    let mut session = namespace.writer();
+    let handle = session.resolve_labels(&labels(1)).expect("a known series");
+    let refused = session.push(handle, TimestampNs(START - 5 * HOUR), 1.0);
+    assert!(matches!(refused, Err(WriteRefusal::OutsideRetention { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_damaged_index_is_made_anew_from_the_other_files() {
+    let mut world = World::new(7);
+    let requests: Vec<_> = (0..40).map(|s| (s, START + i64::from(s), f64::from(s))).collect();
+    world.write(&requests[..20]).expect("written");
+    world.database().flush_all().expect("flushed");
+    world.write(&requests[20..30]).expect("written");
+    world.database().snapshot().expect("a snapshot");
+    world.write(&requests[30..]).expect("written");
+    drop(world.database.take());
+    let segments = world.fs.list(Path::new("/data/index/default")).expect("listed");
+    assert!(!segments.is_empty(), "the index is sealed");
+    for segment in &segments {
+        let flip = |bytes: &mut Vec<u8>| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 0x10;
+        };
+        world.fs.damage(segment, flip).expect("damaged");
+    }
+    world.open().expect("opens in spite of damage");
+    assert_eq!(world.database().damage_at_start().len(), segments.len());
+    world.check(0..=i64::MAX / 2);
+    world.reopen();
+    assert_eq!(world.database().damage_at_start(), [], "the new index is sound");
+    world.check(0..=i64::MAX / 2);
+}
+
+/// Flushes what is due as background work does, then loses the log that names the series.
+#[test]
+fn a_lost_log_never_gives_a_series_the_samples_of_another() {
+    for index_survives in [true, false] {
+        let mut world = World::new(8);
+        world.write(&[(1, START - 6 * HOUR, 1.0)]).expect("written");
+        world.clock.0.fetch_add(120 * NS_PER_S, Ordering::Relaxed);
+        world.database().tick().expect("flushed");
+        assert_eq!(world.database().status().volumes, 1);
+        world.fs.crash(Unsynced::Kept);
+        drop(world.database.take());
+        let remove = |dir: &str| {
+            for path in world.fs.list(Path::new(dir)).expect("listed") {
+                world.fs.remove_file(&path).expect("removed");
+            }
+        };
+        remove("/data/commitlog");
+        if !index_survives {
+            remove("/data/index/default");
+        }
+        world.open().expect("opens");
+        world.check(0..=i64::MAX / 2);
+        world.write(&[(2, START, 2.0)]).expect("a new series");
+        world.check(0..=i64::MAX / 2);
+    }
+}
+
+#[test]
+fn what_a_merge_cannot_read_is_set_aside() {
+    let mut world = World::new(9);
+    let first: Vec<_> = (0..10).map(|s| (s, START + i64::from(s), f64::from(s))).collect();
+    world.write(&first).expect("written");
+    world.database().flush_all().expect("flushed");
+    drop(world.database.take());
+    let dirs: Vec<PathBuf> = (0..4).map(|s| format!("/data/data/default/{s}").into()).collect();
+    let list = |fs: &SimFs| -> Vec<PathBuf> {
+        dirs.iter().flat_map(|dir| fs.list(dir).unwrap_or_default()).collect()
+    };
+    let volumes = list(&world.fs);
+    for path in &volumes {
+        // The first series block begins behind the header.
+        world.fs.damage(path, |bytes| bytes[40] ^= 0xff).expect("damaged");
+    }
+    world.open().expect("opens");
+    let second: Vec<_> = first.iter().map(|&(s, t, v)| (s, t + NS_PER_S, v)).collect();
+    world.write(&second).expect("written");
+    world.database().flush_all().expect("a damaged block does not stop a flush");
+    let aside = list(&world.fs).into_iter().filter(|p| p.to_string_lossy().ends_with(".damaged"));
+    assert_eq!(aside.count(), volumes.len(), "no byte is thrown away");
+    let got = world.read(0..=i64::MAX / 2);
+    for (s, t, v) in second {
+        assert_eq!(got.get(&s).and_then(|s| s.get(&t)), Some(&v.to_bits()), "series {s}");
+    }
 }

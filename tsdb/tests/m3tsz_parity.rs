@@ -199,7 +199,8 @@ fn blocks_of_a_real_node_go_both_ways() {
     for block in blocks {
         let source = block["source"].as_str().unwrap();
         let bytes = unbase64(block["base64"].as_str().unwrap());
-        let start = i64::from_be_bytes(*bytes.first_chunk().unwrap());
+        let start =
+            i64::try_from(bytes[..8].iter().fold(0u64, |t, &b| t << 8 | u64::from(b))).unwrap();
         let unit = TimeUnit::from_code(u8::try_from(block["unit"].as_u64().unwrap()).unwrap());
         let expected: Vec<Sample> = block["points"]
             .as_array()

@@ -1,7 +1,9 @@
 //! Metrics of storage, which are numbers of its status at the time of a scrape.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use m3rs_core::telemetry::invariant;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
@@ -14,15 +16,16 @@ pub(super) struct StorageMetrics {
     ready: Gauge,
     progress: Gauge<f64, AtomicU64>,
     series: Gauge,
-    samples_written: Gauge,
+    samples_written: Counter,
     windows_open: Gauge,
     volumes: Gauge,
     snapshots: Gauge,
     log_bytes: Gauge,
     log_failed: Gauge,
-    damaged_reads: Gauge,
-    background_failures: Gauge,
     damage_at_start: Gauge,
+    damaged_reads: Counter,
+    background_failures: Counter,
+    invariant_violations: Counter,
 }
 
 impl StorageMetrics {
@@ -55,6 +58,11 @@ impl StorageMetrics {
                 "m3rs_storage_background_failures",
                 "Background jobs that failed since start",
             ),
+            invariant_violations: put(
+                r,
+                "m3rs_invariant_violations",
+                "Things that cannot happen and did: please report the log line",
+            ),
             damage_at_start: put(
                 r,
                 "m3rs_storage_damage_at_start",
@@ -69,16 +77,22 @@ impl StorageMetrics {
         self.log_failed.set(i64::from(status.log_failure.is_some()));
         for (metric, number) in [
             (&self.series, status.series),
-            (&self.samples_written, status.samples_written),
             (&self.windows_open, status.windows_open),
             (&self.volumes, status.volumes),
             (&self.snapshots, status.snapshots),
             (&self.log_bytes, status.log_bytes),
-            (&self.damaged_reads, status.damaged_reads),
-            (&self.background_failures, status.background_failures),
             (&self.damage_at_start, status.damage_at_start),
         ] {
             metric.set(gauge(number));
+        }
+        for (metric, number) in [
+            (&self.samples_written, status.samples_written),
+            (&self.damaged_reads, status.damaged_reads),
+            (&self.background_failures, status.background_failures),
+            (&self.invariant_violations, invariant::count()),
+        ] {
+            // The count is kept elsewhere, and only grows.
+            metric.inner().store(number, Ordering::Relaxed);
         }
     }
 }

@@ -57,15 +57,7 @@ impl LocalSource {
         let (start, end) = ns_range(request.range);
         let limit = request.series_max;
         let mut found =
-            namespace.select(&request.matchers, start, end, limit).map_err(|error| {
-                match source_error(error) {
-                    // The index stops at the first series over the limit.
-                    SourceError::Storage { kind: ErrorKind::Limit, .. } => {
-                        SourceError::TooManySeries { matched: limit.saturating_add(1), limit }
-                    }
-                    other => other,
-                }
-            })?;
+            namespace.select(&request.matchers, start, end, limit).map_err(source_error)?;
         let series = found.take_labels();
         let found = Arc::new(found);
         self.selections.lock().push(Arc::clone(&found));
@@ -158,6 +150,9 @@ fn listing<T>(listed: Result<Limited<T>, TsdbError>) -> Result<Listing<T>, Sourc
 }
 
 fn source_error(error: TsdbError) -> SourceError {
+    if let Some((matched, limit)) = error.too_many_series() {
+        return SourceError::TooManySeries { matched, limit };
+    }
     match error.kind() {
         ErrorKind::Invalid => SourceError::Invalid(error.to_string()),
         kind => SourceError::Storage { kind, message: error.to_string() },

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ast::Span;
+use super::print::quote::quote;
 use crate::number::general;
 
 /// Something the user should know about the result, at a place in the query.
@@ -12,8 +13,13 @@ pub(crate) enum Note<'a> {
     InvalidQuantile(f64),
     /// A ratio outside of -1..=1 and what it was taken for.
     InvalidRatio(f64, f64),
-    /// A series of a classic histogram without a usable bound: the value of `le`.
-    BadBucketLabel(&'a str),
+    /// A series of a classic histogram without a usable bound.
+    BadBucketLabel {
+        /// The metric, or nothing.
+        name: &'a str,
+        /// The value of the label.
+        le: &'a str,
+    },
     /// `sort` in a range query.
     SortInRangeQuery,
     /// `rate` of a metric that is not named like a counter.
@@ -47,7 +53,7 @@ impl ForcedMonotonicity {
 pub(crate) struct Annotations {
     warnings: BTreeMap<(u32, String), ()>,
     infos: BTreeMap<(u32, String), ()>,
-    forced: BTreeMap<u32, ForcedMonotonicity>,
+    forced: BTreeMap<(u32, String), ForcedMonotonicity>,
     source_warnings: Vec<String>,
 }
 
@@ -65,8 +71,10 @@ impl Annotations {
                     general(capped)
                 ),
             ),
-            Note::BadBucketLabel(le) => {
-                (true, format!("bucket label \"le\" is missing or has a malformed value of {le:?}"))
+            Note::BadBucketLabel { name, le } => {
+                let le = quote(le);
+                let text = "bucket label \"le\" is missing or has a malformed value of";
+                (true, format!("{text} {le}{}", of_metric(name)))
             }
             Note::SortInRangeQuery => (
                 true,
@@ -77,7 +85,8 @@ impl Annotations {
                 false,
                 format!(
                     "metric might not be a counter, name does not end in \
-                     _total/_sum/_count/_bucket: {name:?}"
+                     _total/_sum/_count/_bucket: {}",
+                    quote(name)
                 ),
             ),
         };
@@ -85,8 +94,10 @@ impl Annotations {
         list.insert((span.start, text), ());
     }
 
-    pub(crate) fn add_forced(&mut self, span: Span, forced: ForcedMonotonicity) {
-        self.forced.entry(span.start).and_modify(|f| f.merge(forced)).or_insert(forced);
+    /// `name` is that of the metric, or nothing.
+    pub(crate) fn add_forced(&mut self, span: Span, name: &str, forced: ForcedMonotonicity) {
+        let key = (span.start, name.to_owned());
+        self.forced.entry(key).and_modify(|f| f.merge(forced)).or_insert(forced);
     }
 
     /// A warning of the storage, as it is.
@@ -110,12 +121,13 @@ impl Annotations {
             .into_keys()
             .map(|(start, note)| format!("PromQL info: {note} ({})", place(start)))
             .collect();
-        infos.extend(self.forced.into_iter().map(|(start, f)| {
+        infos.extend(self.forced.into_iter().map(|((start, name), f)| {
             format!(
                 "PromQL info: input to histogram_quantile needed to be fixed for monotonicity \
                  (see https://prometheus.io/docs/prometheus/latest/querying/functions/\
-                 #histogram_quantile), from buckets {} to {}, with a max diff of {}, \
+                 #histogram_quantile){}, from buckets {} to {}, with a max diff of {}, \
                  over {} samples from {} to {} ({})",
+                of_metric(&name),
                 general(f.bucket_min),
                 general(f.bucket_max),
                 two_digits(f.diff_max),
@@ -127,6 +139,11 @@ impl Annotations {
         }));
         (warnings, infos)
     }
+}
+
+/// The words that name a metric, if there is a name.
+fn of_metric(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(" for metric name {}", quote(name)) }
 }
 
 /// Line and column, both from 1, of a byte of the query.
@@ -209,13 +226,15 @@ mod tests {
             diff_max: 0.01234,
             count: 1,
         };
-        notes.add_forced(Span::default(), one);
-        notes.add_forced(Span::default(), ForcedMonotonicity { last_ms: 120_000, ..one });
+        notes.add_forced(Span::default(), "", one);
+        notes.add_forced(Span::default(), "", ForcedMonotonicity { last_ms: 120_000, ..one });
+        notes.add_forced(Span::default(), "x", one);
         let (_, infos) = notes.into_texts("x");
         assert!(infos[0].ends_with(
             "from buckets 1 to 2.5, with a max diff of 0.012, over 2 samples from \
              1970-01-01T00:01:00Z to 1970-01-01T00:02:00Z (1:1)"
         ));
+        assert!(infos[1].contains(" for metric name \"x\", from buckets 1 to 2.5"));
     }
 
     #[test]

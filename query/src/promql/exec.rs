@@ -43,6 +43,7 @@ use series::SeriesList;
 
 pub(crate) use context::Context;
 pub(crate) use root::evaluate;
+pub(crate) use series::NameRemoval;
 
 /// An operator's output: series, and their values at each step of a grid.
 pub(crate) trait Rows: Send + Sync {
@@ -119,6 +120,7 @@ pub(crate) fn open<'a>(
         VectorNode::Sort { input, order, span } => sort::open(input, order, *span, grid, ctx),
         VectorNode::Relabel { input, relabel } => relabel::open(input, relabel, grid, ctx),
         VectorNode::Histogram(node) => histogram::open(node, grid, ctx),
+        VectorNode::Settle(inner) => relabel::open_settled(inner, grid, ctx),
         VectorNode::Invariant(inner) if grid.count == 1 => open(inner, grid, ctx),
         VectorNode::Invariant(inner) => map::open_invariant(inner, grid, ctx),
     }

@@ -40,6 +40,34 @@ pub struct RangeInput<'a> {
     pub eval: StepGrid,
     /// One row of `ends.count` values for each scalar argument, in the order of the arguments.
     pub params: &'a [&'a [f64]],
+    /// Asked during long work.
+    pub stop: Stop<'a>,
+}
+
+/// Whether work should stop early, leaving a result that nobody looks at.
+#[derive(Clone, Copy, Default)]
+pub struct Stop<'a>(Option<&'a dyn Fn() -> bool>);
+
+impl<'a> Stop<'a> {
+    /// Work runs to its end.
+    pub const NEVER: Self = Self(None);
+
+    /// Work stops once `is_wanted` says so. It is asked every few milliseconds.
+    #[must_use]
+    pub fn when(is_wanted: &'a dyn Fn() -> bool) -> Self {
+        Self(Some(is_wanted))
+    }
+
+    /// Asks.
+    fn is_wanted(self) -> bool {
+        self.0.is_some_and(|is_wanted| is_wanted())
+    }
+}
+
+impl std::fmt::Debug for Stop<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Stop").field(&self.0.is_some()).finish()
+    }
 }
 
 /// A range function: writes `out[i]` for window `i`.
@@ -147,7 +175,8 @@ mod tests {
         let vs: Vec<f64> = samples.iter().map(|s| s.1).collect();
         let rows: Vec<Vec<f64>> = params.iter().map(|p| vec![*p; ends.count]).collect();
         let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
-        let input = RangeInput { ts: &ts, vs: &vs, ends, range_ms, eval: ends, params: &rows };
+        let (eval, params, stop) = (ends, &rows[..], Stop::NEVER);
+        let input = RangeInput { ts: &ts, vs: &vs, ends, range_ms, eval, params, stop };
         let mut out = vec![STALE_NAN; ends.count];
         range_kernel(name).expect("known function")(&input, &mut out);
         out.iter().map(|v| if is_stale(*v) { None } else { Some(*v) }).collect()

@@ -16,6 +16,16 @@ pub(crate) fn is_metadata(name: &[u8]) -> bool {
     name.first() == Some(&b'_') && METADATA.contains(&name)
 }
 
+/// Whether the labels have companions of the metric's name. Looks at the first labels alone, as
+/// companions sort before nearly all names.
+#[must_use]
+pub(crate) fn has_companions(labels: &[u8]) -> bool {
+    let [_, companions @ ..] = METADATA;
+    Pairs::new(labels)
+        .take_while(|pair| companions.iter().any(|name| pair.name <= *name))
+        .any(|pair| companions.contains(&pair.name))
+}
+
 /// The labels without the metric's name and its companions.
 #[must_use]
 pub(crate) fn without_metadata(labels: &Labels) -> Labels {
@@ -262,6 +272,20 @@ mod tests {
         Projection::dropping_with_name(&["a"]).apply(set.as_bytes(), &mut out);
         assert_eq!(out, labels(&[("__type__", "gauge"), ("b", "2")]).as_bytes());
         assert_eq!(without_metadata(&set), labels(&[("a", "1"), ("b", "2")]));
+    }
+
+    #[test]
+    fn companions_are_found() {
+        for (pairs, expected) in [
+            (&[("__name__", "up"), ("a", "1")][..], false),
+            (&[("__name__", "up"), ("__type__", "gauge")], true),
+            (&[("A", "0"), ("__name__", "up"), ("__p", "x"), ("__unit__", "s"), ("a", "1")], true),
+            (&[("__unit__", "s")], true),
+            (&[("__v", "x"), ("a", "1")], false),
+            (&[], false),
+        ] {
+            assert_eq!(has_companions(labels(pairs).as_bytes()), expected, "{pairs:?}");
+        }
     }
 
     #[test]

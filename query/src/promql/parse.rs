@@ -32,19 +32,19 @@ pub use time::{ParseDurationError, format_duration, parse_duration_ms, parse_uni
 /// How large and how deep a query text may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseLimits {
-    /// Bytes of text. Setting `query.parse.bytes_max`.
+    /// Bytes of text. Setting `query.text_bytes_max`.
     pub bytes_max: usize,
-    /// Depth of parentheses and calls. Setting `query.parse.nesting_max`.
+    /// Depth of parentheses and calls. Setting `query.nesting_max`.
     pub nesting_max: usize,
     /// Operators, signs and ranges, which may nest the tree as deep as their number. Setting
-    /// `query.parse.operators_max`.
+    /// `query.operators_max`.
     pub operators_max: usize,
 }
 
-/// 16 KiB, 128 levels, 1,000 operators.
+/// 1 MiB, 128 levels, 1,000 operators.
 impl Default for ParseLimits {
     fn default() -> Self {
-        Self { bytes_max: 16 * 1024, nesting_max: 128, operators_max: 1000 }
+        Self { bytes_max: 1 << 20, nesting_max: 128, operators_max: 1000 }
     }
 }
 
@@ -108,7 +108,7 @@ fn check_bytes(text: &str, limits: &ParseLimits) -> Result<(), ParseError> {
         return Ok(());
     }
     let message = format!(
-        "query has {} bytes, more than the limit of {bytes_max} (query.parse.bytes_max)",
+        "query has {} bytes, more than the limit of {bytes_max} (query.text_bytes_max)",
         text.len()
     );
     Err(ParseError::new(ParseErrorCause::Limit, text, Span::default(), message))

@@ -69,6 +69,8 @@ pub(crate) enum VectorNode {
         relabel: Relabel,
     },
     Histogram(Box<HistogramNode>),
+    /// The end of a query where names wait for it.
+    Settle(Box<VectorNode>),
     /// The same at each step.
     Invariant(Box<VectorNode>),
 }

@@ -50,12 +50,10 @@ pub(super) fn push_expr(out: &mut String, expr: &Expr) {
             out.push(')');
         }
         ExprKind::Binary(binary) => {
-            match binary.lhs.kind {
-                // With a sign, that would be the sign of the power.
-                ExprKind::Number(f64::INFINITY) if binary.op == BinaryOp::Pow => {
-                    out.push_str("Inf");
-                }
-                _ => push_expr(out, &binary.lhs),
+            if is_infinite_base(binary) {
+                out.push_str(INFINITE_BASE);
+            } else {
+                push_expr(out, &binary.lhs);
             }
             out.push(' ');
             push_operator(out, binary);
@@ -79,6 +77,13 @@ pub(super) fn push_expr(out: &mut String, expr: &Expr) {
             out.push(')');
         }
     }
+}
+
+/// Infinity as the base of a power: with a sign, that would be the sign of the power.
+pub(super) const INFINITE_BASE: &str = "Inf";
+
+pub(super) fn is_infinite_base(binary: &Binary) -> bool {
+    binary.op == BinaryOp::Pow && matches!(binary.lhs.kind, ExprKind::Number(f64::INFINITY))
 }
 
 /// Times of a selector or subquery that are expressions.

@@ -275,6 +275,7 @@ eval instant at 0 1 + 1
     2
 eval instant at 1m30s "a"
     expect string "a\n"
+
 eval instant at 1m up[1m]
     expect range vector from 10s to 1m step 10s
     up 1 2 3

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use m3rs_coordinator::http::{HttpState, Routes, serve};
 use m3rs_coordinator::ingest::{MetadataStore, RemoteWriteReceiver};
-use m3rs_coordinator::limits::{Limits, ServeLimits};
+use m3rs_coordinator::limits::ServeLimits;
 use m3rs_coordinator::local::LocalStorage;
 use m3rs_coordinator::metrics::Metrics;
 use m3rs_coordinator::read::{EngineService, LocalSource, LocalSources};
@@ -15,7 +15,7 @@ use m3rs_coordinator::write::LocalStore;
 use m3rs_core::clock::{SharedClock, SystemClock};
 use m3rs_core::fs::{DiskFs, SharedFs};
 use m3rs_core::rng::Random;
-use m3rs_core::spawn::{ThreadCount, io_runtime};
+use m3rs_core::spawn::{Tasks, ThreadCount, io_runtime};
 use m3rs_core::telemetry::log;
 use m3rs_core::time::NS_PER_MS;
 use m3rs_query::engine::{Engine, EngineOptions};
@@ -31,6 +31,7 @@ use crate::banner::Banner;
 use crate::build_info::build_info;
 use crate::cli::ServerArgs;
 use crate::lock_owner;
+use crate::settings::Settings;
 use crate::signal::Signals;
 
 /// The HTTP API's address if none is asked for; only beside it is the port for metrics opened.
@@ -46,30 +47,30 @@ const BLOCKING_EXTRA: usize = 32;
 /// Runs until a signal asks for the end, and ends in order.
 pub(crate) fn run(args: &ServerArgs) -> anyhow::Result<()> {
     log::start(&args.log, args.log_format.into())?;
-    let limits = Limits::default();
-    let blocking = ThreadCount::new(limits.query.concurrent_max + BLOCKING_EXTRA);
+    let settings = Settings::load(args.config.as_deref())?;
+    let blocking = ThreadCount::new(settings.edge.query.concurrent_max + BLOCKING_EXTRA);
     let runtime = io_runtime("io", ThreadCount::of_machine(), blocking)
         .context("cannot start the threads for input and output")?;
-    let done = runtime.block_on(run_all(args, limits));
+    let done = runtime.block_on(run_all(args, &settings));
     // What still blocks was cut off already, or is the opening of a database that nobody waits
     // for any more; files are sound at every moment.
     runtime.shutdown_background();
     done
 }
 
-async fn run_all(args: &ServerArgs, limits: Limits) -> anyhow::Result<()> {
+async fn run_all(args: &ServerArgs, settings: &Settings) -> anyhow::Result<()> {
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let listeners = Listeners::bind(args).await?;
     let fs: SharedFs = Arc::new(DiskFs);
     let clock: SharedClock = Arc::new(SystemClock::new());
     let progress = Arc::new(Progress::new());
     let storage = Arc::new(LocalStorage::new(Arc::clone(&progress)));
-    let routes = routes(args, limits, &storage, &fs, &clock)?;
+    let routes = routes(args, settings, &storage, &fs, &clock)?;
     let banner = listeners.banner(args)?;
 
     let (stop, stopped) = watch::channel(());
-    let serving = listeners.serve(&routes, &stopped);
-    let options = database_options(args, fs, clock);
+    let serving = listeners.serve(&routes, settings.serve, &stopped);
+    let options = database_options(args, settings, fs, clock);
     let opening = tokio::task::spawn_blocking(move || Database::open(options, progress));
     let opened = tokio::select! {
         opened = opening => opened.context("BUG: the opening of the database panicked")?,
@@ -87,7 +88,7 @@ async fn run_all(args: &ServerArgs, limits: Limits) -> anyhow::Result<()> {
     tracing::info!(signal = name, "stopping: requests are finished, the log is synced");
     drop(stop);
     tokio::select! {
-        cut = serving.finish() => tracing::debug!(connections = cut?, "connections cut off"),
+        served = serving.join_all() => served?,
         name = signals.next() => tracing::warn!(signal = name, "not waiting for requests"),
     }
     let closing = tokio::task::spawn_blocking(move || database.close());
@@ -105,12 +106,6 @@ fn show(banner: &Banner<'_>) {
 struct Listeners {
     api: TcpListener,
     metrics: Option<TcpListener>,
-}
-
-/// Tasks that serve [`Listeners`].
-struct Serving {
-    api: tokio::task::JoinHandle<usize>,
-    metrics: Option<tokio::task::JoinHandle<usize>>,
 }
 
 impl Listeners {
@@ -143,44 +138,39 @@ impl Listeners {
         })
     }
 
-    fn serve(self, routes: &Routes, stopped: &watch::Receiver<()>) -> Serving {
-        let start = |listener, router| {
+    fn serve(self, routes: &Routes, limits: ServeLimits, stopped: &watch::Receiver<()>) -> Tasks {
+        let mut tasks = Tasks::new("http");
+        let metrics = self.metrics.map(|listener| (listener, routes.metrics()));
+        for (listener, router) in [(self.api, routes.api())].into_iter().chain(metrics) {
             let mut stopped = stopped.clone();
-            tokio::spawn(serve(listener, router, ServeLimits::default(), async move {
-                // The sender says it by going away.
-                let _gone = stopped.changed().await;
-            }))
-        };
-        Serving {
-            api: start(self.api, routes.api()),
-            metrics: self.metrics.map(|listener| start(listener, routes.metrics())),
+            tasks.spawn(async move {
+                let shutdown = async move {
+                    // The sender says it by going away.
+                    let _gone = stopped.changed().await;
+                };
+                let cut = serve(listener, router, limits, shutdown).await;
+                tracing::debug!(connections = cut, "connections cut off");
+            });
         }
-    }
-}
-
-impl Serving {
-    /// Waits for the end of all connections; returns how many were cut off.
-    async fn finish(self) -> anyhow::Result<usize> {
-        let mut cut = self.api.await.context("BUG: the server's task panicked")?;
-        if let Some(metrics) = self.metrics {
-            cut += metrics.await.context("BUG: the metrics server's task panicked")?;
-        }
-        Ok(cut)
+        tasks
     }
 }
 
 fn routes(
     args: &ServerArgs,
-    limits: Limits,
+    settings: &Settings,
     storage: &Arc<LocalStorage>,
     fs: &SharedFs,
     clock: &SharedClock,
 ) -> anyhow::Result<Routes> {
+    let limits = settings.edge;
     let engine = Engine::new(EngineOptions {
+        limits: settings.query.clone(),
         lookback_ms: args.lookback.0 / NS_PER_MS,
         clock: Arc::clone(clock),
         ..EngineOptions::default()
     })?;
+    let parse = ParseOptions { limits: settings.parse, ..ParseOptions::default() };
     let sources = Arc::new(LocalSources::new(Arc::clone(storage)));
     let metadata = Arc::new(MetadataStore::new(limits.metadata));
     let build = build_info();
@@ -191,7 +181,7 @@ fn routes(
             limits.write,
             Arc::clone(&metadata),
         )),
-        queries: Arc::new(EngineService::new(Arc::new(engine), sources, ParseOptions::default())),
+        queries: Arc::new(EngineService::new(Arc::new(engine), sources, parse)),
         source: Arc::new(LocalSource::new(Arc::clone(storage))),
         storage: Arc::clone(storage) as _,
         metadata,
@@ -202,7 +192,12 @@ fn routes(
     }))
 }
 
-fn database_options(args: &ServerArgs, fs: SharedFs, clock: SharedClock) -> DatabaseOptions {
+fn database_options(
+    args: &ServerArgs,
+    settings: &Settings,
+    fs: SharedFs,
+    clock: SharedClock,
+) -> DatabaseOptions {
     let mut secret = [0; 192];
     Random::from_machine().fill(&mut secret);
     DatabaseOptions {
@@ -211,6 +206,7 @@ fn database_options(args: &ServerArgs, fs: SharedFs, clock: SharedClock) -> Data
             ..NamespaceOptions::default()
         },
         sync: args.commitlog_sync.into(),
+        limits: settings.storage,
         ..DatabaseOptions::new(fs, clock, args.data_dir.clone(), secret)
     }
 }

@@ -4,7 +4,7 @@
 //! the damaged index still tells is taken too. Cost: all label sets of the namespace are read.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use m3rs_core::fs::{Fs, SharedFs};
 use m3rs_core::model::Labels;
@@ -18,6 +18,21 @@ use crate::namespace::NamespaceMeta;
 
 /// Series that the new index takes at a time.
 const BATCH: usize = 4096;
+
+/// The largest ref that a fileset or snapshot of the namespace names.
+pub(super) fn last_named(
+    fs: &dyn Fs,
+    layout: &Layout,
+    meta: &NamespaceMeta,
+) -> Result<Option<u32>, TsdbError> {
+    let mut last = None;
+    for path in files_with_names(fs, layout, meta)? {
+        // A file that does not open is reported when the files are loaded.
+        let Ok(file) = FilesetReader::open(fs, &path) else { continue };
+        last = last.max((!file.is_empty()).then_some(file.totals().series_max));
+    }
+    Ok(last)
+}
 
 /// Replaces the namespace's index directory by one made from all names that are left.
 pub(super) fn rebuild_index(
@@ -33,10 +48,8 @@ pub(super) fn rebuild_index(
         all.extend(labels.map(|labels| (*series, labels)));
     }
     let from_index = all.len();
-    for shard in 0..meta.shard_count {
-        for dir in [layout.data(&meta.name, shard), layout.snapshots(&meta.name, shard)] {
-            names_of_files(fs.as_ref(), &dir, &mut all)?;
-        }
+    for path in files_with_names(fs.as_ref(), layout, meta)? {
+        names_of_file(fs.as_ref(), &path, &mut all);
     }
     names_of_log(fs.as_ref(), &layout.commitlog(), meta.id, &mut all)?;
     let dir = layout.index(&meta.name);
@@ -56,29 +69,36 @@ pub(super) fn rebuild_index(
     Ok(index)
 }
 
-fn names_of_files(
+fn files_with_names(
     fs: &dyn Fs,
-    dir: &Path,
-    all: &mut BTreeMap<u32, Labels>,
-) -> Result<(), TsdbError> {
-    for path in fs.list(dir).map_err(|e| TsdbError::io("list", dir, e))? {
-        if fileset::parse_file_name(&path).is_none() && parse_snapshot(&path).is_none() {
-            continue;
-        }
-        // A file that does not open is reported and set aside when the files are loaded.
-        let Ok(file) = FilesetReader::open(fs, &path) else { continue };
-        for found in file.identities() {
-            let named = found.and_then(|(position, labels)| Ok((file.entry(position)?, labels)));
-            match named {
-                Ok((Some(entry), labels)) => {
-                    all.entry(entry.series).or_insert(labels);
-                }
-                Ok((None, _)) => {}
-                Err(error) => tracing::warn!(%error, "names that are lost in one more file"),
-            }
+    layout: &Layout,
+    meta: &NamespaceMeta,
+) -> Result<Vec<PathBuf>, TsdbError> {
+    let mut files = Vec::new();
+    for shard in 0..meta.shard_count {
+        for dir in [layout.data(&meta.name, shard), layout.snapshots(&meta.name, shard)] {
+            let found = fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))?;
+            files.extend(found.into_iter().filter(|path| {
+                fileset::parse_file_name(path).is_some() || parse_snapshot(path).is_some()
+            }));
         }
     }
-    Ok(())
+    Ok(files)
+}
+
+fn names_of_file(fs: &dyn Fs, path: &Path, all: &mut BTreeMap<u32, Labels>) {
+    // A file that does not open is reported and set aside when the files are loaded.
+    let Ok(file) = FilesetReader::open(fs, path) else { return };
+    for found in file.identities() {
+        let named = found.and_then(|(position, labels)| Ok((file.entry(position)?, labels)));
+        match named {
+            Ok((Some(entry), labels)) => {
+                all.entry(entry.series).or_insert(labels);
+            }
+            Ok((None, _)) => {}
+            Err(error) => tracing::warn!(%error, "names that are lost in one more file"),
+        }
+    }
 }
 
 fn names_of_log(

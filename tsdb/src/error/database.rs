@@ -96,6 +96,17 @@ impl TsdbError {
         }
     }
 
+    /// How many series matched and how many may, if that is what went wrong.
+    #[must_use]
+    pub fn too_many_series(&self) -> Option<(usize, usize)> {
+        match self {
+            Self::Index(IndexError::TooMany { matched, limit }) => {
+                Some((usize::try_from(*matched).unwrap_or(usize::MAX), *limit))
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { action, path: path.to_owned(), source }
     }

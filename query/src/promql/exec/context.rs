@@ -8,6 +8,7 @@ use m3rs_core::model::Matcher;
 use parking_lot::Mutex;
 
 use super::select::Selected;
+use super::series::NameRemoval;
 use crate::error::QueryError;
 use crate::limits::{Budget, Limits};
 use crate::promql::annotation::{Annotations, ForcedMonotonicity, Note};
@@ -32,6 +33,7 @@ pub(crate) struct Context<'a> {
     /// The end of the query's time, on the clock's monotonic scale.
     pub(crate) deadline: Duration,
     pub(crate) lookback_ms: i64,
+    pub(crate) name_removal: NameRemoval,
     pub(crate) notes: Mutex<Annotations>,
     /// Selections that were made, so that equal selectors share one.
     pub(crate) selections: Mutex<Vec<(SelectionKey, Arc<Selected>)>>,
@@ -56,7 +58,7 @@ impl Context<'_> {
         self.notes.lock().add(span, note);
     }
 
-    pub(crate) fn note_forced(&self, span: Span, forced: ForcedMonotonicity) {
-        self.notes.lock().add_forced(span, forced);
+    pub(crate) fn note_forced(&self, span: Span, name: &str, forced: ForcedMonotonicity) {
+        self.notes.lock().add_forced(span, name, forced);
     }
 }

@@ -15,12 +15,17 @@ const RUN_VALUES: usize = 64 * 1024;
 /// The most rows in a run.
 const RUN_ROWS_MAX: usize = 4096;
 
-/// The least rows in a run, whatever the number of steps, so that small queries need no merge.
+/// The least rows in a run, unless steps are very many, so that small queries need no merge.
 const RUN_ROWS_MIN: usize = 64;
+
+/// The most values in a run of several rows: subqueries may have very many steps.
+const RUN_VALUES_MAX: usize = 1 << 20;
 
 /// Cuts `rows` rows of `steps` values each into runs; the cut depends on `steps` alone.
 pub(crate) fn runs(rows: usize, steps: usize) -> Vec<Range<usize>> {
-    let len = (RUN_VALUES / steps.max(1)).clamp(RUN_ROWS_MIN, RUN_ROWS_MAX);
+    let steps = steps.max(1);
+    let len = (RUN_VALUES / steps).clamp(RUN_ROWS_MIN, RUN_ROWS_MAX);
+    let len = len.min(RUN_VALUES_MAX / steps).max(1);
     (0..rows).step_by(len).map(|start| start..rows.min(start + len)).collect()
 }
 
@@ -134,12 +139,15 @@ mod tests {
 
     #[test]
     fn runs_cover_all_rows_once() {
-        for (rows, steps) in [(0, 1), (1, 1), (300_000, 1), (4000, 361), (70, 100_000)] {
+        for (rows, steps) in
+            [(0, 1), (1, 1), (300_000, 1), (4000, 361), (70, 10_000), (70, 100_000)]
+        {
             let runs = runs(rows, steps);
             let mut next = 0;
             for run in &runs {
                 assert_eq!(run.start, next);
                 assert!(run.len() <= RUN_ROWS_MAX && !run.is_empty());
+                assert!(run.len() == 1 || run.len() * steps <= RUN_VALUES_MAX);
                 next = run.end;
             }
             assert_eq!(next, rows);

@@ -7,7 +7,7 @@ use m3rs_core::model::{Labels, STALE_NAN};
 use super::aggregate::Groups;
 use super::block::{self, SameLabels};
 use super::scalar::{self, Column};
-use super::series::SeriesList;
+use super::series::{NameRemoval, SeriesList};
 use super::{Context, Rows, Worker, has_value, is_absent, open as open_node};
 use crate::error::QueryError;
 use crate::number::open_metrics;
@@ -39,7 +39,7 @@ pub(crate) fn open<'a>(
         }
         _ => bare,
     };
-    let series = SeriesList::new(labels);
+    let series = SeriesList::new(labels).drop_metadata(ctx.name_removal);
     let rows = HistogramRows { input, histograms, what, series, span: node.span, grid, ctx };
     block::with_unique_labels(Box::new(rows), SameLabels::Merge, grid.count, ctx)
 }
@@ -102,7 +102,8 @@ fn histograms(
 ) -> Result<Vec<Histogram>, QueryError> {
     let series = input.series();
     let groups = Groups::new(series, Projection::dropping(&[BUCKET_LABEL]), ctx)?;
-    let result = Projection::dropping(&[BUCKET_LABEL]).and_metadata(true);
+    let removal = ctx.name_removal;
+    let result = Projection::dropping(&[BUCKET_LABEL]).and_metadata(removal == NameRemoval::AtOnce);
     let mut worker = Worker::default();
     let mut histograms = Vec::new();
     for rows in groups.rows() {
@@ -115,10 +116,15 @@ fn histograms(
                 histogram.buckets.push((row, bound));
                 continue;
             }
+            // PARITY(prometheus): the name is told only where names wait for the end.
+            let name = match removal {
+                NameRemoval::AtEnd => series.name(row).unwrap_or_default(),
+                NameRemoval::AtOnce => "",
+            };
             let mut values = worker.take(steps);
             input.read(row..row + 1, &mut worker, &mut values)?;
             if has_value(&values) {
-                ctx.note(span, Note::BadBucketLabel(le));
+                ctx.note(span, Note::BadBucketLabel { name, le });
             }
             worker.put(values);
         }
@@ -217,12 +223,13 @@ impl Rows for HistogramRows<'_> {
         worker: &mut Worker,
         out: &mut [f64],
     ) -> Result<(), QueryError> {
-        let mut forced = None;
         for (row, out) in rows.zip(out.chunks_exact_mut(self.grid.count)) {
+            let mut forced = None;
             self.compute(row, worker, out, &mut forced)?;
-        }
-        if let Some(forced) = forced {
-            self.ctx.note_forced(self.span, forced);
+            if let Some(forced) = forced {
+                let name = self.series.name(row).unwrap_or_default();
+                self.ctx.note_forced(self.span, name, forced);
+            }
         }
         Ok(())
     }

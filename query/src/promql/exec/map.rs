@@ -48,7 +48,7 @@ pub(crate) fn open<'a>(
     };
     let series = match &apply {
         Apply::Filter { .. } => input.series().clone(),
-        _ => input.series().drop_metadata(),
+        _ => input.series().drop_metadata(ctx.name_removal),
     };
     let rows: Box<dyn Rows + 'a> = Box::new(MapRows { input, apply, series, grid });
     block::with_unique_labels(rows, SameLabels::Merge, grid.count, ctx)

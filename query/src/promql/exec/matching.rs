@@ -11,6 +11,7 @@ mod pairs;
 use m3rs_core::model::{Labels, STALE_NAN};
 
 use super::aggregate::Groups;
+use super::series::NameRemoval;
 use super::set::signature;
 use super::{Context, Rows, is_absent, open as open_node, operator};
 use crate::error::QueryError;
@@ -25,7 +26,7 @@ pub(crate) fn open<'a>(
     grid: StepGrid,
     ctx: &'a Context<'a>,
 ) -> Result<Box<dyn Rows + 'a>, QueryError> {
-    let operation = Operation::new(node)?;
+    let operation = Operation::new(node, ctx.name_removal)?;
     let left = open_node(&node.lhs, grid, ctx)?;
     let right = open_node(&node.rhs, grid, ctx)?;
     let (many, one) = if operation.is_swapped { (right, left) } else { (left, right) };
@@ -65,11 +66,14 @@ struct Operation<'a> {
     matching: &'a VectorMatching,
     /// Whether the left side is the "one" side.
     is_swapped: bool,
+    /// Whether results have no name from the start.
     drops_name: bool,
+    /// Whether the names of results go at the end.
+    leaves_name_pending: bool,
 }
 
 impl<'a> Operation<'a> {
-    fn new(node: &'a BinaryNode) -> Result<Self, QueryError> {
+    fn new(node: &'a BinaryNode, removal: NameRemoval) -> Result<Self, QueryError> {
         let apply = match (operator::arithmetic(node.op), operator::comparison(node.op)) {
             (Some(f), _) => Apply::Arithmetic(f),
             (None, Some(holds)) if node.return_bool => Apply::Test(holds),
@@ -79,11 +83,15 @@ impl<'a> Operation<'a> {
         if node.matching.cardinality == Cardinality::ManyToMany {
             return Err(not_between_vectors(node.op));
         }
+        // PARITY(prometheus): arithmetic between vectors never waits with names.
+        let waits = removal == NameRemoval::AtEnd && operator::arithmetic(node.op).is_none();
+        let drops_name = operator::drops_name(node.op, node.return_bool);
         Ok(Self {
             apply,
             matching: &node.matching,
             is_swapped: node.matching.cardinality == Cardinality::OneToMany,
-            drops_name: operator::drops_name(node.op, node.return_bool),
+            drops_name: drops_name && !waits,
+            leaves_name_pending: drops_name && waits,
         })
     }
 

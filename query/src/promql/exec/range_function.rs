@@ -1,20 +1,25 @@
 //! Functions over ranges: a kernel applied to each series.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use m3rs_core::model::STALE_NAN;
 
 use super::block::{self, SameLabels};
 use super::scalar::{self, Column};
+use super::select::ROWS_PER_CHECK;
 use super::series::SeriesList;
 use super::subquery::Samples;
 use super::{Context, Rows, Worker, has_value};
 use crate::error::QueryError;
 use crate::promql::annotation::Note;
-use crate::promql::function::{self, RangeInput};
+use crate::promql::function::{self, RangeInput, Stop};
 use crate::promql::plan::RangeNode;
 use crate::source::SampleColumns;
 use crate::step::StepGrid;
+
+/// Samples in a series that are worth a look at the query's time.
+const SAMPLES_PER_CHECK: usize = 4096;
 
 /// Opens a function over ranges.
 pub(crate) fn open<'a>(
@@ -31,8 +36,10 @@ pub(crate) fn open<'a>(
     if samples.series.len() > 0 {
         check_params(node, &params, ctx)?;
     }
-    let series =
-        if node.keeps_name { samples.series.clone() } else { samples.series.drop_metadata() };
+    let series = match node.keeps_name {
+        true => samples.series.clone(),
+        false => samples.series.drop_metadata(ctx.name_removal),
+    };
     let checks_counter = matches!(node.function.as_str(), "rate" | "increase");
     let rows = RangeRows { series, samples, params, node, grid, checks_counter, ctx };
     block::with_unique_labels(Box::new(rows), SameLabels::Refuse, grid.count, ctx)
@@ -62,11 +69,24 @@ struct RangeRows<'a> {
 }
 
 impl RangeRows<'_> {
-    fn apply(&self, columns: &SampleColumns, params: &[&[f64]], out: &mut [f64]) {
+    fn apply(
+        &self,
+        columns: &SampleColumns,
+        params: &[&[f64]],
+        out: &mut [f64],
+    ) -> Result<(), QueryError> {
         out.fill(STALE_NAN);
         if columns.ts.is_empty() {
-            return;
+            return Ok(());
         }
+        let fault = Cell::new(None);
+        let is_over = || match self.ctx.check() {
+            Ok(()) => false,
+            Err(error) => {
+                fault.set(Some(error));
+                true
+            }
+        };
         let input = RangeInput {
             ts: &columns.ts,
             vs: &columns.vs,
@@ -74,18 +94,26 @@ impl RangeRows<'_> {
             range_ms: self.samples.range_ms,
             eval: self.grid,
             params,
+            stop: Stop::when(&is_over),
         };
         if !self.samples.ends.is_fixed || self.grid.count == 1 {
             (self.node.kernel)(&input, out);
-            return;
+            return fault.take().map_or(Ok(()), Err);
         }
         // The window is the same at each step, while arguments and evaluation times are not.
         for (i, out) in out.iter_mut().enumerate() {
+            if columns.ts.len() > SAMPLES_PER_CHECK {
+                self.ctx.check()?;
+            }
             let params: Vec<&[f64]> = params.iter().map(|p| &p[i..=i]).collect();
             let eval = StepGrid::instant(self.grid.time_ms(i));
             let step = RangeInput { eval, params: &params, ..input };
             (self.node.kernel)(&step, std::slice::from_mut(out));
+            if let Some(error) = fault.take() {
+                return Err(error);
+            }
         }
+        Ok(())
     }
 
     /// Tells of a metric that does not look like a counter.
@@ -113,7 +141,10 @@ impl Rows for RangeRows<'_> {
         let mut read = 0;
         for (row, out) in rows.zip(out.chunks_exact_mut(self.grid.count)) {
             read += self.samples.read(row, worker, &mut columns)?;
-            self.apply(&columns, &params, out);
+            if columns.ts.len() > SAMPLES_PER_CHECK || row.is_multiple_of(ROWS_PER_CHECK) {
+                self.ctx.check()?;
+            }
+            self.apply(&columns, &params, out)?;
             if self.checks_counter && has_value(out) {
                 self.check_counter(row);
             }

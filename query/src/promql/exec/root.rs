@@ -144,19 +144,23 @@ fn matrix_of_samples(
         runs.len(),
         |index, worker: &mut Worker| {
             let mut part = Vec::new();
-            let (mut read, mut len) = (0, 0);
+            let mut read = 0;
+            let mut held = ctx.budget.hold(0)?;
             for row in runs[index].clone() {
+                ctx.check()?;
                 let mut columns = SampleColumns::default();
                 read += samples.read(row, worker, &mut columns)?;
                 if !columns.ts.is_empty() {
-                    len += columns.ts.len();
+                    let mut row_held = ctx.budget.hold_rows(columns.ts.len(), 2)?;
+                    row_held.add_samples(columns.ts.len())?;
+                    held.absorb(row_held);
+                    columns.ts.shrink_to_fit();
+                    columns.vs.shrink_to_fit();
                     let points = Points::Samples(columns);
                     part.push(MatrixSeries { labels: samples.series.labels(row), points });
                 }
             }
             ctx.budget.add_read(read);
-            let mut held = ctx.budget.hold_rows(len, 2)?;
-            held.add_samples(len)?;
             Ok((part, held))
         },
         |_, (part, part_held)| {

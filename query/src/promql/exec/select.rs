@@ -9,12 +9,16 @@ use super::context::SelectionKey;
 use super::series::SeriesList;
 use super::{Context, Rows, Worker, is_absent};
 use crate::error::QueryError;
+use crate::promql::labelset;
 use crate::promql::plan::{SelectNode, Shift};
 use crate::source::{SampleColumns, SelectHints, SelectRequest, SeriesReader, TimeRange};
 use crate::step::StepGrid;
 
 /// Times beyond this, some 73 million years away, are taken for it, so that sums cannot overflow.
 pub(crate) const TIME_MAX_MS: i64 = 1 << 61;
+
+/// Rows read between two looks at the query's time: each may have to be decoded.
+pub(crate) const ROWS_PER_CHECK: usize = 64;
 
 /// Series that were selected, and their reader.
 pub(crate) struct Selected {
@@ -122,9 +126,8 @@ impl Selected {
             .iter()
             .any(|m| m.name == METRIC_NAME && m.op == MatchOp::Equal && !m.value.is_empty());
         // Type and unit go with the name; series could differ in them alone.
-        let has_companions = || {
-            self.labels.iter().any(|l| l.get("__type__").is_some() || l.get("__unit__").is_some())
-        };
+        let has_companions =
+            || self.labels.iter().any(|labels| labelset::has_companions(labels.as_bytes()));
         if is_name_fixed && !has_companions() {
             SeriesList::of_one_metric(Arc::clone(&self.labels))
         } else {
@@ -151,7 +154,10 @@ pub(crate) fn open<'a>(
     let ends = Ends::new(node.shift, grid);
     let selected = Selected::new(node, ends.grid, (ctx.lookback_ms, true), ctx)?;
     let series = selected.series(node);
-    let series = if wants == Wants::Time { series.drop_metadata() } else { series };
+    let series = match wants {
+        Wants::Time => series.drop_metadata(ctx.name_removal),
+        Wants::Value => series,
+    };
     let rows = SelectRows { series, selected, wants, ends, steps: grid.count, ctx };
     super::block::with_unique_labels(
         Box::new(rows),
@@ -183,7 +189,10 @@ impl Rows for SelectRows<'_> {
     ) -> Result<(), QueryError> {
         let mut samples = 0;
         let columns = &mut worker.columns;
-        for (row, out) in rows.zip(out.chunks_exact_mut(self.steps)) {
+        for (read, (row, out)) in rows.zip(out.chunks_exact_mut(self.steps)).enumerate() {
+            if read.is_multiple_of(ROWS_PER_CHECK) {
+                self.ctx.check()?;
+            }
             self.selected.read(row, columns)?;
             samples += columns.ts.len();
             let steps = if self.ends.is_fixed { &mut out[..1] } else { &mut *out };

@@ -7,28 +7,72 @@ use m3rs_core::model::Labels;
 
 use crate::promql::labelset::{self, Projection};
 
+/// When an operation that makes another quantity of a metric takes its name away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NameRemoval {
+    /// At once.
+    AtOnce,
+    /// At the end of the query; until then operations see the name.
+    AtEnd,
+}
+
+/// Rows whose metadata labels go at the end of the query.
+#[derive(Clone, Debug)]
+enum Pending {
+    None,
+    All,
+    /// By row.
+    Some(Arc<Vec<bool>>),
+}
+
 /// Labels by row number. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub(crate) struct SeriesList {
     labels: Arc<Vec<Labels>>,
     /// The metadata labels in `labels` do not count: cutting them off waits for the output.
     without_metadata: bool,
+    pending: Pending,
     /// Whether no two rows would carry the same labels if metadata labels did not count.
     names_are_alike: bool,
 }
 
 impl SeriesList {
     pub(crate) fn new(labels: Vec<Labels>) -> Self {
-        Self { labels: Arc::new(labels), without_metadata: false, names_are_alike: false }
+        Self::shared(Arc::new(labels))
     }
 
     /// Series that all have the same metric name.
     pub(crate) fn of_one_metric(labels: Arc<Vec<Labels>>) -> Self {
-        Self { labels, without_metadata: false, names_are_alike: true }
+        Self { names_are_alike: true, ..Self::shared(labels) }
     }
 
     pub(crate) fn shared(labels: Arc<Vec<Labels>>) -> Self {
-        Self { labels, without_metadata: false, names_are_alike: false }
+        let pending = Pending::None;
+        Self { labels, without_metadata: false, pending, names_are_alike: false }
+    }
+
+    /// The same, with whether each row's metadata labels go at the end.
+    pub(crate) fn with_pending(self, pending: Vec<bool>) -> Self {
+        debug_assert_eq!(pending.len(), self.len(), "BUG: a mark for each row");
+        let pending = match pending.iter().any(|p| *p) {
+            true => Pending::Some(Arc::new(pending)),
+            false => Pending::None,
+        };
+        Self { pending, ..self }
+    }
+
+    /// Whether the metadata labels of a row go at the end.
+    pub(crate) fn is_pending(&self, row: usize) -> bool {
+        match &self.pending {
+            Pending::None => false,
+            Pending::All => true,
+            Pending::Some(rows) => rows[row],
+        }
+    }
+
+    /// Whether the metadata labels of any row go at the end.
+    pub(crate) fn has_pending(&self) -> bool {
+        !matches!(self.pending, Pending::None)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -62,9 +106,30 @@ impl SeriesList {
         self.labels[row].metric_name()
     }
 
-    /// The same rows without metadata labels.
-    pub(crate) fn drop_metadata(&self) -> Self {
-        Self { without_metadata: true, ..self.clone() }
+    /// The same rows without metadata labels, now or at the end.
+    pub(crate) fn drop_metadata(&self, removal: NameRemoval) -> Self {
+        match removal {
+            NameRemoval::AtOnce => {
+                Self { without_metadata: true, pending: Pending::None, ..self.clone() }
+            }
+            NameRemoval::AtEnd => Self { pending: Pending::All, ..self.clone() },
+        }
+    }
+
+    /// The same rows at the end of the query.
+    pub(crate) fn settled(&self) -> Self {
+        let Pending::Some(rows) = &self.pending else {
+            return if self.has_pending() {
+                self.drop_metadata(NameRemoval::AtOnce)
+            } else {
+                self.clone()
+            };
+        };
+        let settle = |(row, is_pending): (usize, &bool)| match is_pending {
+            true => labelset::without_metadata(&self.labels[row]),
+            false => self.labels(row),
+        };
+        Self::new(rows.iter().enumerate().map(settle).collect())
     }
 
     /// Whether two rows carry the same labels.
@@ -97,7 +162,13 @@ impl SeriesList {
     /// The rows of `order`, in that order.
     pub(crate) fn reordered(&self, order: &[usize]) -> Self {
         let labels = order.iter().map(|&row| self.labels[row].clone()).collect();
-        Self { labels: Arc::new(labels), ..self.clone() }
+        let pending = match &self.pending {
+            Pending::Some(rows) => {
+                Pending::Some(Arc::new(order.iter().map(|&r| rows[r]).collect()))
+            }
+            same => same.clone(),
+        };
+        Self { labels: Arc::new(labels), pending, ..self.clone() }
     }
 }
 
@@ -118,11 +189,28 @@ mod tests {
     fn duplicates_appear_when_names_go() {
         let distinct = list(&[("x", "1"), ("x", "2")]);
         assert!(!distinct.has_duplicates());
-        assert!(!distinct.drop_metadata().has_duplicates());
+        assert!(!distinct.drop_metadata(NameRemoval::AtOnce).has_duplicates());
         let alike = list(&[("x", "1"), ("y", "1")]);
         assert!(!alike.has_duplicates());
-        assert!(alike.drop_metadata().has_duplicates());
+        assert!(alike.drop_metadata(NameRemoval::AtOnce).has_duplicates());
         assert!(list(&[("x", "1"), ("x", "1")]).has_duplicates());
-        assert_eq!(alike.drop_metadata().labels(1), Labels::from_pairs([("a", "1")]).unwrap());
+        let bare = Labels::from_pairs([("a", "1")]).unwrap();
+        assert_eq!(alike.drop_metadata(NameRemoval::AtOnce).labels(1), bare);
+    }
+
+    #[test]
+    fn names_may_wait_for_the_end() {
+        let bare = Labels::from_pairs([("a", "1")]).unwrap();
+        let all = list(&[("x", "1"), ("y", "1")]).drop_metadata(NameRemoval::AtEnd);
+        assert!(all.has_pending() && !all.has_duplicates());
+        assert_eq!(all.name(1), Some("y"));
+        let settled = all.settled();
+        assert!(!settled.has_pending() && settled.has_duplicates());
+        assert_eq!(settled.labels(1), bare);
+        let some = list(&[("x", "1"), ("y", "1")]).with_pending(vec![false, true]);
+        let settled = some.reordered(&[1, 0]).settled();
+        assert_eq!(settled.labels(0), bare);
+        assert_eq!(settled.labels(1), some.labels(0));
+        assert!(!list(&[("x", "1")]).with_pending(vec![false]).has_pending());
     }
 }

@@ -9,6 +9,7 @@ use super::block::{self, Block, SameLabels};
 use super::series::SeriesList;
 use super::{Context, Rows, Worker, exchange, is_absent, open as open_node};
 use crate::error::QueryError;
+use crate::limits::Held;
 use crate::promql::ast::{BinaryOp, VectorMatching};
 use crate::promql::labelset::Projection;
 use crate::promql::plan::BinaryNode;
@@ -45,8 +46,14 @@ pub(crate) fn open<'a>(
     let right = Masked { input: right, of_row: of_right, present, keeps_present: false, steps };
     let mut labels = left.series.shown();
     labels.extend(right.series().shown());
-    let rows: Box<dyn Rows + 'a> =
-        Box::new(Both { left, right, series: SeriesList::new(labels), steps });
+    let mut series = SeriesList::new(labels);
+    let (of_left, of_right) = (&left.series, right.series());
+    if of_left.has_pending() || of_right.has_pending() {
+        let left = (0..of_left.len()).map(|row| of_left.is_pending(row));
+        let right = (0..of_right.len()).map(|row| of_right.is_pending(row));
+        series = series.with_pending(left.chain(right).collect());
+    }
+    let rows: Box<dyn Rows + 'a> = Box::new(Both { left, right, series, steps });
     block::with_unique_labels(rows, SameLabels::Merge, steps, ctx)
 }
 
@@ -54,6 +61,7 @@ pub(crate) fn open<'a>(
 struct Presence {
     words: Vec<u64>,
     words_per_group: usize,
+    _held: Held,
 }
 
 impl Presence {
@@ -65,6 +73,7 @@ impl Presence {
         ctx: &Context<'_>,
     ) -> Result<Self, QueryError> {
         let words_per_group = steps.div_ceil(64);
+        let held = ctx.budget.hold_rows(groups, words_per_group)?;
         let mut words = vec![0u64; groups * words_per_group];
         let runs = exchange::runs(rows.series().len(), steps);
         exchange::for_each_ordered(
@@ -95,7 +104,7 @@ impl Presence {
                 Ok(())
             },
         )?;
-        Ok(Self { words, words_per_group })
+        Ok(Self { words, words_per_group, _held: held })
     }
 
     fn has(&self, group: u32, step: usize) -> bool {

@@ -6,9 +6,13 @@ use super::select::{Ends, Selected};
 use super::series::SeriesList;
 use super::{Context, Rows, Worker, is_absent, open};
 use crate::error::QueryError;
+use crate::limits::Held;
 use crate::promql::plan::{MatrixNode, SubqueryNode};
 use crate::source::SampleColumns;
 use crate::step::StepGrid;
+
+/// Values of the inner expression, and times and values of its samples.
+const BUFFERS_PER_WORKER: usize = 3;
 
 /// Samples for windows over some evaluation times.
 pub(crate) struct Samples<'a> {
@@ -24,6 +28,8 @@ enum From<'a> {
     Rows {
         rows: Box<dyn Rows + 'a>,
         grid: StepGrid,
+        /// The buffers of the workers.
+        _held: Held,
     },
     Nothing,
 }
@@ -49,9 +55,12 @@ impl<'a> Samples<'a> {
                     let series = SeriesList::new(Vec::new());
                     return Ok(Self { series, range_ms, ends, from: From::Nothing });
                 };
+                let workers = ctx.pool.current_num_threads() + 1;
+                let held = ctx.budget.hold_rows(workers * BUFFERS_PER_WORKER, grid.count)?;
                 let rows = open(&subquery.expr, grid, ctx)?;
                 let series = rows.series().clone();
-                Ok(Self { series, range_ms, ends, from: From::Rows { rows, grid } })
+                let from = From::Rows { rows, grid, _held: held };
+                Ok(Self { series, range_ms, ends, from })
             }
         }
     }
@@ -65,7 +74,7 @@ impl<'a> Samples<'a> {
     ) -> Result<usize, QueryError> {
         match &self.from {
             From::Selected(selected) => selected.read_fresh(row, out),
-            From::Rows { rows, grid } => {
+            From::Rows { rows, grid, .. } => {
                 let mut values = worker.take(grid.count);
                 rows.read(row..row + 1, worker, &mut values)?;
                 out.clear();
@@ -99,8 +108,9 @@ fn inner_grid(
         return Ok(None);
     }
     let grid = StepGrid::range(start_ms, end_ms, node.step_ms);
-    if grid.count as u64 > ctx.limits.samples_max {
-        return Err(QueryError::limit("samples", ctx.limits.samples_max));
+    let steps_max = ctx.limits.subquery_steps_max;
+    if grid.count > steps_max {
+        return Err(QueryError::limit("subquery_steps", steps_max as u64));
     }
     Ok(Some(grid))
 }

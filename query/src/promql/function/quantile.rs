@@ -10,20 +10,24 @@ use super::window::{Window, map_windows, walk};
 /// Windows of fewer samples, on average, are selected from anew at each step.
 const SORTED_FROM: usize = 100;
 
-/// A sorted window pays off while a step moves at most this share of it.
+/// A sorted window pays off while a step moves at most this share of it…
 const MOVED_SHARE_MAX: usize = 8;
+
+/// …and at most this many samples on average, as each moves what stands behind it.
+const MOVED_MAX: usize = 64;
 
 /// `quantile_over_time`
 pub(super) fn quantile_over_time(input: &RangeInput<'_>, out: &mut [f64]) {
     let Some(q) = input.params.first() else { return };
     let (mut steps, mut samples, mut moved, mut hi) = (0, 0, 0, 0);
     walk(input, |w| {
+        moved += if steps == 0 { 0 } else { w.hi - hi };
         steps += 1;
         samples += w.len();
-        moved += w.hi - hi;
         hi = w.hi;
     });
-    if samples >= steps * SORTED_FROM && moved * MOVED_SHARE_MAX <= samples {
+    let is_long = samples >= steps * SORTED_FROM;
+    if is_long && moved * MOVED_SHARE_MAX <= samples && moved <= steps * MOVED_MAX {
         let mut sorted = SortedWindow::default();
         walk(input, |w| out[w.step] = sorted.move_to(input.vs, w).quantile(q[w.step]));
     } else {

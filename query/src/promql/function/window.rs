@@ -25,13 +25,17 @@ impl Window {
     }
 }
 
-/// Visits every window that holds a sample, in order.
+/// Samples in the visited windows between two looks at whether to stop: some milliseconds.
+const SAMPLES_PER_LOOK: usize = 1 << 20;
+
+/// Visits every window that holds a sample, in order, unless the work is to stop.
 #[inline]
 pub(super) fn walk(input: &RangeInput<'_>, mut visit: impl FnMut(Window)) {
     let ts = input.ts;
     let first = input.ends.time_ms(0);
     let mut lo = ts.partition_point(|t| *t <= first.saturating_sub(input.range_ms));
     let mut hi = lo;
+    let mut seen = 0;
     for step in 0..input.ends.count {
         let end = input.ends.time_ms(step);
         let start = end.saturating_sub(input.range_ms);
@@ -42,6 +46,13 @@ pub(super) fn walk(input: &RangeInput<'_>, mut visit: impl FnMut(Window)) {
             lo += 1;
         }
         if lo < hi {
+            seen += hi - lo;
+            if seen > SAMPLES_PER_LOOK {
+                seen = 0;
+                if input.stop.is_wanted() {
+                    return;
+                }
+            }
             visit(Window { step, lo, hi });
         } else if hi == ts.len() {
             return;
@@ -129,12 +140,14 @@ fn fold_slice<F: Fold>(input: &RangeInput<'_>, lo: usize, hi: usize, state: &mut
 
 #[cfg(test)]
 mod tests {
+    use super::super::Stop;
     use super::*;
     use crate::step::StepGrid;
 
     fn windows(ts: &[i64], ends: StepGrid, range_ms: i64) -> Vec<(usize, usize, usize)> {
         let vs = vec![0.0; ts.len()];
-        let input = RangeInput { ts, vs: &vs, ends, range_ms, eval: ends, params: &[] };
+        let (eval, params, stop) = (ends, &[][..], Stop::NEVER);
+        let input = RangeInput { ts, vs: &vs, ends, range_ms, eval, params, stop };
         let mut seen = Vec::new();
         walk(&input, |w| seen.push((w.step, w.lo, w.hi)));
         seen
@@ -152,6 +165,24 @@ mod tests {
         assert_eq!(windows(&[1, 2, 46], ends, 5), [(5, 2, 3)]);
         assert_eq!(windows(&[10, 41], ends, 5), [(1, 0, 1)]);
         assert_eq!(windows(&[-100, 100], ends, 5), []);
+    }
+
+    #[test]
+    fn long_walks_ask_whether_to_stop() {
+        let ts: Vec<i64> = (0..1000).collect();
+        let vs = vec![1.0; ts.len()];
+        let ends = StepGrid { start_ms: 999, step_ms: 0, count: 5000 };
+        let asked = std::cell::Cell::new(0);
+        let second = || {
+            asked.set(asked.get() + 1);
+            asked.get() == 2
+        };
+        let stop = Stop::when(&second);
+        let input =
+            RangeInput { ts: &ts, vs: &vs, ends, range_ms: 1000, eval: ends, params: &[], stop };
+        let mut visited = 0;
+        walk(&input, |_| visited += 1);
+        assert_eq!((asked.get(), visited), (2, 2 * (SAMPLES_PER_LOOK / 1000 + 1) - 1));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Aggregations and lists of label names.
 
 use super::parser::{Expected, Parsed, Parser, join};
+use super::string;
 use super::token::{Keyword, Token, TokenKind};
-use crate::promql::ast::{Aggregate, AggregateOp, Expr, ExprKind};
-use crate::promql::print::quote::quote;
+use crate::promql::ast::{Aggregate, AggregateOp, Expr, ExprKind, Span};
+use crate::promql::error::ParseError;
+use crate::promql::print::quote::{quote, quote_bytes};
 
 pub(super) const GROUPING: &str = "grouping opts";
 
@@ -18,7 +20,11 @@ impl Parser<'_> {
         self.open_aggregations += 1;
         let mut grouping = self.parse_aggregation_modifier()?;
         let has_modifier = grouping.is_some();
-        let (args, close) = self.parse_args()?;
+        let open = self.token.span;
+        let (args, close) = self.parse_args().map_err(|error| match op {
+            AggregateOp::CountValues => self.as_label_error(open, error),
+            _ => error,
+        })?;
         let mut span = join(name.span, close);
         if !has_modifier {
             grouping = self.parse_aggregation_modifier()?;
@@ -58,6 +64,19 @@ impl Parser<'_> {
         };
         let aggregate = Aggregate { op, expr, param, labels, without };
         Ok(Expr { kind: ExprKind::Aggregate(Box::new(aggregate)), span })
+    }
+
+    /// What is wrong with the label of `count_values`, if that is what `error` is about: text
+    /// that is not UTF-8 names no label. `open` is the parenthesis in front of it.
+    fn as_label_error(&self, open: Span, error: ParseError) -> ParseError {
+        let before = self.text_at(Span { start: open.end, end: error.span().start });
+        match string::unquote_bytes(self.text_at(error.span())) {
+            Some(bytes) if before.trim().is_empty() && std::str::from_utf8(&bytes).is_err() => {
+                let message = format!("invalid label name {}", quote_bytes(&bytes));
+                self.error(error.span(), message)
+            }
+            _ => error,
+        }
     }
 
     fn parse_aggregation_modifier(&mut self) -> Parsed<Option<Grouping>> {

@@ -92,9 +92,8 @@ impl<'a> Parser<'a> {
         if self.nesting <= limit {
             return Ok(());
         }
-        let message = format!(
-            "query nests deeper than the limit of {limit} levels (query.parse.nesting_max)"
-        );
+        let message =
+            format!("query nests deeper than the limit of {limit} levels (query.nesting_max)");
         Err(ParseError::new(ParseErrorCause::Limit, self.text, self.token.span, message))
     }
 
@@ -109,9 +108,8 @@ impl<'a> Parser<'a> {
         if self.operators <= limit {
             return Ok(());
         }
-        let message = format!(
-            "query has more operators than the limit of {limit} (query.parse.operators_max)"
-        );
+        let message =
+            format!("query has more operators than the limit of {limit} (query.operators_max)");
         Err(ParseError::new(ParseErrorCause::Limit, self.text, self.token.span, message))
     }
 

@@ -4,9 +4,14 @@
 ///
 /// `None` if the escapes do not give valid UTF-8.
 pub(super) fn unquote(literal: &str) -> Option<String> {
+    String::from_utf8(unquote_bytes(literal)?).ok()
+}
+
+/// The same for bytes of any kind.
+pub(super) fn unquote_bytes(literal: &str) -> Option<Vec<u8>> {
     let inner = literal.get(1..literal.len().checked_sub(1)?)?;
     if literal.starts_with('`') || !inner.contains('\\') {
-        return Some(inner.to_owned());
+        return Some(inner.as_bytes().to_vec());
     }
     let mut bytes = Vec::with_capacity(inner.len());
     let mut chars = inner.chars();
@@ -34,7 +39,7 @@ pub(super) fn unquote(literal: &str) -> Option<String> {
             other => push_char(&mut bytes, other),
         }
     }
-    String::from_utf8(bytes).ok()
+    Some(bytes)
 }
 
 fn push_char(bytes: &mut Vec<u8>, found: char) {

@@ -8,7 +8,7 @@ use crate::error::QueryError;
 use crate::promql::ast::{
     Aggregate, At, Binary, Expr, ExprKind, RangeEdges, Selector, Span, Timed, ValueType,
 };
-use crate::promql::exec::operator;
+use crate::promql::exec::{NameRemoval, operator};
 
 /// The times of a query, which `@ start()`, `step()` and the like refer to.
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +25,13 @@ pub(crate) struct QueryTimes {
 ///
 /// # Errors
 /// [`QueryError::Unsupported`], and [`QueryError::Parse`] where types do not fit.
-pub(crate) fn lower(expr: &Expr, times: QueryTimes) -> Result<Plan, QueryError> {
-    Ok(Lowering { times }.expr(expr, None)?.wrapped())
+pub(crate) fn lower(
+    expr: &Expr,
+    times: QueryTimes,
+    removal: NameRemoval,
+) -> Result<Plan, QueryError> {
+    let plan = Lowering { times }.expr(expr, None)?.wrapped();
+    Ok(if removal == NameRemoval::AtEnd { plan.settled() } else { plan })
 }
 
 /// How deep an expression is nested; without recursion.
@@ -115,6 +120,19 @@ impl Plan {
             expected.documented(),
             self.value_type().documented()
         ))
+    }
+
+    /// The plan with its end marked, where names that waited go.
+    fn settled(self) -> Self {
+        match self {
+            Self::Vector(node) => Self::Vector(VectorNode::Settle(Box::new(node))),
+            Self::Matrix(MatrixNode::Subquery(mut subquery)) => {
+                let expr = subquery.expr;
+                subquery.expr = VectorNode::Settle(Box::new(expr));
+                Self::Matrix(MatrixNode::Subquery(subquery))
+            }
+            other => other,
+        }
     }
 
     pub(super) fn into_scalar(self) -> Result<ScalarNode, QueryError> {

@@ -3,7 +3,10 @@
 //! Whatever fits into 100 characters stays on one line; else operators, calls, aggregations and
 //! parentheses put their parts on lines of their own, two spaces further in.
 
-use super::{push_aggregate_head, push_expr, push_operator, push_subquery_suffix};
+use super::{
+    INFINITE_BASE, is_infinite_base, push_aggregate_head, push_expr, push_operator,
+    push_subquery_suffix,
+};
 use crate::promql::ast::{Expr, ExprKind};
 
 const LINE_LEN_MAX: usize = 100;
@@ -65,7 +68,12 @@ fn push_pretty(out: &mut String, expr: &Expr, level: usize) {
 fn push_wrapped(out: &mut String, expr: &Expr, level: usize) {
     match &expr.kind {
         ExprKind::Binary(binary) => {
-            push_pretty(out, &binary.lhs, level + 1);
+            if is_infinite_base(binary) {
+                push_indent(out, level + 1);
+                out.push_str(INFINITE_BASE);
+            } else {
+                push_pretty(out, &binary.lhs, level + 1);
+            }
             out.push('\n');
             push_indent(out, level);
             push_operator(out, binary);

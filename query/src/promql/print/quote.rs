@@ -9,6 +9,19 @@ pub(crate) fn quote(text: &str) -> String {
     out
 }
 
+/// The same for bytes; those that are not UTF-8 become escapes.
+pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
+    let mut out = String::from("\"");
+    for chunk in bytes.utf8_chunks() {
+        chunk.valid().chars().for_each(|found| push_escaped(&mut out, found, '"'));
+        for byte in chunk.invalid() {
+            write!(out, "\\x{byte:02x}").expect("BUG: writing to a String cannot fail");
+        }
+    }
+    out.push('"');
+    out
+}
+
 /// Appends the text in double quotes.
 pub(crate) fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
@@ -84,6 +97,7 @@ mod tests {
         ] {
             assert_eq!(quote(text), expected);
         }
+        assert_eq!(quote_bytes(b"a\xc5z\n\xe9"), r#""a\xc5z\n\xe9""#);
         assert_eq!(quote_char('\''), r"'\''");
         assert_eq!(quote_char('"'), "'\"'");
     }

@@ -8,7 +8,6 @@ use super::Groups;
 use super::state::State;
 use crate::error::QueryError;
 use crate::promql::exec::block::Block;
-use crate::promql::exec::series::SeriesList;
 use crate::promql::exec::{Context, Rows, Worker, exchange, is_absent};
 
 /// The states of the groups that occur in one run, at each step.
@@ -49,7 +48,7 @@ pub(super) fn fold<S: State>(
     let result = ctx.budget.hold_rows(groups.len(), steps)?;
     let values = states.iter().map(State::value).collect();
     drop(held);
-    Block::from_values(SeriesList::new(groups.labels()), values, steps, result)
+    Block::from_values(groups.series(rows.series()), values, steps, result)
 }
 
 fn fold_run<S: State>(

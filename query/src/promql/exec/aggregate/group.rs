@@ -65,6 +65,20 @@ impl Groups {
         (0..self.keys.len()).map(|n| self.keys.labels(n as u32)).collect()
     }
 
+    /// The results of an aggregation of `input`: a row for each group. A name that `by` kept goes
+    /// at the end if that of any row of the group does.
+    pub(crate) fn series(&self, input: &SeriesList) -> SeriesList {
+        let series = SeriesList::new(self.labels());
+        if !input.has_pending() {
+            return series;
+        }
+        let mut pending = vec![false; self.len()];
+        for (row, group) in self.of_row.iter().enumerate() {
+            pending[*group as usize] |= input.is_pending(row);
+        }
+        series.with_pending(pending)
+    }
+
     /// The rows of each group, in order.
     pub(crate) fn rows(&self) -> Vec<Vec<usize>> {
         let mut rows = vec![Vec::new(); self.len()];

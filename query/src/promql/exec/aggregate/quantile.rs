@@ -9,7 +9,6 @@ use crate::promql::annotation::Note;
 use crate::promql::ast::Span;
 use crate::promql::exec::block::Block;
 use crate::promql::exec::scalar::{self, Column};
-use crate::promql::exec::series::SeriesList;
 use crate::promql::exec::{Context, Rows, exchange, is_absent};
 use crate::promql::function::aggregate;
 use crate::promql::plan::{AggregateNode, ScalarNode};
@@ -38,7 +37,7 @@ pub(super) fn open<'a>(
         gather.fill(index * TILE_STEPS, out);
         Ok(())
     })?;
-    let block = Block::from_values(SeriesList::new(groups.labels()), values, steps, held)?;
+    let block = Block::from_values(groups.series(&block.series), values, steps, held)?;
     Ok(Box::new(block))
 }
 

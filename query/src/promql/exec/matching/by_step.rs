@@ -64,10 +64,8 @@ struct Matcher<'b, 'a> {
 impl Matcher<'_, '_> {
     fn step(&mut self, step: usize) -> Result<(), QueryError> {
         let (fill_left, fill_right) = self.operation.matching.fill;
-        let (fill_many, fill_one) = match self.operation.is_swapped {
-            true => (fill_right, fill_left),
-            false => (fill_left, fill_right),
-        };
+        // PARITY(prometheus): `fill_left` is for the "many" side of `group_right`, too.
+        let (fill_many, fill_one) = (fill_left, fill_right);
         let (many, one) = (self.output.many, self.output.one);
         let many_here: Vec<usize> = present(many, step).collect();
         let one_here: Vec<usize> = present(one, step).collect();
@@ -162,6 +160,8 @@ struct Output<'b, 'a> {
     steps: usize,
     places: HashMap<(Option<usize>, Option<usize>), usize>,
     labels: Vec<Labels>,
+    /// Whether the name goes at the end.
+    pending: Vec<bool>,
     /// Equal for equal labels.
     numbers: Vec<u32>,
     dictionary: Dictionary,
@@ -180,6 +180,7 @@ impl<'b, 'a> Output<'b, 'a> {
             steps,
             places: HashMap::new(),
             labels: Vec::new(),
+            pending: Vec::new(),
             numbers: Vec::new(),
             dictionary: Dictionary::default(),
             values: Vec::new(),
@@ -196,6 +197,9 @@ impl<'b, 'a> Output<'b, 'a> {
         if let Some(place) = self.places.get(&pair) {
             return Ok(*place);
         }
+        let is_pending = self.operation.leaves_name_pending
+            || (!self.operation.drops_name
+                && pair.0.is_some_and(|row| self.many.series.is_pending(row)));
         let many = pair.0.map(|row| self.many.series.labels(row));
         let one = pair.1.map(|row| self.one.series.labels(row));
         let (many, one) = match (many, one) {
@@ -212,6 +216,7 @@ impl<'b, 'a> Output<'b, 'a> {
         self.held.push(ctx.budget.hold_rows(1, self.steps)?);
         self.numbers.push(self.dictionary.number(labels.as_bytes()));
         self.labels.push(labels);
+        self.pending.push(is_pending);
         self.values.resize((place + 1) * self.steps, STALE_NAN);
         self.places.insert(pair, place);
         Ok(place)
@@ -220,6 +225,7 @@ impl<'b, 'a> Output<'b, 'a> {
     fn into_block(self, ctx: &Context<'_>) -> Result<Block, QueryError> {
         drop(self.held);
         let held = ctx.budget.hold_rows(self.labels.len(), self.steps)?;
-        Block::from_values(SeriesList::new(self.labels), self.values, self.steps, held)
+        let series = SeriesList::new(self.labels).with_pending(self.pending);
+        Block::from_values(series, self.values, self.steps, held)
     }
 }

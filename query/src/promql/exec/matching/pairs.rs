@@ -6,7 +6,7 @@ use m3rs_core::model::Labels;
 
 use super::{Operation, Sides};
 use crate::error::QueryError;
-use crate::promql::exec::series::SeriesList;
+use crate::promql::exec::series::{NameRemoval, SeriesList};
 use crate::promql::exec::{Context, Rows, Worker, exchange};
 
 /// Rows of both sides that meet, by row of the result, and the labels of the results.
@@ -64,7 +64,13 @@ fn series(
     let (many, one) = (sides.many.series(), sides.one.series());
     if operation.keeps_labels() {
         let series = many.reordered(&pairs.many);
-        return Ok(if operation.drops_name { series.drop_metadata() } else { series });
+        return Ok(if operation.drops_name {
+            series.drop_metadata(NameRemoval::AtOnce)
+        } else if operation.leaves_name_pending {
+            series.drop_metadata(NameRemoval::AtEnd)
+        } else {
+            series
+        });
     }
     let kept = operation.kept();
     let runs = exchange::runs(pairs.many.len(), 1);
@@ -83,7 +89,12 @@ fn series(
             Ok(())
         },
     )?;
-    Ok(SeriesList::new(labels))
+    let series = SeriesList::new(labels);
+    if operation.drops_name || !(operation.leaves_name_pending || many.has_pending()) {
+        return Ok(series);
+    }
+    let is_pending = |row: &usize| operation.leaves_name_pending || many.is_pending(*row);
+    Ok(series.with_pending(pairs.many.iter().map(is_pending).collect()))
 }
 
 /// Opens the operator over pairs.

@@ -1,0 +1,211 @@
+//! The configuration file of `m3rs server`: the limits that an operator may change.
+//!
+//! Keys have the names by which errors call the limits. What a file leaves out keeps its default.
+
+use std::path::Path;
+use std::time::Duration;
+
+use m3rs_coordinator::limits::{Limits, ServeLimits};
+use m3rs_core::config::{Environment, from_file};
+use m3rs_core::fs::DiskFs;
+use m3rs_core::time::duration::DurationNs;
+use m3rs_query::promql::ParseLimits;
+use serde::{Deserialize, Deserializer};
+
+/// All limits of the process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    /// Of the edge.
+    pub(crate) edge: Limits,
+    /// Of connections.
+    pub(crate) serve: ServeLimits,
+    /// Of query texts.
+    pub(crate) parse: ParseLimits,
+    /// Of the query engine.
+    pub(crate) query: m3rs_query::limits::Limits,
+    /// Of storage.
+    pub(crate) storage: m3rs_tsdb::Limits,
+}
+
+impl Settings {
+    /// Reads `path`; without one these are the defaults.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a key or value that is not known, with file and line.
+    pub(crate) fn load(path: Option<&Path>) -> anyhow::Result<Self> {
+        let mut settings = Self::default();
+        if let Some(path) = path {
+            let file: SettingsFile = from_file(&DiskFs, path, &Environment::of_process())?;
+            file.apply(&mut settings);
+        }
+        Ok(settings)
+    }
+}
+
+/// A file as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SettingsFile {
+    ingest: Ingest,
+    metadata: Metadata,
+    query: Query,
+    http: Http,
+    limits: Storage,
+}
+
+/// A duration as Prometheus writes it.
+#[derive(Clone, Copy, Debug)]
+struct Span(Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let span = DurationNs::parse_prometheus(&text).map_err(serde::de::Error::custom)?;
+        Ok(Self(Duration::from_nanos(span.0.unsigned_abs())))
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        span.0
+    }
+}
+
+/// Declares a section of the file and which limit each of its keys sets.
+macro_rules! section {
+    ($name:ident { $($key:ident: $kind:ty => $($target:ident).+),+ $(,)? }) => {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        struct $name { $($key: Option<$kind>),+ }
+
+        impl $name {
+            fn apply(self, settings: &mut Settings) {
+                $(if let Some(value) = self.$key { settings.$($target).+ = value.into(); })+
+            }
+
+            #[cfg(test)]
+            const KEYS: &[&str] = &[$(stringify!($key)),+];
+        }
+    };
+}
+
+section!(Ingest {
+    body_bytes_max: usize => edge.write.body_bytes_max,
+    decoded_bytes_max: usize => edge.write.decoded_bytes_max,
+    in_flight_max: usize => edge.write.in_flight_max,
+    body_timeout: Span => edge.write.body_timeout,
+    refusals_told_max: usize => edge.write.refusals_told_max,
+    labels_max: usize => edge.write.labels.labels_max,
+    label_name_bytes_max: usize => edge.write.labels.name_bytes_max,
+    label_value_bytes_max: usize => edge.write.labels.value_bytes_max,
+    label_set_bytes_max: usize => edge.write.labels.set_bytes_max,
+});
+
+section!(Metadata {
+    families_max: usize => edge.metadata.families_max,
+    entries_per_family_max: usize => edge.metadata.entries_per_family_max,
+    text_bytes_max: usize => edge.metadata.text_bytes_max,
+});
+
+section!(Query {
+    text_bytes_max: usize => edge.query.text_bytes_max,
+    concurrent_max: usize => edge.query.concurrent_max,
+    queue_timeout: Span => edge.query.queue_timeout,
+    timeout: Span => edge.query.timeout,
+    body_bytes_max: usize => edge.query.body_bytes_max,
+    selectors_max: usize => edge.query.selectors_max,
+    nesting_max: usize => parse.nesting_max,
+    operators_max: usize => parse.operators_max,
+    depth_max: usize => query.depth_max,
+    steps_max: usize => query.steps_max,
+    series_max: usize => query.series_max,
+    samples_max: u64 => query.samples_max,
+    memory_max: u64 => query.memory_bytes_max,
+});
+
+section!(Http {
+    connections_max: usize => serve.connections_max,
+    header_timeout: Span => serve.header_timeout,
+    headers_max: usize => serve.headers_max,
+    read_buffer_bytes_max: usize => serve.read_buffer_bytes_max,
+    drain_timeout: Span => serve.drain_timeout,
+});
+
+section!(Storage {
+    series_max: u32 => storage.series_max,
+    windows_max: usize => storage.windows_max,
+    log_pending_bytes_max: usize => storage.log_pending_bytes_max,
+    encodings_per_series_max: usize => storage.encodings_per_series_max,
+});
+
+impl SettingsFile {
+    fn apply(self, settings: &mut Settings) {
+        self.ingest.apply(settings);
+        self.metadata.apply(settings);
+        self.query.apply(settings);
+        self.http.apply(settings);
+        self.limits.apply(settings);
+        // Limits with two holders: the edge refuses early what the others would refuse later.
+        settings.query.time_max = settings.edge.query.timeout;
+        settings.parse.bytes_max = settings.edge.query.text_bytes_max;
+        settings.edge.query.points_max = settings.query.steps_max as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use m3rs_core::fs::Fs;
+
+    use super::*;
+
+    fn load(text: &str) -> anyhow::Result<Settings> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("m3rs.yml");
+        DiskFs.create(&path)?.write_all(text.as_bytes())?;
+        Settings::load(Some(&path))
+    }
+
+    #[test]
+    fn keys_set_their_limits() {
+        let text = "ingest:\n  labels_max: 7\nquery:\n  timeout: 90s\n  series_max: 5\n\
+                    limits:\n  series_max: 9\nhttp:\n  drain_timeout: 1m30s\n";
+        let settings = load(text).expect("valid");
+        assert_eq!(settings.edge.write.labels.labels_max, 7);
+        assert_eq!(settings.edge.query.timeout, Duration::from_secs(90));
+        assert_eq!(settings.query.time_max, Duration::from_secs(90));
+        assert_eq!((settings.query.series_max, settings.storage.series_max), (5, 9));
+        assert_eq!(settings.serve.drain_timeout, Duration::from_secs(90));
+        assert_eq!(settings.edge.write.body_bytes_max, Limits::default().write.body_bytes_max);
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_line() {
+        for (text, place, told) in [
+            ("query:\n  serie_max: 5\n", "m3rs.yml:2:", "serie_max"),
+            ("query:\n  timeout: soon\n", "m3rs.yml:2:", "soon"),
+            ("limits:\n  series_max: -1\n", "m3rs.yml:2:15: ", "u32"),
+        ] {
+            let error = load(text).expect_err(text).to_string();
+            assert!(error.contains(place) && error.contains(told), "{error}");
+        }
+        assert!(Settings::load(Some(Path::new("/none/such.yml"))).is_err());
+    }
+
+    #[test]
+    fn every_key_is_documented() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operate/limits.md");
+        let page = String::from_utf8(DiskFs.read(Path::new(page)).expect("the page"));
+        let page = page.expect("text");
+        for (section, keys) in [
+            ("ingest", Ingest::KEYS),
+            ("metadata", Metadata::KEYS),
+            ("query", Query::KEYS),
+            ("http", Http::KEYS),
+            ("limits", Storage::KEYS),
+        ] {
+            for key in keys {
+                assert!(page.contains(&format!("`{section}.{key}`")), "{section}.{key}");
+            }
+        }
+    }
+}
