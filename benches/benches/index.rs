@@ -135,9 +135,11 @@ fn names(c: &mut Criterion, kind: &str, index: &Index) {
     group.bench_function("label_values_one_metric", |b| {
         b.iter(|| index.label_values("hostname", &one_metric, usize::MAX));
     });
-    let ids: Vec<u32> = (0..SERIES).step_by(100).collect();
-    group.throughput(Throughput::Elements(ids.len() as u64));
-    group.bench_function("labels_of_1000", |b| b.iter(|| index.labels_of(black_box(&ids))));
+    for (name, step) in [("labels_of_1000_neighbours", 1), ("labels_of_1000_scattered", 100)] {
+        let ids: Vec<u32> = (0..SERIES).step_by(step).take(1_000).collect();
+        group.throughput(Throughput::Elements(ids.len() as u64));
+        group.bench_function(name, |b| b.iter(|| index.labels_of(black_box(&ids))));
+    }
     group.finish();
 }
 

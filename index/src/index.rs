@@ -212,7 +212,8 @@ impl Index {
 
     /// The labels of several series, in the order of `ids`.
     ///
-    /// Cost: one allocation and below a microsecond each; ascending ids are read fastest.
+    /// Cost: one allocation and one to three microseconds each; ascending ids are read fastest, as
+    /// neighbours share most labels.
     ///
     /// # Errors
     /// [`IndexError::Corrupt`].

@@ -9,7 +9,7 @@ use m3rs_core::model::{Labels, MatchOp, Matcher};
 use m3rs_index::{Index, Limits};
 use m3rs_sim::disk::SimFs;
 
-const SERIES: u32 = 15_000;
+const SERIES: u32 = 6_000;
 
 fn labels(id: u32) -> Labels {
     let pairs = [
@@ -47,21 +47,29 @@ fn a_search_sees_what_was_inserted_before_it() {
     // Without verification every condition goes through postings and the cache.
     for verify_max in [0, 1_000] {
         let index = Index::new(Limits { verify_max, segments_max: 3, ..Limits::default() });
-        let (inserted, done) = (AtomicU32::new(0), AtomicBool::new(false));
+        let (inserted, searches) = (AtomicU32::new(0), AtomicU32::new(0));
+        let done = AtomicBool::new(false);
         thread::scope(|scope| {
-            for _ in 0..2 {
+            let search = || {
                 scope.spawn(|| {
                     let mut last_round = false;
                     while !last_round {
                         last_round = done.load(Ordering::Acquire);
                         for (matcher, is_wanted) in selectors() {
                             check(&index, &inserted, &matcher, is_wanted);
+                            searches.fetch_add(1, Ordering::AcqRel);
                         }
                     }
-                });
-            }
+                })
+            };
+            let searchers = [search(), search()];
             scope.spawn(|| {
                 while !done.load(Ordering::Acquire) {
+                    // Large open segments take longer to search, so that more happens meanwhile.
+                    if index.unsealed_len() < 1_500 {
+                        thread::yield_now();
+                        continue;
+                    }
                     index.seal(&fs, dir).expect("sealed");
                     index.compact(&fs, dir).expect("merged");
                 }
@@ -69,10 +77,16 @@ fn a_search_sees_what_was_inserted_before_it() {
             let mut id = 0;
             while id < SERIES {
                 let batch: Vec<_> =
-                    (id..SERIES.min(id + 1 + id % 40)).map(|i| (i, labels(i))).collect();
+                    (id..SERIES.min(id + 1 + id % 9)).map(|i| (i, labels(i))).collect();
                 index.insert(&batch).expect("ids ascend");
                 id += batch.len() as u32;
                 inserted.store(id, Ordering::Release);
+                // Inserts go on for as long as there are searches to meet, but not faster.
+                while searches.load(Ordering::Acquire) < id / 8
+                    && searchers.iter().any(|searcher| !searcher.is_finished())
+                {
+                    thread::yield_now();
+                }
             }
             done.store(true, Ordering::Release);
         });

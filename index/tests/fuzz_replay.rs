@@ -127,11 +127,11 @@ proptest! {
     fn any_edits_are_borne(
         edits in proptest::collection::vec((any::<u16>(), any::<u8>()), 1..5),
     ) {
-        let bytes: Vec<u8> =
-            edits.iter().flat_map(|(at, xor)| {
-                let [low, high] = at.to_le_bytes();
-                [low, high, *xor]
-            }).collect();
+        let mut bytes = Vec::new();
+        for (at, xor) in edits {
+            bytes.extend(at.to_le_bytes());
+            bytes.push(xor);
+        }
         index_segment::fuzz_index_segment(&bytes);
     }
 

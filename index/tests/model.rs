@@ -89,6 +89,10 @@ fn matcher() -> impl Strategy<Value = Matcher> {
     (name, op, value).prop_map(|(name, op, value)| Matcher::new(name, op, value))
 }
 
+fn matchers(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Matcher>> {
+    proptest::collection::vec(matcher(), count)
+}
+
 /// The matchers of one selector, each with its expression compiled.
 type Filter<'m> = Vec<(&'m Matcher, Option<AnchoredRegex>)>;
 
@@ -249,10 +253,7 @@ proptest! {
     fn answers_equal_a_plain_filter(
         actions in proptest::collection::vec(action(), 1..10),
         searches in proptest::collection::vec(
-            (
-                proptest::collection::vec(matcher(), 0..4),
-                proptest::collection::vec(matcher(), 1..3),
-            ),
+            (matchers(0..4), matchers(1..3)),
             1..12,
         ),
         // Without verification every condition goes through postings.

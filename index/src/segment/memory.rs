@@ -108,10 +108,12 @@ impl Inner {
         let ordinal = self.ids.len();
         scratch.fields.clear();
         scratch.values.clear();
-        for (at, (name, value)) in labels.iter().enumerate() {
-            let guess = self.shapes.all.get(scratch.shape as usize).and_then(|s| s.get(at));
-            let field = match guess {
-                Some(&field) if *self.fields[field as usize].name == *name => {
+        let mut cursor = Cursor::new("labels", labels.as_bytes());
+        while !cursor.is_empty() {
+            let (name, value) = (take(&mut cursor), take(&mut cursor));
+            let shape = self.shapes.all.get(scratch.shape as usize);
+            let field = match shape.and_then(|s| s.get(scratch.fields.len())) {
+                Some(&field) if self.fields[field as usize].name.as_bytes() == name => {
                     self.fields[field as usize].docs.push(ordinal);
                     field
                 }
@@ -132,7 +134,8 @@ impl Inner {
     }
 
     /// The field of that name, made if it is new, with `ordinal` added to its documents.
-    fn field_for(&mut self, name: &str, ordinal: u32) -> u32 {
+    fn field_for(&mut self, name: &[u8], ordinal: u32) -> u32 {
+        let name = std::str::from_utf8(name).expect("BUG: label names are text");
         if let Some(&field) = self.by_name.get(name) {
             self.fields[field as usize].docs.push(ordinal);
             return field;
@@ -160,6 +163,12 @@ impl Inner {
             put_bytes(out, field.values.get(value as usize));
         }
     }
+}
+
+/// The next text of a label set. It is not checked again to be UTF-8: that would cost as much as
+/// all else that is done with a known value.
+fn take<'a>(labels: &mut Cursor<'a>) -> &'a [u8] {
+    labels.length_prefixed().expect("BUG: label sets are canonical")
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {

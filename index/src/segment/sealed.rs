@@ -283,6 +283,35 @@ impl SealedSegment {
     }
 }
 
+/// The canonical labels of a document, and where each ends. Neighbours share most labels, which are
+/// copied rather than looked up.
+#[derive(Debug, Default)]
+struct Encoded {
+    bytes: Vec<u8>,
+    /// Field, value and end of each label.
+    ends: Vec<(u32, u32, usize)>,
+}
+
+impl Encoded {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// Appends the label if `before` has it at the same place.
+    fn copy_from(&mut self, before: &Self, field: u32, value: u32) -> bool {
+        let at = self.ends.len();
+        match before.ends.get(at) {
+            Some(&(f, v, end)) if (f, v) == (field, value) => {
+                let start = at.checked_sub(1).map_or(0, |last| before.ends[last].2);
+                self.bytes.extend_from_slice(&before.bytes[start..end]);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
 fn expect_len(footer: &Footer, section: Section, len: usize) -> Result<(), Corrupt> {
     let range = footer.range(section);
     if range.len() == len {
@@ -463,18 +492,22 @@ impl Segment for SealedSegment {
     }
 
     fn for_each_labels(&self, ordinals: &[u32], visit: VisitLabels<'_>) -> Result<(), IndexError> {
-        let (mut values, mut bytes) = (Vec::new(), Vec::new());
+        let (mut values, mut text) = (Vec::new(), Vec::new());
+        let (mut labels, mut before) = (Encoded::default(), Encoded::default());
         for &ordinal in ordinals {
-            bytes.clear();
+            std::mem::swap(&mut labels, &mut before);
+            labels.clear();
             let fields = self.doc(ordinal, &mut values)?;
             for (&field, &value) in fields.iter().zip(&values) {
-                put_bytes(&mut bytes, self.fields[field as usize].name.as_bytes());
-                let mut cursor = self.terms(field).cursor(value)?;
-                cursor.advance()?;
-                put_bytes(&mut bytes, &cursor.text);
-                self.check_labels_len(bytes.len())?;
+                if !labels.copy_from(&before, field, value) {
+                    self.terms(field).text(value, &mut text)?;
+                    put_bytes(&mut labels.bytes, self.fields[field as usize].name.as_bytes());
+                    put_bytes(&mut labels.bytes, &text);
+                }
+                labels.ends.push((field, value, labels.bytes.len()));
+                self.check_labels_len(labels.bytes.len())?;
             }
-            visit(ordinal, &bytes);
+            visit(ordinal, &labels.bytes);
         }
         Ok(())
     }

@@ -77,6 +77,15 @@ impl<'a> FieldTerms<'a> {
         Ok(cursor)
     }
 
+    /// Puts the text of `value` into `text`, whose memory is used again.
+    pub(super) fn text(&self, value: u32, text: &mut Vec<u8>) -> Result<(), Corrupt> {
+        let mut cursor = self.block(value / BLOCK_VALUES)?;
+        cursor.text = std::mem::take(text);
+        while cursor.next <= value && cursor.advance()?.is_some() {}
+        *text = cursor.text;
+        Ok(())
+    }
+
     fn block(&self, block: u32) -> Result<TermCursor<'a>, Corrupt> {
         let (terms_at, offset) = self.block_entry(block)?;
         let rest = usize::try_from(terms_at).ok().and_then(|at| self.terms.get(at..));
@@ -225,6 +234,9 @@ mod tests {
                 let (number, listed) = cursor.advance().expect("valid").expect("a value");
                 prop_assert_eq!(number as usize, i);
                 prop_assert_eq!(cursor.text().expect("text"), value);
+                let mut text = b"left over".to_vec();
+                field.text(i as u32, &mut text).expect("valid");
+                prop_assert_eq!(text, value.as_bytes());
                 prop_assert_eq!(listed.offset, 3 + 2 * i as u64);
                 prop_assert_eq!(listed.stored.count, i as u64 + 1);
             }
