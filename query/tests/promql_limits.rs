@@ -1,4 +1,4 @@
-//! Query texts that are too large or too deep, and those that just fit.
+//! The parser's limits, and texts that try to go beyond them.
 
 use m3rs_query::promql::error::ParseErrorCause;
 use m3rs_query::promql::parse::ParseLimits;
@@ -10,13 +10,13 @@ fn limits_hold_at_n_and_not_at_n_plus_1() {
     let options = ParseOptions { limits, ..ParseOptions::default() };
     let parens = |depth: usize| format!("{}1{}", "(".repeat(depth), ")".repeat(depth));
     for (fits, too_large, setting) in [
-        (format!("{:>64}", "a"), format!("{:>65}", "a"), "query.parse.bytes_max"),
-        (parens(3), parens(4), "query.parse.nesting_max"),
-        ("abs(abs(abs(a)))".into(), "abs(abs(abs(abs(a))))".into(), "query.parse.nesting_max"),
-        ("a+a+a+a+a".into(), "a+a+a+a+a+a".into(), "query.parse.operators_max"),
-        ("----a".into(), "-----a".into(), "query.parse.operators_max"),
-        ("a^a^a^a^a".into(), "a^a^a^a^a^a".into(), "query.parse.operators_max"),
-        ("a[1+1+1+1]".into(), "a[1+1+1+1+1]".into(), "query.parse.operators_max"),
+        (format!("{:>64}", "a"), format!("{:>65}", "a"), "query.text_bytes_max"),
+        (parens(3), parens(4), "query.nesting_max"),
+        ("abs(abs(abs(a)))".into(), "abs(abs(abs(abs(a))))".into(), "query.nesting_max"),
+        ("a+a+a+a+a".into(), "a+a+a+a+a+a".into(), "query.operators_max"),
+        ("----a".into(), "-----a".into(), "query.operators_max"),
+        ("a^a^a^a^a".into(), "a^a^a^a^a^a".into(), "query.operators_max"),
+        ("a[1+1+1+1]".into(), "a[1+1+1+1+1]".into(), "query.operators_max"),
     ] {
         parse(&fits, &options).unwrap_or_else(|error| panic!("{fits}: {error}"));
         let error = parse(&too_large, &options).expect_err(&too_large);
@@ -59,9 +59,9 @@ fn hostile_texts_do_no_harm() {
                 let printed = expr.to_string();
                 assert!(m3rs_query::promql::print::pretty(&expr).len() >= printed.len() / 2);
             }
-            if text.len() > 16 * 1024 {
+            if text.len() > ParseLimits::default().bytes_max {
                 let error = parse(&text, &ParseOptions::default()).expect_err("too long");
-                assert!(error.to_string().contains("query.parse.bytes_max"));
+                assert!(error.to_string().contains("query.text_bytes_max"));
             }
         }
     }
