@@ -53,6 +53,16 @@ pub enum WriteRefusal {
 }
 
 impl WriteRefusal {
+    /// The same refusal with the time as it was sent, which may be beyond what storage can say.
+    #[must_use]
+    pub fn of_time(self, t: TimestampMs) -> Self {
+        match self {
+            Self::TooOld { oldest, .. } => Self::TooOld { t, oldest },
+            Self::TooNew { newest, .. } => Self::TooNew { t, newest },
+            other => other,
+        }
+    }
+
     /// The reason as a label value of a metric.
     #[must_use]
     pub fn reason(&self) -> RefusalReason {

@@ -4,14 +4,14 @@ use std::any::Any;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode, Uri};
 
 use crate::read::{ErrorType, QueryFailure};
 use crate::write::StoreError;
 
 /// Seconds after which an overloaded server may be asked again.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+pub(crate) const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// An error with its class and status.
 #[derive(Debug)]
@@ -83,6 +83,10 @@ impl IntoResponse for ApiError {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if self.error_type == ErrorType::Unavailable {
             headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        if matches!(self.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+            // A part of the body was left unread, so the connection cannot go on.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

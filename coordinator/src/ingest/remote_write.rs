@@ -181,7 +181,7 @@ impl<W: WriteSession> Walk<'_, W> {
         match self.session.push(series, TimestampMs(t).to_ns(), v) {
             Ok(()) => Ok(()),
             Err(WriteError::Refused(refusal)) => {
-                self.refusals.add(raw, 1, &refusal);
+                self.refusals.add(raw, 1, &refusal.of_time(TimestampMs(t)));
                 Ok(())
             }
             Err(WriteError::Store(error)) => Err(error.into()),

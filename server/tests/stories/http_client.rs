@@ -99,10 +99,7 @@ impl Client {
         // A server may refuse a body before it has read all of it.
         let answer =
             read_answer(&mut stream, method).map_err(|error| sent.err().unwrap_or(error))?;
-        // After an answer to a body that was not read, the server closes.
-        let closes =
-            answer.status == 413 || answer.header("connection").eq_ignore_ascii_case("close");
-        if !closes {
+        if !answer.header("connection").eq_ignore_ascii_case("close") {
             self.stream = Some(stream);
         }
         Ok(answer)

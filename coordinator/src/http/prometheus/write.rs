@@ -5,11 +5,12 @@
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, StatusCode};
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use m3rs_core::ErrorKind;
 
 use crate::http::body::{BodyError, BodyLimit, collect};
+use crate::http::error::RETRY_AFTER_SECONDS;
 use crate::http::{App, SharedApp};
 use crate::ingest::{WriteFailure, WriteOutcome};
 use crate::write::StoreError;
@@ -18,11 +19,13 @@ use crate::write::StoreError;
 struct WriteProblem {
     status: StatusCode,
     text: String,
+    /// Whether the connection cannot go on, as a part of the body was left unread.
+    closes: bool,
 }
 
 impl WriteProblem {
     fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: text.into() }
+        Self { status, text: text.into(), closes: false }
     }
 }
 
@@ -34,11 +37,14 @@ impl IntoResponse for WriteProblem {
         }
         let come_again =
             matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        let mut response = (self.status, text).into_response();
         if come_again {
-            (self.status, [(RETRY_AFTER, "1")], text).into_response()
-        } else {
-            (self.status, text).into_response()
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
+        if self.closes {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 }
 
@@ -136,12 +142,9 @@ impl From<WriteFailure> for WriteProblem {
     fn from(failure: WriteFailure) -> Self {
         match failure {
             WriteFailure::Store(error) => error.into(),
-            WriteFailure::TooLarge { .. } => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, failure.to_string())
-            }
-            WriteFailure::Snappy(_) | WriteFailure::Malformed(_) => {
-                Self::new(StatusCode::BAD_REQUEST, failure.to_string())
-            }
+            WriteFailure::TooLarge { .. }
+            | WriteFailure::Snappy(_)
+            | WriteFailure::Malformed(_) => Self::new(StatusCode::BAD_REQUEST, failure.to_string()),
         }
     }
 }
@@ -154,7 +157,12 @@ impl From<StoreError> for WriteProblem {
             ErrorKind::Internal | ErrorKind::Corrupt => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
-        tracing::warn!(error = %error.message, status = status.as_u16(), "write not stored");
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(error = %error.message, "write not stored");
+        } else {
+            // The log told once that it takes no writes; a busy sender would tell it each time.
+            tracing::debug!(error = %error.message, "write not stored");
+        }
         Self::new(status, error.message)
     }
 }
@@ -162,10 +170,9 @@ impl From<StoreError> for WriteProblem {
 impl From<BodyError> for WriteProblem {
     fn from(error: BodyError) -> Self {
         let status = match &error {
-            BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::TooLarge { .. } | BodyError::Broken(_) => StatusCode::BAD_REQUEST,
             BodyError::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
-            BodyError::Broken(_) => StatusCode::BAD_REQUEST,
         };
-        Self::new(status, error.to_string())
+        Self { closes: true, ..Self::new(status, error.to_string()) }
     }
 }
