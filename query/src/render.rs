@@ -9,7 +9,7 @@ use m3rs_core::model::{Labels, is_stale};
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use rayon::slice::ParallelSlice;
 
-use crate::number::{write_float, write_time};
+use crate::number::{write_float, write_plain, write_short_time, write_time};
 use crate::result::{InstantVector, Matrix, MatrixSeries, Points, QueryOutput, Value};
 use crate::step::StepGrid;
 
@@ -54,14 +54,15 @@ pub fn render(output: &QueryOutput, shows_stats: bool, pool: &rayon::ThreadPool)
     match &output.value {
         Value::Scalar { t_ms, v } => {
             head.extend_from_slice(b"scalar\",\"result\":[");
-            write_time(&mut head, *t_ms);
+            write_short_time(&mut head, *t_ms);
             head.extend_from_slice(b",\"");
-            write_float(&mut head, *v);
+            // PARITY(prometheus): a scalar has no exponent, unlike a sample.
+            write_plain(&mut head, *v);
             head.extend_from_slice(b"\"]");
         }
         Value::String { t_ms, text } => {
             head.extend_from_slice(b"string\",\"result\":[");
-            write_time(&mut head, *t_ms);
+            write_short_time(&mut head, *t_ms);
             head.push(b',');
             write_text(&mut head, text);
             head.push(b']');

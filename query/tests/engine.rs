@@ -364,7 +364,7 @@ fn bodies_are_those_of_prometheus() {
         body(output),
         concat!(
             r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":"#,
-            r#"{"instance":"0","job":"a"},"value":[61.5,"0.3333333333333333"]}]}}"#
+            r#"{"instance":"0","job":"a"},"value":[61.500,"0.3333333333333333"]}]}}"#
         )
     );
     let output = range_with(&engine, "sum(up)", (8 * MINUTE, 18 * MINUTE, 5 * MINUTE)).unwrap();

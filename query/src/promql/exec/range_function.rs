@@ -10,7 +10,7 @@ use super::scalar::{self, Column};
 use super::select::ROWS_PER_CHECK;
 use super::series::SeriesList;
 use super::subquery::Samples;
-use super::{Context, Rows, Worker, has_value};
+use super::{Context, Rows, Worker, has_value, is_absent};
 use crate::error::QueryError;
 use crate::promql::annotation::Note;
 use crate::promql::function::{self, RangeInput, Stop};
@@ -34,28 +34,29 @@ pub(crate) fn open<'a>(
         .map(|param| scalar::evaluate(param, grid, ctx))
         .collect::<Result<Vec<Column>, _>>()?;
     if samples.series.len() > 0 {
-        check_params(node, &params, ctx)?;
+        check_params(node, &params)?;
     }
     let series = match node.keeps_name {
         true => samples.series.clone(),
         false => samples.series.drop_metadata(ctx.name_removal),
     };
     let checks_counter = matches!(node.function.as_str(), "rate" | "increase");
-    let rows = RangeRows { series, samples, params, node, grid, checks_counter, ctx };
+    let checks_quantile = has_invalid_quantile(node, &params);
+    let rows =
+        RangeRows { series, samples, params, node, grid, checks_counter, checks_quantile, ctx };
     block::with_unique_labels(Box::new(rows), SameLabels::Refuse, grid.count, ctx)
 }
 
-fn check_params(node: &RangeNode, params: &[Column], ctx: &Context<'_>) -> Result<(), QueryError> {
+fn check_params(node: &RangeNode, params: &[Column]) -> Result<(), QueryError> {
     let rows: Vec<&[f64]> = params.iter().map(|p| &p[..]).collect();
     function::check_params(&node.function, &rows).map_err(QueryError::Execution)?;
-    if node.function == "quantile_over_time" {
-        for q in rows.iter().flat_map(|row| row.iter()) {
-            if !(0.0..=1.0).contains(q) {
-                ctx.note(node.param_span, Note::InvalidQuantile(*q));
-            }
-        }
-    }
     Ok(())
+}
+
+/// Whether any quantile is none.
+fn has_invalid_quantile(node: &RangeNode, params: &[Column]) -> bool {
+    node.function == "quantile_over_time"
+        && params.iter().flat_map(|p| p.iter()).any(|q| !(0.0..=1.0).contains(q))
 }
 
 struct RangeRows<'a> {
@@ -65,6 +66,7 @@ struct RangeRows<'a> {
     node: &'a RangeNode,
     grid: StepGrid,
     checks_counter: bool,
+    checks_quantile: bool,
     ctx: &'a Context<'a>,
 }
 
@@ -116,6 +118,15 @@ impl RangeRows<'_> {
         Ok(())
     }
 
+    /// Tells of quantiles that are none, where there is something to take them of.
+    fn check_quantiles(&self, out: &[f64]) {
+        for (q, v) in self.params.iter().flat_map(|p| p.iter().zip(out)) {
+            if !(0.0..=1.0).contains(q) && !is_absent(*v) {
+                self.ctx.note(self.node.param_span, Note::InvalidQuantile(*q));
+            }
+        }
+    }
+
     /// Tells of a metric that does not look like a counter.
     fn check_counter(&self, row: usize) {
         let Some(name) = self.samples.series.name(row) else { return };
@@ -147,6 +158,9 @@ impl Rows for RangeRows<'_> {
             self.apply(&columns, &params, out)?;
             if self.checks_counter && has_value(out) {
                 self.check_counter(row);
+            }
+            if self.checks_quantile {
+                self.check_quantiles(out);
             }
         }
         worker.columns = columns;
