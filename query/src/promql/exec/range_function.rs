@@ -33,24 +33,31 @@ pub(crate) fn open<'a>(
         .iter()
         .map(|param| scalar::evaluate(param, grid, ctx))
         .collect::<Result<Vec<Column>, _>>()?;
-    if samples.series.len() > 0 {
-        check_params(node, &params)?;
-    }
+    let bad_params = check_params(node, &params).err();
     let series = match node.keeps_name {
         true => samples.series.clone(),
         false => samples.series.drop_metadata(ctx.name_removal),
     };
     let checks_counter = matches!(node.function.as_str(), "rate" | "increase");
     let checks_quantile = has_invalid_quantile(node, &params);
-    let rows =
-        RangeRows { series, samples, params, node, grid, checks_counter, checks_quantile, ctx };
+    let rows = RangeRows {
+        series,
+        samples,
+        params,
+        node,
+        grid,
+        checks_counter,
+        checks_quantile,
+        bad_params,
+        ctx,
+    };
     block::with_unique_labels(Box::new(rows), SameLabels::Refuse, grid.count, ctx)
 }
 
-fn check_params(node: &RangeNode, params: &[Column]) -> Result<(), QueryError> {
+/// Finds arguments that make the query fail once the function is applied to anything.
+fn check_params(node: &RangeNode, params: &[Column]) -> Result<(), String> {
     let rows: Vec<&[f64]> = params.iter().map(|p| &p[..]).collect();
-    function::check_params(&node.function, &rows).map_err(QueryError::Execution)?;
-    Ok(())
+    function::check_params(&node.function, &rows)
 }
 
 /// Whether any quantile is none.
@@ -67,6 +74,7 @@ struct RangeRows<'a> {
     grid: StepGrid,
     checks_counter: bool,
     checks_quantile: bool,
+    bad_params: Option<String>,
     ctx: &'a Context<'a>,
 }
 
@@ -98,6 +106,11 @@ impl RangeRows<'_> {
             params,
             stop: Stop::when(&is_over),
         };
+        if let Some(text) = &self.bad_params
+            && function::has_samples(&input)
+        {
+            return Err(QueryError::Execution(text.clone()));
+        }
         if !self.samples.ends.is_fixed || self.grid.count == 1 {
             (self.node.kernel)(&input, out);
             return fault.take().map_or(Ok(()), Err);
