@@ -391,13 +391,11 @@ fn bodies_are_those_of_prometheus() {
         body(output),
         r#"{"status":"success","data":{"resultType":"scalar","result":[0.001,"+Inf"]}}"#
     );
-    let text = "label_replace(vector(1), \"a\", \"<&>\\u2028\\t\\u0001\", \"\", \"\")";
-    let output = instant_with(&engine, text, 1000).unwrap();
-    let body = String::from_utf8(engine.render(&output, false).concat()).unwrap();
-    assert!(body.contains("{\"a\":\"<&>\u{2028}\\t\\u0001\"}"), "{body}");
-    let output = instant_with(&engine, "\"<&>\"", 1500).unwrap();
-    let body = String::from_utf8(engine.render(&output, false).concat()).unwrap();
-    assert!(body.ends_with(r#"[1.5,"\u003c\u0026\u003e"]}}"#), "{body}");
+    let text = r#"label_replace(vector(1), "a", "<&>\u2028\t\u0001", "", "")"#;
+    let labels = body(instant_with(&engine, text, 1000).unwrap());
+    assert!(labels.contains("{\"a\":\"<&>\u{2028}\\t\\u0001\"}"), "{labels}");
+    let text = body(instant_with(&engine, r#""<&>""#, 1500).unwrap());
+    assert!(text.ends_with(r#"[1.5,"\u003c\u0026\u003e"]}}"#), "{text}");
     let output = instant_with(&engine, "\"a\\\"\\n\\u2028\\u0001\"", 1000).unwrap();
     assert_eq!(
         body(output),

@@ -51,7 +51,13 @@ pub(crate) fn open<'a>(
         bad_params,
         ctx,
     };
-    block::with_unique_labels(Box::new(rows), SameLabels::Refuse, grid.count, ctx)
+    let speaks_of_params = rows.checks_quantile || rows.bad_params.is_some();
+    let mut rows: Box<dyn Rows + 'a> = Box::new(rows);
+    if speaks_of_params {
+        // What is wrong with arguments is told even if nobody reads the rows.
+        rows = Box::new(rows.into_block(ctx, grid.count)?);
+    }
+    block::with_unique_labels(rows, SameLabels::Refuse, grid.count, ctx)
 }
 
 /// Finds arguments that make the query fail once the function is applied to anything.
