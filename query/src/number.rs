@@ -25,13 +25,13 @@ pub fn write_plain(out: &mut Vec<u8>, v: f64) {
     }
 }
 
-/// A value as Go's `%g` shows it: exponents below 1e-4 and from 1e21 on.
+/// A value as Go's `%g` and `%v` show it: exponents below 1e-4 and from 1e6 on.
 #[must_use]
 pub fn general(v: f64) -> String {
     let mut out = Vec::with_capacity(24);
     let abs = v.abs();
     if v.is_finite() {
-        write_shortest(&mut out, v, abs != 0.0 && !(1e-4..1e21).contains(&abs));
+        write_shortest(&mut out, v, abs != 0.0 && !(1e-4..1e6).contains(&abs));
     } else {
         out.extend_from_slice(special(v));
     }
@@ -48,25 +48,34 @@ pub fn open_metrics(v: f64) -> String {
     text
 }
 
-/// Appends a time in seconds with as many decimals, up to three, as its milliseconds need.
+/// Appends a time in seconds as samples show it: without decimals, or with three.
 pub fn write_time(out: &mut Vec<u8>, ms: i64) {
+    let len = if ms % 1000 == 0 { 0 } else { 4 };
+    write_seconds(out, ms, len);
+}
+
+/// Appends a time in seconds as scalars and strings show it: with as many decimals, up to three,
+/// as its milliseconds need.
+pub fn write_short_time(out: &mut Vec<u8>, ms: i64) {
+    let len = match ms.unsigned_abs() % 1000 {
+        0 => 0,
+        fraction if fraction.is_multiple_of(100) => 2,
+        fraction if fraction.is_multiple_of(10) => 3,
+        _ => 4,
+    };
+    write_seconds(out, ms, len);
+}
+
+/// Appends whole seconds, and the first `len` characters of the point and three decimals.
+fn write_seconds(out: &mut Vec<u8>, ms: i64, len: usize) {
     if ms < 0 {
         out.push(b'-');
     }
     let abs = ms.unsigned_abs();
     out.extend_from_slice(itoa::Buffer::new().format(abs / 1000).as_bytes());
     let fraction = abs % 1000;
-    if fraction != 0 {
-        let digits = [b'.', digit(fraction / 100), digit(fraction / 10), digit(fraction)];
-        let len = if fraction.is_multiple_of(100) {
-            2
-        } else if fraction.is_multiple_of(10) {
-            3
-        } else {
-            4
-        };
-        out.extend_from_slice(&digits[..len]);
-    }
+    let digits = [b'.', digit(fraction / 100), digit(fraction / 10), digit(fraction)];
+    out.extend_from_slice(&digits[..len]);
 }
 
 fn digit(n: u64) -> u8 {
@@ -247,7 +256,10 @@ mod tests {
     }
 
     #[test]
-    fn general_notation_switches_at_1e_minus_4() {
+    fn general_notation_switches_at_1e_minus_4_and_1e6() {
+        assert_eq!(general(123456.5), "123456.5");
+        assert_eq!(general(1_234_567.0), "1.234567e+06");
+        assert_eq!(open_metrics(1e6), "1e+06");
         assert_eq!(general(0.0001), "0.0001");
         assert_eq!(general(0.00001), "1e-05");
         assert_eq!(general(-1.1), "-1.1");
@@ -259,22 +271,25 @@ mod tests {
     }
 
     #[test]
-    fn times_have_as_many_decimals_as_needed() {
-        for (ms, text) in [
-            (0, "0"),
-            (1_435_781_451_781, "1435781451.781"),
-            (1_435_781_451_780, "1435781451.78"),
-            (1_435_781_451_700, "1435781451.7"),
-            (1_000, "1"),
-            (1, "0.001"),
-            (20, "0.02"),
-            (-1, "-0.001"),
-            (-1_500, "-1.5"),
-            (i64::MIN, "-9223372036854775.808"),
+    fn times_have_three_decimals_or_as_many_as_needed() {
+        for (ms, text, short) in [
+            (0, "0", "0"),
+            (1_435_781_451_781, "1435781451.781", "1435781451.781"),
+            (1_435_781_451_780, "1435781451.780", "1435781451.78"),
+            (1_435_781_451_700, "1435781451.700", "1435781451.7"),
+            (1_000, "1", "1"),
+            (1, "0.001", "0.001"),
+            (20, "0.020", "0.02"),
+            (-1, "-0.001", "-0.001"),
+            (-1_500, "-1.500", "-1.5"),
+            (i64::MIN, "-9223372036854775.808", "-9223372036854775.808"),
         ] {
             let mut out = Vec::new();
             write_time(&mut out, ms);
             assert_eq!(String::from_utf8(out).unwrap(), text);
+            let mut out = Vec::new();
+            write_short_time(&mut out, ms);
+            assert_eq!(String::from_utf8(out).unwrap(), short);
         }
     }
 

@@ -9,7 +9,7 @@ use m3rs_core::model::{Labels, is_stale};
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use rayon::slice::ParallelSlice;
 
-use crate::number::{write_float, write_time};
+use crate::number::{write_float, write_plain, write_short_time, write_time};
 use crate::result::{InstantVector, Matrix, MatrixSeries, Points, QueryOutput, Value};
 use crate::step::StepGrid;
 
@@ -54,16 +54,17 @@ pub fn render(output: &QueryOutput, shows_stats: bool, pool: &rayon::ThreadPool)
     match &output.value {
         Value::Scalar { t_ms, v } => {
             head.extend_from_slice(b"scalar\",\"result\":[");
-            write_time(&mut head, *t_ms);
+            write_short_time(&mut head, *t_ms);
             head.extend_from_slice(b",\"");
-            write_float(&mut head, *v);
+            // PARITY(prometheus): a scalar has no exponent, unlike a sample.
+            write_plain(&mut head, *v);
             head.extend_from_slice(b"\"]");
         }
         Value::String { t_ms, text } => {
             head.extend_from_slice(b"string\",\"result\":[");
-            write_time(&mut head, *t_ms);
+            write_short_time(&mut head, *t_ms);
             head.push(b',');
-            write_text(&mut head, text);
+            write_text(&mut head, text, Escaping::Html);
             head.push(b']');
         }
         Value::Vector(vector) => {
@@ -213,20 +214,30 @@ fn write_labels(out: &mut Vec<u8>, labels: &Labels) {
         if i > 0 {
             out.push(b',');
         }
-        write_text(out, name);
+        write_text(out, name, Escaping::Json);
         out.push(b':');
-        write_text(out, value);
+        write_text(out, value, Escaping::Json);
     }
 }
 
+/// What is escaped in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Escaping {
+    /// What JSON demands: PARITY(prometheus) for labels.
+    Json,
+    /// Also what HTML and JavaScript give a meaning to: PARITY(prometheus) for all other texts.
+    Html,
+}
+
 /// Writes a JSON string with the escapes that Prometheus uses.
-fn write_text(out: &mut Vec<u8>, text: &str) {
+fn write_text(out: &mut Vec<u8>, text: &str, escaping: Escaping) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut start = 0;
     for (i, &b) in bytes.iter().enumerate() {
-        if b >= 0x20 && b != b'"' && b != b'\\' && b != 0xe2 {
+        let is_html = matches!(b, b'<' | b'>' | b'&' | 0xe2) && escaping == Escaping::Html;
+        if b >= 0x20 && b != b'"' && b != b'\\' && !is_html {
             continue;
         }
         let (escape, len): (&[u8], usize) = match b {
@@ -263,12 +274,13 @@ fn write_notes(out: &mut Vec<u8>, field: &str, notes: &[String], kind: &str) {
         if i > 0 {
             out.push(b',');
         }
-        write_text(out, note);
+        write_text(out, note, Escaping::Html);
     }
     if notes.len() > NOTES_MAX {
         out.push(b',');
         let left_out = notes.len() - NOTES_MAX;
-        write_text(out, &format!("{left_out} more {kind} annotations omitted"));
+        let text = format!("{left_out} more {kind} annotations omitted");
+        write_text(out, &text, Escaping::Html);
     }
     out.push(b']');
 }

@@ -364,7 +364,7 @@ fn bodies_are_those_of_prometheus() {
         body(output),
         concat!(
             r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":"#,
-            r#"{"instance":"0","job":"a"},"value":[61.5,"0.3333333333333333"]}]}}"#
+            r#"{"instance":"0","job":"a"},"value":[61.500,"0.3333333333333333"]}]}}"#
         )
     );
     let output = range_with(&engine, "sum(up)", (8 * MINUTE, 18 * MINUTE, 5 * MINUTE)).unwrap();
@@ -391,6 +391,11 @@ fn bodies_are_those_of_prometheus() {
         body(output),
         r#"{"status":"success","data":{"resultType":"scalar","result":[0.001,"+Inf"]}}"#
     );
+    let text = r#"label_replace(vector(1), "a", "<&>\u2028\t\u0001", "", "")"#;
+    let labels = body(instant_with(&engine, text, 1000).unwrap());
+    assert!(labels.contains("{\"a\":\"<&>\u{2028}\\t\\u0001\"}"), "{labels}");
+    let text = body(instant_with(&engine, r#""<&>""#, 1500).unwrap());
+    assert!(text.ends_with(r#"[1.5,"\u003c\u0026\u003e"]}}"#), "{text}");
     let output = instant_with(&engine, "\"a\\\"\\n\\u2028\\u0001\"", 1000).unwrap();
     assert_eq!(
         body(output),

@@ -175,7 +175,11 @@ fn run_all(scripts: &BTreeMap<String, String>) -> Table {
 
 #[test]
 fn pass_rate_holds() {
-    let dir = match scripts_dir() {
+    let is_there = |dir: PathBuf| match dir.is_dir() {
+        true => Ok(dir),
+        false => Err(format!("{} is no directory", dir.display())),
+    };
+    let dir = match scripts_dir().and_then(is_there) {
         Ok(dir) => dir,
         Err(why) => {
             eprintln!("skipped: Prometheus's test scripts are not here. {why}");

@@ -133,7 +133,7 @@ pub fn keeps_name(name: &str) -> bool {
 
 /// Checks scalar arguments that make a query fail, not merely give no result.
 ///
-/// To be called once there is a series to apply the function to, with the rows of
+/// They count only where the function is applied: where [`has_samples`]. Takes the rows of
 /// [`RangeInput::params`].
 ///
 /// # Errors
@@ -150,6 +150,14 @@ pub fn check_params(name: &str, params: &[&[f64]]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether any window holds a sample.
+#[must_use]
+pub fn has_samples(input: &RangeInput<'_>) -> bool {
+    let mut is_any = false;
+    window::walk(input, |_| is_any = true);
+    is_any
 }
 
 /// A span in seconds with the rounding of Go's `Duration.Seconds`.
@@ -180,6 +188,17 @@ mod tests {
         let mut out = vec![STALE_NAN; ends.count];
         range_kernel(name).expect("known function")(&input, &mut out);
         out.iter().map(|v| if is_stale(*v) { None } else { Some(*v) }).collect()
+    }
+
+    #[test]
+    fn samples_count_within_windows_alone() {
+        let ends = StepGrid { start_ms: 0, step_ms: 100, count: 3 };
+        for (t, expected) in [(-10, false), (-9, true), (1, false), (95, true), (201, false)] {
+            let (eval, params, stop) = (ends, &[][..], Stop::NEVER);
+            let (ts, vs) = (&[t][..], &[1.0][..]);
+            let input = RangeInput { ts, vs, ends, range_ms: 10, eval, params, stop };
+            assert_eq!(has_samples(&input), expected, "{t}");
+        }
     }
 
     #[test]

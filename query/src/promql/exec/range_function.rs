@@ -10,7 +10,7 @@ use super::scalar::{self, Column};
 use super::select::ROWS_PER_CHECK;
 use super::series::SeriesList;
 use super::subquery::Samples;
-use super::{Context, Rows, Worker, has_value};
+use super::{Context, Rows, Worker, has_value, is_absent};
 use crate::error::QueryError;
 use crate::promql::annotation::Note;
 use crate::promql::function::{self, RangeInput, Stop};
@@ -33,29 +33,43 @@ pub(crate) fn open<'a>(
         .iter()
         .map(|param| scalar::evaluate(param, grid, ctx))
         .collect::<Result<Vec<Column>, _>>()?;
-    if samples.series.len() > 0 {
-        check_params(node, &params, ctx)?;
-    }
+    let bad_params = check_params(node, &params).err();
     let series = match node.keeps_name {
         true => samples.series.clone(),
         false => samples.series.drop_metadata(ctx.name_removal),
     };
     let checks_counter = matches!(node.function.as_str(), "rate" | "increase");
-    let rows = RangeRows { series, samples, params, node, grid, checks_counter, ctx };
-    block::with_unique_labels(Box::new(rows), SameLabels::Refuse, grid.count, ctx)
+    let checks_quantile = has_invalid_quantile(node, &params);
+    let rows = RangeRows {
+        series,
+        samples,
+        params,
+        node,
+        grid,
+        checks_counter,
+        checks_quantile,
+        bad_params,
+        ctx,
+    };
+    let speaks_of_params = rows.checks_quantile || rows.bad_params.is_some();
+    let mut rows: Box<dyn Rows + 'a> = Box::new(rows);
+    if speaks_of_params {
+        // What is wrong with arguments is told even if nobody reads the rows.
+        rows = Box::new(rows.into_block(ctx, grid.count)?);
+    }
+    block::with_unique_labels(rows, SameLabels::Refuse, grid.count, ctx)
 }
 
-fn check_params(node: &RangeNode, params: &[Column], ctx: &Context<'_>) -> Result<(), QueryError> {
+/// Finds arguments that make the query fail once the function is applied to anything.
+fn check_params(node: &RangeNode, params: &[Column]) -> Result<(), String> {
     let rows: Vec<&[f64]> = params.iter().map(|p| &p[..]).collect();
-    function::check_params(&node.function, &rows).map_err(QueryError::Execution)?;
-    if node.function == "quantile_over_time" {
-        for q in rows.iter().flat_map(|row| row.iter()) {
-            if !(0.0..=1.0).contains(q) {
-                ctx.note(node.param_span, Note::InvalidQuantile(*q));
-            }
-        }
-    }
-    Ok(())
+    function::check_params(&node.function, &rows)
+}
+
+/// Whether any quantile is none.
+fn has_invalid_quantile(node: &RangeNode, params: &[Column]) -> bool {
+    node.function == "quantile_over_time"
+        && params.iter().flat_map(|p| p.iter()).any(|q| !(0.0..=1.0).contains(q))
 }
 
 struct RangeRows<'a> {
@@ -65,6 +79,8 @@ struct RangeRows<'a> {
     node: &'a RangeNode,
     grid: StepGrid,
     checks_counter: bool,
+    checks_quantile: bool,
+    bad_params: Option<String>,
     ctx: &'a Context<'a>,
 }
 
@@ -96,6 +112,11 @@ impl RangeRows<'_> {
             params,
             stop: Stop::when(&is_over),
         };
+        if let Some(text) = &self.bad_params
+            && function::has_samples(&input)
+        {
+            return Err(QueryError::Execution(text.clone()));
+        }
         if !self.samples.ends.is_fixed || self.grid.count == 1 {
             (self.node.kernel)(&input, out);
             return fault.take().map_or(Ok(()), Err);
@@ -114,6 +135,15 @@ impl RangeRows<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Tells of quantiles that are none, where there is something to take them of.
+    fn check_quantiles(&self, out: &[f64]) {
+        for (q, v) in self.params.iter().flat_map(|p| p.iter().zip(out)) {
+            if !(0.0..=1.0).contains(q) && !is_absent(*v) {
+                self.ctx.note(self.node.param_span, Note::InvalidQuantile(*q));
+            }
+        }
     }
 
     /// Tells of a metric that does not look like a counter.
@@ -147,6 +177,9 @@ impl Rows for RangeRows<'_> {
             self.apply(&columns, &params, out)?;
             if self.checks_counter && has_value(out) {
                 self.check_counter(row);
+            }
+            if self.checks_quantile {
+                self.check_quantiles(out);
             }
         }
         worker.columns = columns;

@@ -198,6 +198,11 @@ fn kernel_call(function: &str, args: &mut Args<'_>) -> Result<Plan, QueryError> 
             "expected type range vector in call to function {function:?}"
         )));
     };
+    // PARITY(prometheus): notes about a subquery point to the start of the query.
+    let span = match &input {
+        MatrixNode::Subquery(_) => Span::default(),
+        MatrixNode::Select { .. } => span,
+    };
     let keeps_name = function::keeps_name(function);
     let function = function.to_owned();
     let param_span = args.span(0);
