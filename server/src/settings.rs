@@ -118,6 +118,7 @@ section!(Query {
     operators_max: usize => parse.operators_max,
     depth_max: usize => query.depth_max,
     steps_max: usize => query.steps_max,
+    subquery_steps_max: usize => query.subquery_steps_max,
     series_max: usize => query.series_max,
     samples_max: u64 => query.samples_max,
     memory_max: u64 => query.memory_bytes_max,
