@@ -99,7 +99,8 @@ fn failures(said: &[String]) -> String {
 fn bench_smoke(tree: &Tree) -> Result<()> {
     let mut command = stage::cargo();
     command.current_dir(tree.root());
-    command.args(["bench", "--quiet", "-p", "m3rs-benches", "--", "--test"]);
+    // The profile of the tests: what they built is used, and no figure is taken.
+    command.args(["bench", "--quiet", "-p", "m3rs-benches", "--profile", "dev", "--", "--test"]);
     stage::output(&mut command).map(drop)
 }
 

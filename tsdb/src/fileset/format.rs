@@ -239,6 +239,9 @@ pub(super) fn read_tags(codec: u8, kind: u8) -> Option<(BlockCodec, SampleKind)>
 /// Bytes before each series block: codec, kind, length, checksum.
 pub(super) const BLOCK_HEADER_LEN: usize = 1 + 1 + 4 + 4;
 
+/// Where the checksum stands in that header, behind the other fields.
+pub(super) const BLOCK_CRC_AT: usize = BLOCK_HEADER_LEN - 4;
+
 pub(super) fn block_header(codec: u8, kind: u8, len: u32, crc: u32) -> [u8; BLOCK_HEADER_LEN] {
     let mut bytes = [0; BLOCK_HEADER_LEN];
     bytes[..2].copy_from_slice(&[codec, kind]);

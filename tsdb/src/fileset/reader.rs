@@ -13,9 +13,9 @@ use m3rs_core::wire::{Cursor, header};
 use parking_lot::Mutex;
 
 use super::format::{
-    BLOCK_HEADER_LEN, BlockCodec, ENTRY_LEN, FOOTER_LEN, FilesetInfo, FilesetTotals, Footer,
-    FooterFault, HEADER_LEN, IndexEntry, LABEL_BYTES_MAX, MAGIC, PAGE_SERIES, Section, VERSION,
-    block_header, check_crc, check_page, page_count, page_range, read_info, read_tags,
+    BLOCK_CRC_AT, BLOCK_HEADER_LEN, BlockCodec, ENTRY_LEN, FOOTER_LEN, FilesetInfo, FilesetTotals,
+    Footer, FooterFault, HEADER_LEN, IndexEntry, LABEL_BYTES_MAX, MAGIC, PAGE_SERIES, Section,
+    VERSION, block_header, check_crc, check_page, page_count, page_range, read_info, read_tags,
 };
 use super::lookup::{entry_series, interpolate, position_in};
 use super::pages::PageTable;
@@ -317,8 +317,14 @@ impl FilesetReader {
         }
         .block_crc(bytes);
         let want = block_header(codec, kind, entry.len, crc);
-        if header != want {
-            let (want, got) = (format!("header {want:02x?}"), format!("{header:02x?}"));
+        let (fields, stored) = header.split_at(BLOCK_CRC_AT);
+        let (wanted, computed) = want.split_at(BLOCK_CRC_AT);
+        if fields != wanted {
+            let (want, got) = (format!("header {wanted:02x?}"), format!("{fields:02x?}"));
+            return Err(Corrupt::new("series block", 0, want, got));
+        }
+        if stored != computed {
+            let (want, got) = (format!("checksum {stored:02x?}"), format!("{computed:02x?}"));
             return Err(Corrupt::new("series block", 0, want, got));
         }
         Ok(bytes)
