@@ -9,8 +9,11 @@ pub(super) const POWERS: [f64; 8] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7];
 /// 2^63: integers from here on are not scaled ones.
 pub(super) const INT_LIMIT: f64 = 9_223_372_036_854_775_808.0;
 
+/// The bits of -0.0.
+const NEGATIVE_ZERO: u64 = 1 << 63;
+
 /// Scaled values from here on are left as floats.
-const SCALED_LIMIT: f64 = 1e13;
+pub(super) const SCALED_LIMIT: f64 = 1e13;
 
 /// 2^52: adding it to a smaller positive float rounds that to an integer, ties to even.
 const ROUNDER: f64 = 4_503_599_627_370_496.0;
@@ -43,6 +46,31 @@ pub(super) fn decimal_of(v: f64, scale: u8) -> Option<Decimal> {
         return finer_decimal_of(v, scale);
     }
     large_integer_of(v, scale)
+}
+
+/// Writes `vs`, times the power of ten of `scale`, to `out`, if all of them are integers that
+/// [`decimal_of`] finds at once and that lose nothing.
+///
+/// The loop has no branch and no value that the next step waits for, so that several samples are
+/// worked on at a time. `out` is at least as long as `vs`; what it holds after `false` is of no use.
+#[inline]
+pub(super) fn integers_of(vs: &[f64], scale: u8, out: &mut [i64]) -> bool {
+    let power = POWERS[usize::from(scale & 7)];
+    let mut all = true;
+    for (&v, out) in vs.iter().zip(out) {
+        let scaled = v.abs() * power;
+        let raised = scaled + ROUNDER;
+        let integer = raised - ROUNDER;
+        let magnitude = raised.to_bits().wrapping_sub(ROUNDER.to_bits()).cast_signed();
+        let is_near = ulps_between(scaled, integer) <= 1;
+        let comes_back = integer / power == v.abs();
+        // A negative zero has no integer. NaN and what is too large fail the first comparison.
+        let is_zero = v.to_bits() == NEGATIVE_ZERO;
+        all &= (scaled < SCALED_LIMIT) & is_near & comes_back & !is_zero;
+        let sign = v.to_bits().cast_signed() >> 63;
+        *out = (magnitude ^ sign).wrapping_sub(sign);
+    }
+    all
 }
 
 /// A search over the scales after `scale`, with which `v` was no integer.

@@ -245,10 +245,21 @@ impl Encoder {
             (ts, vs) = (later_ts, later_vs);
         }
         let (mut time, mut value) = (self.time, self.value);
+        let mut integers = [0; BATCH_SAMPLES];
         for (ts, vs) in ts.chunks(BATCH_SAMPLES - 1).zip(vs.chunks(BATCH_SAMPLES - 1)) {
-            for (&t, &v) in ts.iter().zip(vs) {
-                time.put_exact(&mut sink, t);
-                value.put_next::<BATCH_BYTES, INT, EXACT>(&mut sink, v);
+            if INT && EXACT && value.run_of(vs, &mut integers) {
+                let mut last = value.integer();
+                for (&t, &next) in ts.iter().zip(&integers) {
+                    time.put_exact(&mut sink, t);
+                    value.put_run(&mut sink, last, next);
+                    last = next;
+                }
+                value.end_run(last);
+            } else {
+                for (&t, &v) in ts.iter().zip(vs) {
+                    time.put_exact(&mut sink, t);
+                    value.put_next::<BATCH_BYTES, INT, EXACT>(&mut sink, v);
+                }
             }
             self.flush(&mut sink);
         }

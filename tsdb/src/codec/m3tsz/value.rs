@@ -1,6 +1,6 @@
 //! Values for the writer: scaled integers while they last, XOR of float bits otherwise.
 
-use super::decimal::{Decimal, INT_LIMIT, POWERS, decimal_of};
+use super::decimal::{Decimal, INT_LIMIT, POWERS, SCALED_LIMIT, decimal_of, integers_of};
 use crate::codec::bits::BitSink;
 
 /// A fall of this many bits is looked at before the width of differences shrinks.
@@ -137,25 +137,53 @@ impl ValueWriter {
             self.put_float(sink, decimal.value.to_bits(), decimal.scale);
             return;
         }
-        self.put_integer(sink, decimal, difference);
+        let magnitude = (difference as i64).unsigned_abs();
+        self.put_integer(sink, decimal.scale, difference < 0.0, magnitude);
+        self.integer = decimal.value;
     }
 
-    /// Adds an integer that is `difference` less than the last.
+    /// The next values of a stream as integers of its scale, if all of them are such and lose
+    /// nothing; then [`ValueWriter::put_run`] adds them.
+    #[inline]
+    pub(super) fn run_of(&self, vs: &[f64], out: &mut [i64]) -> bool {
+        self.integer.abs() < SCALED_LIMIT && integers_of(vs, self.scale, out)
+    }
+
+    /// Adds an integer that [`ValueWriter::run_of`] has found; `last` is the one before it, at
+    /// first [`ValueWriter::integer`]. After the run comes [`ValueWriter::end_run`].
+    #[inline(always)]
+    pub(super) fn put_run<const N: usize>(&mut self, sink: &mut BitSink<N>, last: i64, next: i64) {
+        let difference = last - next;
+        self.put_integer(sink, self.scale, difference < 0, difference.unsigned_abs());
+    }
+
+    /// The integer that the next difference is from.
+    #[inline(always)]
+    pub(super) fn integer(&self) -> i64 {
+        self.integer as i64
+    }
+
+    /// Ends a run whose last integer was `last`.
+    #[inline(always)]
+    pub(super) fn end_run(&mut self, last: i64) {
+        self.integer = last as f64;
+    }
+
+    /// Adds an integer that is `magnitude` away from the last, upwards if it `adds`.
     #[inline(always)]
     fn put_integer<const N: usize>(
         &mut self,
         sink: &mut BitSink<N>,
-        Decimal { value, scale }: Decimal,
-        difference: f64,
+        scale: u8,
+        adds: bool,
+        magnitude: u64,
     ) {
-        if difference == 0.0 && !self.is_float && scale == self.scale {
+        if magnitude == 0 && !self.is_float && scale == self.scale {
             sink.put(0b01, 2);
             return;
         }
-        let add = u64::from(difference < 0.0);
-        let magnitude = (difference as i64).unsigned_abs();
+        let add = u64::from(adds);
         let width = self.width.track(bit_len(magnitude));
-        self.integer = value;
         if scale > self.scale || width != self.width.bits || self.is_float {
             sink.put(0b000, 3);
             self.put_header(sink, width, scale, self.is_float);
