@@ -143,10 +143,11 @@ impl ValueWriter {
     }
 
     /// The next values of a stream as integers of its scale, if all of them are such and lose
-    /// nothing; then [`ValueWriter::put_run`] adds them.
+    /// nothing; then [`ValueWriter::put_run`] adds them. After a float it does not look: floats
+    /// come in rows.
     #[inline]
     pub(super) fn run_of(&self, vs: &[f64], out: &mut [i64]) -> bool {
-        self.integer.abs() < SCALED_LIMIT && integers_of(vs, self.scale, out)
+        !self.is_float && self.integer.abs() < SCALED_LIMIT && integers_of(vs, self.scale, out)
     }
 
     /// Adds an integer that [`ValueWriter::run_of`] has found; `last` is the one before it, at
