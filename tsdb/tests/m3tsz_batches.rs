@@ -77,7 +77,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn batches_write_what_singles_write(vs in values(), cuts in prop::collection::vec(1usize..70, 1..8)) {
+    fn batches_write_what_singles_write(
+        vs in values(),
+        cuts in prop::collection::vec(1usize..70, 1..8),
+    ) {
         let ts: Vec<i64> = (1..=vs.len() as i64).map(|i| START + i * 15_000_000_000).collect();
         for exactness in [Exactness::Exact, Exactness::Reference] {
             let options = EncoderOptions { int_optimized: true, exactness };

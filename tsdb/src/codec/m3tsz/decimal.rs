@@ -52,7 +52,7 @@ pub(super) fn decimal_of(v: f64, scale: u8) -> Option<Decimal> {
 /// [`decimal_of`] finds at once and that lose nothing.
 ///
 /// The loop has no branch and no value that the next step waits for, so that several samples are
-/// worked on at a time. `out` is at least as long as `vs`; what it holds after `false` is of no use.
+/// worked on at a time. `out` is at least as long as `vs`; after `false` it holds nothing of use.
 #[inline]
 pub(super) fn integers_of(vs: &[f64], scale: u8, out: &mut [i64]) -> bool {
     let power = POWERS[usize::from(scale & 7)];
