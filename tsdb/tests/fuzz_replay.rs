@@ -4,10 +4,15 @@
 mod commitlog;
 #[path = "fuzz/fileset.rs"]
 mod fileset;
+#[path = "fuzz/m3tsz_decode.rs"]
+mod m3tsz_decode;
 
 use std::path::Path;
 
 use m3rs_core::fs::{DiskFs, Fs};
+use m3rs_core::time::TimestampNs;
+use m3rs_tsdb::codec::m3tsz::{Encoder, EncoderOptions};
+use proptest::prelude::*;
 
 /// Runs `target` over every committed input; returns how many there are.
 fn replay(name: &str, target: impl Fn(&[u8])) -> usize {
@@ -28,8 +33,36 @@ fn commitlog_inputs_hold() {
 }
 
 #[test]
+fn m3tsz_inputs_hold() {
+    assert!(replay("m3tsz_decode", m3tsz_decode::fuzz_m3tsz_decode) >= 10);
+}
+
+#[test]
 fn fileset_inputs_hold() {
     assert!(replay("fileset", fileset::fuzz_fileset) >= 3);
+}
+
+proptest! {
+    /// A sound stream with some bytes changed reaches further than noise does.
+    #[test]
+    fn any_edit_of_a_stream_is_borne(
+        vs in prop::collection::vec(prop_oneof![
+            (-500i32..500).prop_map(f64::from),
+            (0u32..9999).prop_map(|n| f64::from(n) / 100.0),
+            any::<f64>(),
+        ], 1..60),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        let ts: Vec<i64> = (0..vs.len() as i64).map(|i| i * 15_000_000_000 + i % 3).collect();
+        let mut encoder = Encoder::new(TimestampNs(0), EncoderOptions::default());
+        encoder.push_all(&ts, &vs).expect("it has room");
+        let mut bytes = encoder.finish();
+        for (at, byte) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        m3tsz_decode::fuzz_m3tsz_decode(&bytes);
+    }
 }
 
 /// Whole files of the current format are the best seeds; `M3RS_WRITE_GOLDEN=1` writes them.

@@ -1,7 +1,9 @@
-//! A batch writes the very bytes that the same samples write one by one.
+//! A batch writes the very bytes that the same samples write one by one, and refuses what they do.
 
 use m3rs_core::time::TimestampNs;
-use m3rs_tsdb::codec::m3tsz::{Encoder, EncoderOptions, Exactness, TimeUnit, decode_into};
+use m3rs_tsdb::codec::m3tsz::{
+    EncodeError, Encoder, EncoderOptions, Exactness, TimeUnit, decode_into, limits,
+};
 use proptest::prelude::*;
 
 const START: i64 = 1_700_000_000_000_000_000;
@@ -102,6 +104,32 @@ proptest! {
                 let bits = |vs: &[f64]| vs.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
                 prop_assert_eq!(got_ts, ts.clone());
                 prop_assert_eq!(bits(&got_vs), bits(&vs));
+            }
+        }
+    }
+}
+
+/// A step that is longer would have a code that begins with the bits of a marker.
+#[test]
+fn the_longest_step_is_taken_and_one_more_is_not() {
+    let max = limits::STEP_NS_MAX;
+    for first in [max, -max] {
+        for (second, fits) in [(first, true), (first + first.signum(), false)] {
+            let mut encoder = Encoder::new(TimestampNs(0), EncoderOptions::default());
+            encoder.push(TimestampNs(0), 1.0, TimeUnit::Second, &[]).expect("it has room");
+            let before = encoder.clone().finish();
+            let batch = encoder.clone().push_all(&[second, 0], &[2.0, 3.0]);
+            let single = encoder.push(TimestampNs(second), 2.0, TimeUnit::Second, &[]);
+            if fits {
+                assert_eq!((batch, single), (Ok(()), Ok(())));
+                encoder.push_all(&[0], &[3.0]).expect("back is as far");
+                let (mut ts, mut vs) = (Vec::new(), Vec::new());
+                decode_into(&encoder.finish(), true, &mut ts, &mut vs).expect("decodes");
+                assert_eq!((ts, vs), (vec![0, second, 0], vec![1.0, 2.0, 3.0]));
+            } else {
+                let refused = Err(EncodeError::StepTooLong { step_ns: second });
+                assert_eq!((batch, single), (refused.clone(), refused));
+                assert_eq!(encoder.finish(), before, "the stream is as it was");
             }
         }
     }

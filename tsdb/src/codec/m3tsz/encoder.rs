@@ -131,7 +131,8 @@ impl Encoder {
     /// one when that would lose something. Times are exact in both modes.
     ///
     /// # Errors
-    /// [`EncodeError::UnequalBatch`], [`EncodeError::Full`]; the stream is as it was then.
+    /// [`EncodeError::UnequalBatch`], [`EncodeError::Full`], [`EncodeError::StepTooLong`]; the
+    /// stream is as it was then.
     ///
     /// # Cost
     /// About half of as many [`Encoder::push`]es.
@@ -140,6 +141,7 @@ impl Encoder {
             return Err(EncodeError::UnequalBatch { times: ts.len(), values: vs.len() });
         }
         self.check_room(ts.len())?;
+        self.time.check_steps(ts)?;
         match (self.options.int_optimized, self.options.exactness) {
             (true, Exactness::Exact) => self.put_batch::<true, true>(ts, vs),
             (true, Exactness::Reference) => self.put_batch::<true, false>(ts, vs),

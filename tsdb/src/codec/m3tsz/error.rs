@@ -25,6 +25,12 @@ pub enum EncodeError {
         /// The unit asked for.
         unit: TimeUnit,
     },
+    /// A time is further from the one before than [`limits::STEP_NS_MAX`].
+    #[error("a step of {step_ns} ns: at most {max} either way", max = limits::STEP_NS_MAX)]
+    StepTooLong {
+        /// The step in nanoseconds.
+        step_ns: i64,
+    },
     /// Times and values of a batch differ in number.
     #[error("a batch of {times} times and {values} values")]
     UnequalBatch {
@@ -47,9 +53,10 @@ impl EncodeError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::AnnotationTooLong { .. } | Self::Full => ErrorKind::Limit,
-            Self::DeltaTooLarge { .. } | Self::UnequalBatch { .. } | Self::UnknownUnit { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::DeltaTooLarge { .. }
+            | Self::StepTooLong { .. }
+            | Self::UnequalBatch { .. }
+            | Self::UnknownUnit { .. } => ErrorKind::Invalid,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use m3rs_core::time::{NS_PER_MS, NS_PER_S};
 
-use super::{EncodeError, Exactness, marker};
+use super::{EncodeError, Exactness, limits, marker};
 use crate::codec::bits::BitSink;
 
 /// Nanoseconds in a microsecond.
@@ -141,19 +141,44 @@ impl TimeWriter {
     /// Adds `time` in `unit`. [`Exactness::Reference`] drops what is finer than the unit.
     ///
     /// # Errors
-    /// [`EncodeError::DeltaTooLarge`] in reference mode; nothing was added then.
+    /// [`EncodeError::DeltaTooLarge`] in reference mode, [`EncodeError::StepTooLong`] in the exact
+    /// one; nothing was added then.
     pub(super) fn check(
         &self,
         time: i64,
         unit: TimeUnit,
         exactness: Exactness,
     ) -> Result<(), EncodeError> {
+        if exactness == Exactness::Exact {
+            return self.check_steps(&[time]);
+        }
         let dod_ns = time.wrapping_sub(self.time).wrapping_sub(self.delta);
         let is_same_unit = self.unit == Some(unit);
-        if exactness == Exactness::Reference && is_same_unit && !unit.fits(unit.divide(dod_ns).0) {
+        if is_same_unit && !unit.fits(unit.divide(dod_ns).0) {
             return Err(EncodeError::DeltaTooLarge { dod_ns, unit });
         }
         Ok(())
+    }
+
+    /// Looks for a step that is too long, in a loop without branches.
+    ///
+    /// # Errors
+    /// [`EncodeError::StepTooLong`].
+    #[inline]
+    pub(super) fn check_steps(&self, times: &[i64]) -> Result<(), EncodeError> {
+        let Some(&first) = times.first() else { return Ok(()) };
+        let mut far = far_step(self.time, first);
+        for (&from, &to) in times.iter().zip(&times[1..]) {
+            far |= far_step(from, to);
+        }
+        if far < 0 { Err(self.long_step(times)) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn long_step(&self, times: &[i64]) -> EncodeError {
+        let steps = std::iter::once(&self.time).chain(times).zip(times);
+        let steps = steps.map(|(from, to)| to.wrapping_sub(*from));
+        EncodeError::StepTooLong { step_ns: steps.max_by_key(|s| s.unsigned_abs()).unwrap_or(0) }
     }
 
     /// Adds `time` in `unit`, which [`TimeWriter::check`] has let pass.
@@ -212,6 +237,17 @@ impl TimeWriter {
         self.delta = 0;
         self.unit = Some(unit);
     }
+}
+
+/// Negative if the step between two times is beyond [`limits::STEP_NS_MAX`]. Steps that go round
+/// the ends of the type are as short as they come out, as readers go round as well.
+#[inline(always)]
+fn far_step(from: i64, to: i64) -> i64 {
+    const MARGIN: i64 = (1 << 62) - 1 - limits::STEP_NS_MAX;
+    let step = to.wrapping_sub(from);
+    // The two top bits differ from 2^62 on and below -2^62.
+    let (low, high) = (step.wrapping_sub(MARGIN), step.wrapping_add(MARGIN));
+    (low ^ low << 1) | (high ^ high << 1)
 }
 
 /// A class of delta-of-delta codes: opcode, its bits, and value bits.
