@@ -25,7 +25,7 @@ fn prometheus_dir() -> Option<PathBuf> {
 
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn skip(what: &str) {
-    eprintln!("skipped: {what} is not at hand");
+    eprintln!("SKIP: {what} is not at hand");
 }
 
 fn scripts(dir: &Path) -> Vec<PathBuf> {

@@ -182,7 +182,7 @@ fn pass_rate_holds() {
     let dir = match scripts_dir().and_then(is_there) {
         Ok(dir) => dir,
         Err(why) => {
-            eprintln!("skipped: Prometheus's test scripts are not here. {why}");
+            eprintln!("SKIP: Prometheus's test scripts are not here. {why}");
             return;
         }
     };

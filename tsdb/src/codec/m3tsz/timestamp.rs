@@ -246,7 +246,7 @@ fn far_step(from: i64, to: i64) -> i64 {
     const MARGIN: i64 = (1 << 62) - 1 - limits::STEP_NS_MAX;
     let step = to.wrapping_sub(from);
     // The two top bits differ from 2^62 on and below -2^62.
-    let (low, high) = (step.wrapping_sub(MARGIN), step.wrapping_add(MARGIN));
+    let (low, high) = (step.wrapping_sub(MARGIN + 1), step.wrapping_add(MARGIN));
     (low ^ low << 1) | (high ^ high << 1)
 }
 
