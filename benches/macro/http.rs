@@ -13,6 +13,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    #[expect(clippy::disallowed_methods, reason = "a client of its own, which blocks")]
     pub(crate) fn open(address: SocketAddr) -> Result<Self, Failure> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;

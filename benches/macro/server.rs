@@ -25,6 +25,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    #[expect(clippy::disallowed_methods, reason = "a port for another process")]
     pub(crate) fn start(binary: &Path, clock: &SystemClock) -> Result<Self, Failure> {
         let dir = tempfile::tempdir()?;
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;

@@ -12,7 +12,8 @@
 //! - A [`model::Labels`] is sorted by name, has unique non-empty names, non-empty values, and is
 //!   valid UTF-8.
 //! - Every read of outside bytes goes through [`wire::Cursor`]; it cannot panic.
-//! - Time, files and threads are reached through [`clock`], [`fs`] and [`spawn`] alone.
+//! - Time, randomness, files, network and threads are reached through [`clock`], [`rng`], [`fs`],
+//!   [`net`] and [`spawn`] alone.
 
 pub mod clock;
 pub mod config;
@@ -21,6 +22,7 @@ pub mod fs;
 pub mod hash;
 pub mod limit;
 pub mod model;
+pub mod net;
 pub mod regexp;
 pub mod rng;
 pub mod spawn;

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use m3rs_core::net::{Listener, Stream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
@@ -28,7 +28,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Returns when every connection is closed; those that outlast the drain time are cut off, and
 /// their number is returned.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Box<dyn Listener>,
     router: Router,
     limits: ServeLimits,
     shutdown: impl Future<Output = ()> + Send,
@@ -47,7 +47,7 @@ pub async fn serve(
         let stream = tokio::select! {
             biased;
             () = &mut shutdown => break,
-            stream = accept(&listener) => stream,
+            stream = accept(&*listener) => stream,
         };
         let connection = server.connection(stream, stopped.clone());
         connections.spawn(async move {
@@ -80,12 +80,9 @@ struct Server {
 impl Server {
     fn connection(
         &self,
-        stream: TcpStream,
+        stream: Box<dyn Stream>,
         mut stopped: watch::Receiver<()>,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
-        }
         let router = self.router.clone();
         let service = tower::service_fn(move |request: http::Request<Incoming>| {
             let router = router.clone();
@@ -115,10 +112,10 @@ impl Server {
 }
 
 /// The next connection. Errors of one connection attempt are its own; want of resources passes.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &dyn Listener) -> Box<dyn Stream> {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok(stream) => return stream,
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections; trying again");

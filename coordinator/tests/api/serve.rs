@@ -1,4 +1,4 @@
-//! The server on real sockets.
+//! The server on real sockets, and on a network that breaks.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use m3rs_coordinator::http::serve;
 use m3rs_coordinator::limits::{Limits, ServeLimits};
+use m3rs_core::net::{Net, Stream, TcpNet};
+use m3rs_sim::net::SimNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use crate::fakes::World;
@@ -20,7 +21,17 @@ async fn with_server<F: Future<Output = ()>>(
     limits: ServeLimits,
     story: impl FnOnce(SocketAddr, oneshot::Sender<()>) -> F,
 ) -> usize {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    with_server_on(&TcpNet, world, limits, story).await
+}
+
+async fn with_server_on<F: Future<Output = ()>>(
+    net: &dyn Net,
+    world: &World,
+    limits: ServeLimits,
+    story: impl FnOnce(SocketAddr, oneshot::Sender<()>) -> F,
+) -> usize {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = net.listen(any).await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let (stop, stopped) = oneshot::channel();
     let shutdown = async {
@@ -31,12 +42,12 @@ async fn with_server<F: Future<Output = ()>>(
     tokio::time::timeout(Duration::from_secs(60), both).await.expect("in time")
 }
 
-async fn connect(address: SocketAddr) -> TcpStream {
-    TcpStream::connect(address).await.expect("connects")
+async fn connect(address: SocketAddr) -> Box<dyn Stream> {
+    TcpNet.connect(address).await.expect("connects")
 }
 
 /// Reads one answer with a `Content-Length`, or none.
-async fn read_answer(stream: &mut TcpStream) -> (String, Vec<u8>) {
+async fn read_answer(stream: &mut dyn Stream) -> (String, Vec<u8>) {
     let mut bytes = Vec::new();
     loop {
         if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -55,7 +66,7 @@ async fn read_answer(stream: &mut TcpStream) -> (String, Vec<u8>) {
     }
 }
 
-async fn write_request(stream: &mut TcpStream, body: &[u8]) -> String {
+async fn write_request(stream: &mut dyn Stream, body: &[u8]) -> String {
     let head = format!(
         "POST /api/v1/write HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n\
          Content-Encoding: snappy\r\nContent-Length: {}\r\n\r\n",
@@ -129,7 +140,7 @@ async fn shutdown_lets_requests_finish_and_closes_idle_connections() {
             let _ = stop.send(());
             let mut rest = Vec::new();
             assert_eq!(idle.read_to_end(&mut rest).await.expect("closed"), 0);
-            assert!(TcpStream::connect(address).await.is_err(), "no longer listening");
+            assert!(TcpNet.connect(address).await.is_err(), "no longer listening");
             world.store.durable.add_permits(1);
         };
         tokio::join!(write, end);
@@ -223,4 +234,31 @@ async fn connections_over_the_limit_wait() {
         let _ = stop.send(());
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_write_that_is_cut_off_is_not_written_and_may_come_again() {
+    let world = World::new();
+    let net = SimNet::new();
+    let bytes = body(&request(vec![series(&[("__name__", "up")], &[(1, 1.0)])]));
+    let left = with_server_on(&net, &world, ServeLimits::default(), async |address, stop| {
+        let mut stream = net.connect(address).await.expect("connects");
+        let head = format!("POST /api/v1/write HTTP/1.1\r\nContent-Length: {}\r\n", bytes.len());
+        stream.write_all(head.as_bytes()).await.expect("writes");
+        stream.write_all(b"Host: x\r\n\r\n").await.expect("writes");
+        stream.write_all(&bytes[..bytes.len() / 2]).await.expect("writes");
+        tokio::task::yield_now().await;
+        net.cut(address);
+        stream.write_all(&bytes[bytes.len() / 2..]).await.expect_err("the link is cut");
+        assert!(net.connect(address).await.is_err(), "nor is there a new one");
+        net.mend(address);
+        assert!(world.store.written.lock().is_empty());
+        let mut stream = net.connect(address).await.expect("connects again");
+        let head = write_request(&mut stream, &bytes).await;
+        assert!(head.starts_with("http/1.1 204"), "{head}");
+        let _ = stop.send(());
+    })
+    .await;
+    assert_eq!(left, 0);
+    assert_eq!(world.store.written.lock().len(), 1);
 }

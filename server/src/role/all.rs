@@ -14,6 +14,7 @@ use m3rs_coordinator::read::{EngineService, LocalSource, LocalSources};
 use m3rs_coordinator::write::LocalStore;
 use m3rs_core::clock::{SharedClock, SystemClock};
 use m3rs_core::fs::{DiskFs, SharedFs};
+use m3rs_core::net::{Listener, Net, TcpNet};
 use m3rs_core::rng::Random;
 use m3rs_core::spawn::{Tasks, ThreadCount, io_runtime};
 use m3rs_core::telemetry::log;
@@ -24,7 +25,6 @@ use m3rs_tsdb::{
     DEFAULT_NAMESPACE, Database, DatabaseOptions, NamespaceOptions, Progress, TsdbError,
 };
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::banner::Banner;
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &ServerArgs) -> anyhow::Result<()> {
 
 async fn run_all(args: &ServerArgs, settings: &Settings) -> anyhow::Result<()> {
     let mut signals = Signals::catch().context("cannot catch signals")?;
-    let listeners = Listeners::bind(args).await?;
+    let listeners = Listeners::bind(&TcpNet, args).await?;
     let fs: SharedFs = Arc::new(DiskFs);
     let clock: SharedClock = Arc::new(SystemClock::new());
     let progress = Arc::new(Progress::new());
@@ -107,19 +107,19 @@ fn show(banner: &Banner<'_>) {
 
 /// Sockets that are bound already.
 struct Listeners {
-    api: TcpListener,
-    metrics: Option<TcpListener>,
+    api: Box<dyn Listener>,
+    metrics: Option<Box<dyn Listener>>,
 }
 
 impl Listeners {
-    async fn bind(args: &ServerArgs) -> anyhow::Result<Self> {
-        let api = match TcpListener::bind(args.listen).await {
+    async fn bind(net: &dyn Net, args: &ServerArgs) -> anyhow::Result<Self> {
+        let api = match net.listen(args.listen).await {
             Ok(listener) => listener,
             Err(error) => return Err(explain_bind(error, args)),
         };
         let metrics = if args.listen == LISTEN_DEFAULT {
             let address = SocketAddr::new(args.listen.ip(), METRICS_PORT);
-            match TcpListener::bind(address).await {
+            match net.listen(address).await {
                 Ok(listener) => Some(listener),
                 Err(error) => {
                     tracing::warn!(%address, %error, "metrics stay on the port of the API");
@@ -135,7 +135,7 @@ impl Listeners {
     fn banner<'a>(&self, args: &'a ServerArgs) -> io::Result<Banner<'a>> {
         Ok(Banner {
             listen: self.api.local_addr()?,
-            metrics: self.metrics.as_ref().map(TcpListener::local_addr).transpose()?,
+            metrics: self.metrics.as_ref().map(|metrics| metrics.local_addr()).transpose()?,
             data_dir: &args.data_dir,
             retention: args.retention,
         })

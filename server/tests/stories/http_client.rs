@@ -106,6 +106,7 @@ impl Client {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a client of its own, which blocks")]
 fn connect(address: SocketAddr) -> io::Result<BufReader<TcpStream>> {
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;

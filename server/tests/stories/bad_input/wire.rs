@@ -10,6 +10,7 @@ use crate::server::Server;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sends `bytes`, ends the sending side if `half_close`, and returns all that comes back.
+#[expect(clippy::disallowed_methods, reason = "a client of its own, which blocks")]
 fn talk(server: &Server, bytes: &[u8], half_close: bool) -> String {
     let mut stream = TcpStream::connect(server.address()).expect("a connection");
     stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
