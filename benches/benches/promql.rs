@@ -4,11 +4,13 @@
 //! instant queries over 300,000 series. Samples are copied out of memory.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use m3rs_core::model::Labels;
 use m3rs_query::engine::{Engine, EngineOptions, Query, QueryOptions};
 use m3rs_query::promql::{ParseOptions, parse, parse_metric_selector};
+use m3rs_query::render::Rendering;
 use m3rs_query::source::vector::VectorSource;
 use m3rs_query::source::{
     Cancel, SampleColumns, SelectHints, SelectRequest, SeriesSource, TimeRange,
@@ -105,8 +107,14 @@ fn range_queries(c: &mut Criterion) {
     let output = engine
         .range(&source, query, times, &QueryOptions::default(), &Cancel::new())
         .expect("the query runs");
+    let output = Arc::new(output);
     group.bench_function("render 400 series", |b| {
-        b.iter(|| black_box(engine.render(&output, false)));
+        b.iter(|| {
+            let mut rendering = Rendering::new(Arc::clone(&output), false);
+            while !rendering.is_done() {
+                black_box(engine.render(&mut rendering));
+            }
+        });
     });
     group.finish();
 }
@@ -171,8 +179,14 @@ fn instant_queries(c: &mut Criterion) {
     let output = engine
         .instant(&source, query, time, &QueryOptions::default(), &Cancel::new())
         .expect("the query runs");
+    let output = Arc::new(output);
     group.bench_function("render 300000 series", |b| {
-        b.iter(|| black_box(engine.render(&output, false)));
+        b.iter(|| {
+            let mut rendering = Rendering::new(Arc::clone(&output), false);
+            while !rendering.is_done() {
+                black_box(engine.render(&mut rendering));
+            }
+        });
     });
     group.finish();
 }

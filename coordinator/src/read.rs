@@ -6,6 +6,7 @@ mod local;
 pub use engine::EngineService;
 pub use local::{LocalSource, LocalSources};
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -55,12 +56,30 @@ pub struct QueryRequest {
 pub const TRUNCATED: &str = "results truncated due to limit";
 
 /// The answer to a [`QueryRequest`].
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub struct QueryAnswer {
-    /// The whole JSON body of a successful answer, in pieces.
+    /// The JSON body of a successful answer, in pieces.
     pub body: Vec<Bytes>,
+    /// What follows these pieces, if the answer is a large one.
+    pub rest: Option<Box<dyn AnswerRest>>,
     /// Samples that were looked at.
     pub samples: u64,
+}
+
+impl fmt::Debug for QueryAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueryAnswer")
+            .field("pieces", &self.body.len())
+            .field("has_rest", &self.rest.is_some())
+            .field("samples", &self.samples)
+            .finish()
+    }
+}
+
+/// The part of a large answer that is written while what comes before it is sent.
+pub trait AnswerRest: Send {
+    /// The next pieces; none at the end. Blocks its thread while it writes them.
+    fn next_pieces(&mut self) -> Vec<Bytes>;
 }
 
 /// The class of a failed request, in Prometheus's words.

@@ -12,7 +12,7 @@ use crate::promql::annotation::Annotations;
 use crate::promql::ast::Expr;
 use crate::promql::exec::{self, Context, NameRemoval};
 use crate::promql::plan::{self, QueryTimes};
-use crate::render::{self, Rendered};
+use crate::render::Rendering;
 use crate::result::{QueryOutput, QueryStats};
 use crate::source::{Cancel, SeriesSource};
 use crate::step::StepGrid;
@@ -174,10 +174,10 @@ impl Engine {
         self.evaluate(source, query, (grid, times), options, cancel)
     }
 
-    /// Writes a result as the body of Prometheus's HTTP API, on the engine's threads.
-    #[must_use]
-    pub fn render(&self, output: &QueryOutput, shows_stats: bool) -> Rendered {
-        render::render(output, shows_stats, &self.pool)
+    /// Writes the next parts of a result as the body of Prometheus's HTTP API, on the engine's
+    /// threads; none at the end. Blocks as long as writing some 262,144 points takes.
+    pub fn render(&self, rendering: &mut Rendering) -> Vec<Vec<u8>> {
+        rendering.next_parts(&self.pool)
     }
 
     fn evaluate(

@@ -1,9 +1,12 @@
 //! The JSON body of Prometheus's query API.
 //!
 //! Series are written in parallel into buffers of their own, which are then sent one after the
-//! other. Budget: 40 ns for a point; times are written once per step, not once per point.
+//! other; a large answer is written batch by batch while it is sent. Budget: 40 ns for a point;
+//! times are written once per step, not once per point.
 
 use std::io::Write as _;
+use std::ops::Range;
+use std::sync::Arc;
 
 use m3rs_core::model::{Labels, is_stale};
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
@@ -19,39 +22,130 @@ const POINTS_PER_PART: usize = 16 * 1024;
 /// The most warnings, and infos, that are shown.
 const NOTES_MAX: usize = 10;
 
-/// A body in parts, to be sent in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rendered {
-    /// The parts.
-    pub parts: Vec<Vec<u8>>,
+/// Points that are written before any of them is sent. What a large answer takes as JSON is never
+/// in memory as a whole.
+const POINTS_PER_BATCH: usize = 256 * 1024;
+
+/// Points that a series without any counts for: its labels are written too.
+const POINTS_OF_LABELS: usize = 8;
+
+/// The body of a successful answer that is being written, some parts at a time.
+#[derive(Debug)]
+pub struct Rendering {
+    output: Arc<QueryOutput>,
+    shows_stats: bool,
+    times: Times,
+    place: Place,
 }
 
-impl Rendered {
-    /// The number of bytes of all parts.
+/// How far a [`Rendering`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Head,
+    /// The first series that is not written.
+    Series(usize),
+    Done,
+}
+
+impl Rendering {
+    /// A body of which nothing is written yet.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.parts.iter().map(Vec::len).sum()
+    pub fn new(output: Arc<QueryOutput>, shows_stats: bool) -> Self {
+        let times = match &output.value {
+            Value::Matrix(matrix) => Times::new(&matrix.grid, &matrix.series),
+            _ => Times::default(),
+        };
+        Self { output, shows_stats, times, place: Place::Head }
     }
 
-    /// Whether there is no byte.
+    /// Whether all parts were taken.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn is_done(&self) -> bool {
+        self.place == Place::Done
     }
 
-    /// The body in one piece.
-    #[must_use]
-    pub fn concat(&self) -> Vec<u8> {
-        self.parts.concat()
+    /// The next parts, to be sent in order; none at the end. A result of up to 262,144 points
+    /// comes at once.
+    pub(crate) fn next_parts(&mut self, pool: &rayon::ThreadPool) -> Vec<Vec<u8>> {
+        let mut parts = Vec::new();
+        let first = match self.place {
+            Place::Done => return parts,
+            Place::Head => {
+                parts.push(head(&self.output.value));
+                0
+            }
+            Place::Series(first) => first,
+        };
+        let next = self.next_batch(first);
+        let batch = first..next;
+        match &self.output.value {
+            Value::Vector(vector) => parts.extend(pool.install(|| vector_parts(vector, batch))),
+            Value::Matrix(matrix) => {
+                parts.extend(pool.install(|| matrix_parts(matrix, &self.times, batch)));
+            }
+            Value::Scalar { .. } | Value::String { .. } => {}
+        }
+        self.place = if next < series_count(&self.output.value) {
+            Place::Series(next)
+        } else {
+            parts.push(self.tail());
+            Place::Done
+        };
+        parts
+    }
+
+    /// The series after the last one of the batch that starts at `first`.
+    fn next_batch(&self, first: usize) -> usize {
+        let count = series_count(&self.output.value);
+        let Value::Matrix(matrix) = &self.output.value else {
+            return count.min(first + POINTS_PER_BATCH / POINTS_OF_LABELS);
+        };
+        let mut points = 0;
+        let mut next = first;
+        while next < count && points < POINTS_PER_BATCH {
+            points += points_of(&matrix.series[next]);
+            next += 1;
+        }
+        next
+    }
+
+    fn tail(&self) -> Vec<u8> {
+        let output = &self.output;
+        let mut tail = Vec::new();
+        if matches!(output.value, Value::Vector(_) | Value::Matrix(_)) {
+            tail.push(b']');
+        }
+        if self.shows_stats {
+            write_stats(&mut tail, output);
+        }
+        tail.push(b'}');
+        write_notes(&mut tail, "warnings", &output.warnings, "warning");
+        write_notes(&mut tail, "infos", &output.infos, "info");
+        tail.push(b'}');
+        tail
     }
 }
 
-/// Writes a result as the body of a successful answer.
-#[must_use]
-pub fn render(output: &QueryOutput, shows_stats: bool, pool: &rayon::ThreadPool) -> Rendered {
+fn series_count(value: &Value) -> usize {
+    match value {
+        Value::Vector(vector) => vector.labels.len(),
+        Value::Matrix(matrix) => matrix.series.len(),
+        Value::Scalar { .. } | Value::String { .. } => 0,
+    }
+}
+
+fn points_of(series: &MatrixSeries) -> usize {
+    POINTS_OF_LABELS
+        + match &series.points {
+            Points::Steps { values, .. } => values.len(),
+            Points::Samples(columns) => columns.ts.len(),
+        }
+}
+
+/// All before the first series, or the whole of a result that has none.
+fn head(value: &Value) -> Vec<u8> {
     let mut head = b"{\"status\":\"success\",\"data\":{\"resultType\":\"".to_vec();
-    let mut parts = Vec::new();
-    match &output.value {
+    match value {
         Value::Scalar { t_ms, v } => {
             head.extend_from_slice(b"scalar\",\"result\":[");
             write_short_time(&mut head, *t_ms);
@@ -67,45 +161,25 @@ pub fn render(output: &QueryOutput, shows_stats: bool, pool: &rayon::ThreadPool)
             write_text(&mut head, text, Escaping::Html);
             head.push(b']');
         }
-        Value::Vector(vector) => {
-            head.extend_from_slice(b"vector\",\"result\":[");
-            parts = pool.install(|| vector_parts(vector));
-        }
-        Value::Matrix(matrix) => {
-            head.extend_from_slice(b"matrix\",\"result\":[");
-            parts = pool.install(|| matrix_parts(matrix));
-        }
+        Value::Vector(_) => head.extend_from_slice(b"vector\",\"result\":["),
+        Value::Matrix(_) => head.extend_from_slice(b"matrix\",\"result\":["),
     }
-    let mut tail = Vec::new();
-    if matches!(output.value, Value::Vector(_) | Value::Matrix(_)) {
-        tail.push(b']');
-    }
-    if shows_stats {
-        write_stats(&mut tail, output);
-    }
-    tail.push(b'}');
-    write_notes(&mut tail, "warnings", &output.warnings, "warning");
-    write_notes(&mut tail, "infos", &output.infos, "info");
-    tail.push(b'}');
-    parts.insert(0, head);
-    parts.push(tail);
-    Rendered { parts }
+    head
 }
 
-fn vector_parts(vector: &InstantVector) -> Vec<Vec<u8>> {
+fn vector_parts(vector: &InstantVector, batch: Range<usize>) -> Vec<Vec<u8>> {
     let mut time = b"},\"value\":[".to_vec();
     write_time(&mut time, vector.t_ms);
     time.extend_from_slice(b",\"");
-    let len = POINTS_PER_PART / 8;
-    vector
-        .labels
+    let len = POINTS_PER_PART / POINTS_OF_LABELS;
+    vector.labels[batch.clone()]
         .par_chunks(len)
-        .zip(vector.values.par_chunks(len))
+        .zip(vector.values[batch.clone()].par_chunks(len))
         .enumerate()
         .map(|(index, (labels, values))| {
             let mut out = Vec::with_capacity(labels.len() * 256);
             for (i, (labels, v)) in labels.iter().zip(values).enumerate() {
-                if index + i > 0 {
+                if batch.start + index + i > 0 {
                     out.push(b',');
                 }
                 out.extend_from_slice(b"{\"metric\":{");
@@ -119,29 +193,24 @@ fn vector_parts(vector: &InstantVector) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn matrix_parts(matrix: &Matrix) -> Vec<Vec<u8>> {
-    let times = Times::new(&matrix.grid, &matrix.series);
-    let mut runs: Vec<&[MatrixSeries]> = Vec::new();
-    let (mut start, mut points) = (0, 0);
-    for (i, series) in matrix.series.iter().enumerate() {
-        points += 8 + match &series.points {
-            Points::Steps { values, .. } => values.len(),
-            Points::Samples(columns) => columns.ts.len(),
-        };
-        if points >= POINTS_PER_PART || i + 1 == matrix.series.len() {
-            runs.push(&matrix.series[start..=i]);
+fn matrix_parts(matrix: &Matrix, times: &Times, batch: Range<usize>) -> Vec<Vec<u8>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    let (mut start, mut points) = (batch.start, 0);
+    for i in batch.clone() {
+        points += points_of(&matrix.series[i]);
+        if points >= POINTS_PER_PART || i + 1 == batch.end {
+            runs.push(start..i + 1);
             (start, points) = (i + 1, 0);
         }
     }
     runs.par_iter()
-        .enumerate()
-        .map(|(index, run)| {
+        .map(|run| {
             let mut out = Vec::with_capacity(POINTS_PER_PART * 40);
-            for (i, series) in run.iter().enumerate() {
-                if index + i > 0 {
+            for i in run.clone() {
+                if i > 0 {
                     out.push(b',');
                 }
-                write_series(&mut out, series, &times);
+                write_series(&mut out, &matrix.series[i], times);
             }
             out
         })
@@ -149,6 +218,7 @@ fn matrix_parts(matrix: &Matrix) -> Vec<Vec<u8>> {
 }
 
 /// `,[TIME,"` for each step, one after the other.
+#[derive(Debug, Default)]
 struct Times {
     bytes: Vec<u8>,
     ends: Vec<usize>,

@@ -1,5 +1,6 @@
 //! The engine through its public API, on series in memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use m3rs_core::model::{Labels, STALE_NAN};
@@ -7,7 +8,8 @@ use m3rs_query::engine::{Engine, EngineOptions, Query, QueryOptions};
 use m3rs_query::error::QueryError;
 use m3rs_query::limits::Limits;
 use m3rs_query::promql::{ParseOptions, parse};
-use m3rs_query::result::{QueryOutput, Value};
+use m3rs_query::render::Rendering;
+use m3rs_query::result::{InstantVector, QueryOutput, QueryStats, Value};
 use m3rs_query::source::Cancel;
 use m3rs_query::source::vector::VectorSource;
 
@@ -341,7 +343,7 @@ fn results_do_not_depend_on_threads() {
             let times = (60_000, 200 * 15_000, 5_000);
             let options = QueryOptions::default();
             let output = engine.range(&source, query, times, &options, &Cancel::new()).unwrap();
-            engine.render(&output, false).concat()
+            whole_body(&engine, output)
         };
         let one = body(1);
         assert!(one.len() > 1000);
@@ -355,7 +357,7 @@ fn results_do_not_depend_on_threads() {
 fn bodies_are_those_of_prometheus() {
     let engine = engine(2, Limits::default());
     let body = |output: QueryOutput| {
-        let body = engine.render(&output, false).concat();
+        let body = whole_body(&engine, output);
         serde_json::from_slice::<serde_json::Value>(&body).expect("JSON");
         String::from_utf8(body).unwrap()
     };
@@ -412,4 +414,46 @@ fn bodies_are_those_of_prometheus() {
             r#"{"__name__":"up","instance":"0","job":"a"},"values":[[60,"1"],[120,"1"]]}]}}"#
         )
     );
+}
+
+/// All batches of a body.
+fn whole_body(engine: &Engine, output: QueryOutput) -> Vec<u8> {
+    let mut rendering = Rendering::new(Arc::new(output), false);
+    let mut body = Vec::new();
+    while !rendering.is_done() {
+        body.extend(engine.render(&mut rendering).concat());
+    }
+    assert!(engine.render(&mut rendering).is_empty(), "nothing comes after the end");
+    body
+}
+
+#[test]
+fn a_large_body_comes_in_batches_that_make_one_whole() {
+    let engine = engine(2, Limits::default());
+    let label = |i: usize| Labels::from_pairs([("i", i.to_string())]).unwrap();
+    let output = |count: usize| QueryOutput {
+        value: Value::Vector(InstantVector {
+            t_ms: 1_500,
+            labels: (0..count).map(label).collect(),
+            values: (0..count).map(|i| i as f64).collect(),
+        }),
+        warnings: Vec::new(),
+        infos: Vec::new(),
+        stats: QueryStats::default(),
+    };
+    for count in [0, 1, 32_768, 32_769, 100_000] {
+        let mut rendering = Rendering::new(Arc::new(output(count)), false);
+        engine.render(&mut rendering);
+        assert_eq!(rendering.is_done(), count <= 32_768, "{count} series");
+        let body = whole_body(&engine, output(count));
+        let json: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        let series = json["data"]["result"].as_array().expect("a list");
+        assert_eq!(series.len(), count);
+        for (i, series) in series.iter().enumerate() {
+            let wanted = serde_json::json!({
+                "metric": { "i": i.to_string() }, "value": [1.5, i.to_string()],
+            });
+            assert_eq!(*series, wanted);
+        }
+    }
 }

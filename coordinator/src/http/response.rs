@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::future::Future;
+use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
 use axum::response::Response;
@@ -12,6 +14,9 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use http_body::{Frame, SizeHint};
 use serde::Serialize;
+use tokio::task::JoinHandle;
+
+use crate::read::AnswerRest;
 
 const HEAD: &[u8] = br#"{"status":"success","data":"#;
 
@@ -29,6 +34,13 @@ pub(crate) fn success(data: Bytes, warnings: &[String]) -> Response {
 /// Answers with a body that is made already.
 pub(crate) fn whole(body: Vec<Bytes>) -> Response {
     let mut response = Response::new(Body::new(Pieces::new(body.into())));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Answers with a body whose first pieces are made; the others are made while it is sent.
+pub(crate) fn streamed(first: Vec<Bytes>, rest: Box<dyn AnswerRest>) -> Response {
+    let mut response = Response::new(Body::new(Streamed::new(first, rest)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
@@ -103,6 +115,52 @@ impl http_body::Body for Pieces {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+/// A body of unknown length. While pieces are sent, the next ones are made on a blocking thread,
+/// and no further ones: a slow client holds memory for two batches and no thread.
+struct Streamed {
+    pieces: VecDeque<Bytes>,
+    /// Makes the next pieces; gone at the end.
+    next: Option<JoinHandle<Batch>>,
+}
+
+type Batch = (Box<dyn AnswerRest>, Vec<Bytes>);
+
+impl Streamed {
+    fn new(first: Vec<Bytes>, rest: Box<dyn AnswerRest>) -> Self {
+        Self { pieces: first.into(), next: Some(make_next(rest)) }
+    }
+}
+
+fn make_next(mut rest: Box<dyn AnswerRest>) -> JoinHandle<Batch> {
+    tokio::task::spawn_blocking(move || {
+        let pieces = rest.next_pieces();
+        (rest, pieces)
+    })
+}
+
+impl http_body::Body for Streamed {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(piece) = self.pieces.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        let Some(task) = &mut self.next else { return Poll::Ready(None) };
+        let made = ready!(Pin::new(task).poll(context));
+        self.next = None;
+        // The connection is cut off when writing fails, so that nobody takes a part for the whole.
+        let (rest, pieces) = made.map_err(io::Error::other)?;
+        self.pieces = pieces.into();
+        let Some(piece) = self.pieces.pop_front() else { return Poll::Ready(None) };
+        self.next = Some(make_next(rest));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 }
 

@@ -11,12 +11,13 @@ use m3rs_query::engine::{Engine, Query, QueryOptions};
 use m3rs_query::error::QueryError;
 use m3rs_query::promql::print::pretty;
 use m3rs_query::promql::{ParseError, ParseOptions, parse, parse_metric_selector};
+use m3rs_query::render::Rendering;
 use m3rs_query::result::{QueryOutput, Value};
 use m3rs_query::source::Cancel;
 
 use crate::read::{
-    ErrorType, QueryAnswer, QueryFailure, QueryRequest, QueryService, QuerySources, QueryTime,
-    TRUNCATED,
+    AnswerRest, ErrorType, QueryAnswer, QueryFailure, QueryRequest, QueryService, QuerySources,
+    QueryTime, TRUNCATED,
 };
 
 /// An engine and the sources that its queries read.
@@ -65,7 +66,7 @@ impl QueryService for EngineService {
         if truncate(&mut output.value, request.limit) {
             output.warnings.push(TRUNCATED.to_owned());
         }
-        Ok(self.answer(&output, request.with_stats))
+        Ok(self.answer(output, request.with_stats))
     }
 
     fn format(&self, text: &str) -> Result<String, QueryFailure> {
@@ -86,12 +87,26 @@ impl QueryService for EngineService {
 }
 
 impl EngineService {
-    fn answer(&self, output: &QueryOutput, with_stats: bool) -> QueryAnswer {
-        let rendered = self.engine.render(output, with_stats);
-        QueryAnswer {
-            body: rendered.parts.into_iter().map(Bytes::from).collect(),
-            samples: output.stats.samples,
-        }
+    fn answer(&self, output: QueryOutput, with_stats: bool) -> QueryAnswer {
+        let samples = output.stats.samples;
+        let engine = Arc::clone(&self.engine);
+        let rendering = Rendering::new(Arc::new(output), with_stats);
+        let mut rest = EngineRest { engine, rendering };
+        let body = rest.next_pieces();
+        let is_whole = rest.rendering.is_done();
+        QueryAnswer { body, rest: (!is_whole).then(|| Box::new(rest) as _), samples }
+    }
+}
+
+/// A result that is written batch by batch.
+struct EngineRest {
+    engine: Arc<Engine>,
+    rendering: Rendering,
+}
+
+impl AnswerRest for EngineRest {
+    fn next_pieces(&mut self) -> Vec<Bytes> {
+        self.engine.render(&mut self.rendering).into_iter().map(Bytes::from).collect()
     }
 }
 

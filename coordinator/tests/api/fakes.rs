@@ -14,7 +14,7 @@ use m3rs_coordinator::ingest::{LabelRefusal, MetadataStore, RemoteWriteReceiver}
 use m3rs_coordinator::limits::Limits;
 use m3rs_coordinator::metrics::Metrics;
 use m3rs_coordinator::read::{
-    ErrorType, QueryAnswer, QueryFailure, QueryRequest, QueryService, QueryTime,
+    AnswerRest, ErrorType, QueryAnswer, QueryFailure, QueryRequest, QueryService, QueryTime,
 };
 use m3rs_coordinator::write::{
     Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore,
@@ -192,6 +192,11 @@ impl QueryService for FakeEngine {
                 body: vec![Bytes::from(format!("\"{}\"", "x".repeat(300_000)))],
                 ..QueryAnswer::default()
             }),
+            "batches" | "broken" => Ok(QueryAnswer {
+                body: vec![Bytes::from_static(b"[0")],
+                rest: Some(Box::new(Batches { next: 1, breaks: request.text == "broken" })),
+                ..QueryAnswer::default()
+            }),
             text => {
                 let seconds = match request.time {
                     QueryTime::Instant { time_ms } => time_ms / 1000,
@@ -201,6 +206,7 @@ impl QueryService for FakeEngine {
                 let warnings = format!("{:?}", request.warnings);
                 let tail = format!("[{seconds},{text:?}]}},\"warnings\":{warnings}}}");
                 Ok(QueryAnswer {
+                    rest: None,
                     body: vec![Bytes::from_static(head), Bytes::from(tail)],
                     samples: 7,
                 })
@@ -379,5 +385,24 @@ impl World {
         let written = self.store.written.lock();
         let samples = written.get(&labels).map_or(&[][..], Vec::as_slice);
         samples.iter().map(|(t, bits)| (*t, f64::from_bits(*bits))).collect()
+    }
+}
+
+/// The rest of a large answer: numbers up to 5, or a panic at 3.
+struct Batches {
+    next: u64,
+    breaks: bool,
+}
+
+impl AnswerRest for Batches {
+    fn next_pieces(&mut self) -> Vec<Bytes> {
+        let n = self.next;
+        self.next += 1;
+        match n {
+            3 if self.breaks => panic!("as the test wants"),
+            1..=5 => vec![Bytes::from(format!(",{n}")), Bytes::from_static(b" ")],
+            6 => vec![Bytes::from_static(b"]")],
+            _ => Vec::new(),
+        }
     }
 }

@@ -279,3 +279,12 @@ async fn only_so_many_queries_run_at_a_time() {
     assert!(metrics.text().contains("m3rs_query_queue_timeouts_total 1\n"));
     assert!(metrics.text().contains("m3rs_queries_in_flight 0\n"), "{}", metrics.text());
 }
+
+#[tokio::test]
+async fn large_answers_are_streamed() {
+    let world = World::new();
+    let answer = get(&world.router, "/api/v1/query?query=batches").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.text(), "[0,1 ,2 ,3 ,4 ,5 ]");
+    assert_eq!(answer.headers.get("content-length"), None);
+}

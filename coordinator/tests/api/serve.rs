@@ -262,3 +262,25 @@ async fn a_write_that_is_cut_off_is_not_written_and_may_come_again() {
     assert_eq!(left, 0);
     assert_eq!(world.store.written.lock().len(), 1);
 }
+
+#[tokio::test]
+async fn an_answer_that_breaks_half_way_does_not_look_whole() {
+    let world = World::new();
+    with_server(&world, ServeLimits::default(), async |address, stop| {
+        for (query, ends) in [("batches", true), ("broken", false)] {
+            let mut stream = connect(address).await;
+            let head = format!(
+                "GET /api/v1/query?query={query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).await.expect("writes");
+            let mut bytes = Vec::new();
+            // Closed or reset: both tell that there is no more.
+            let _ = stream.read_to_end(&mut bytes).await;
+            let text = String::from_utf8_lossy(&bytes);
+            assert!(text.contains(",2"), "{query}: {text}");
+            assert_eq!(text.ends_with("0\r\n\r\n"), ends, "{query}: {text}");
+        }
+        let _ = stop.send(());
+    })
+    .await;
+}

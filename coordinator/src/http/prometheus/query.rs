@@ -9,7 +9,7 @@ use m3rs_core::time::NS_PER_MS;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::http::prometheus::{check_ready, check_text};
-use crate::http::response::{success_json, whole};
+use crate::http::response::{streamed, success_json, whole};
 use crate::http::{App, SharedApp};
 use crate::metrics::QueryKind;
 use crate::read::{QueryRequest, QueryTime};
@@ -92,7 +92,10 @@ async fn evaluate(
     app.state.metrics.observe_query(kind, took);
     let answer = result??;
     app.state.metrics.query_samples.inc_by(answer.samples);
-    Ok(whole(answer.body))
+    Ok(match answer.rest {
+        None => whole(answer.body),
+        Some(rest) => streamed(answer.body, rest),
+    })
 }
 
 fn timeout(app: &App, params: &Params) -> Result<Duration, ApiError> {
