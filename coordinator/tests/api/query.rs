@@ -233,7 +233,9 @@ async fn answers_are_compressed_when_asked() {
         .expect("gzip");
     assert_eq!(text, get(&world.router, "/api/v1/query?query=large").await.text());
     let small = send(&world.router, ask("up")).await;
-    assert_eq!(small.header("content-encoding"), "", "short answers are left alone");
+    assert_eq!(small.header("content-encoding"), "gzip", "short answers too, as Prometheus");
+    let plain = get(&world.router, "/api/v1/query?query=up").await;
+    assert_eq!(plain.header("content-encoding"), "", "who does not ask gets it plain");
 }
 
 /// Polls once; true if it is not done.
