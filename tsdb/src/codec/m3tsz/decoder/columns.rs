@@ -34,7 +34,7 @@ const SIGN: u64 = 1 << 63;
 /// What was decoded before that stays appended.
 ///
 /// # Cost
-/// 2 to 4 ns a sample on regular scrapes, 6 to 9 with times or floats that vary, and what the
+/// 2 to 4 ns a sample on regular scrapes, 6 to 7 with times or floats that vary, and what the
 /// columns need to grow.
 pub fn decode_into(
     bytes: &[u8],
