@@ -28,7 +28,7 @@ const PACKED_LEN_MAX: usize = 8;
 pub(super) fn check(bytes: &[u8], value_count: u32) -> Result<(), Corrupt> {
     let bad = |at: usize, expected: &str, got: String| Corrupt::new(WHAT, at, expected, got);
     let nodes_end = bytes.len().saturating_sub(TRAILER_LEN);
-    if nodes_end <= HEADER_LEN {
+    if nodes_end < HEADER_LEN {
         return Err(bad(0, "a header, nodes and a trailer", format!("{} bytes", bytes.len())));
     }
     let version = Cursor::new(WHAT, bytes).u64()?;
@@ -40,6 +40,13 @@ pub(super) fn check(bytes: &[u8], value_count: u32) -> Result<(), Corrupt> {
     if count != u64::from(value_count) {
         let expected = format!("{value_count} values");
         return Err(Corrupt::new(WHAT, nodes_end, expected, count.to_string()));
+    }
+    if nodes_end == HEADER_LEN {
+        // The empty value alone needs no node: its root is the one without bytes.
+        return match (count, root) {
+            (1, 0) => Ok(()),
+            _ => Err(bad(nodes_end, "one value, root 0", format!("{count} values, root {root}"))),
+        };
     }
     if root != nodes_end as u64 - 1 {
         return Err(bad(nodes_end + 8, "a root at the end of the nodes", root.to_string()));
@@ -200,6 +207,20 @@ mod tests {
             let (bytes, count) = dictionary(pairs);
             check(&bytes, count).expect("sound");
         }
+    }
+
+    #[test]
+    fn the_empty_value_alone_has_no_node() {
+        let (bytes, count) = dictionary([Vec::new()]);
+        assert_eq!((bytes.len(), count), (HEADER_LEN + TRAILER_LEN, 1));
+        check(&bytes, 1).expect("sound");
+        assert!(check(&bytes, 0).is_err() && check(&bytes, 2).is_err());
+        for at in HEADER_LEN..HEADER_LEN + 16 {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 1;
+            assert!(check(&bytes, 1).is_err(), "byte {at}");
+        }
+        assert!(check(&bytes[..bytes.len() - 1], 1).is_err());
     }
 
     proptest! {
