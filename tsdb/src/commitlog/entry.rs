@@ -553,10 +553,15 @@ mod tests {
             let mut framed = vec![KIND_SAMPLES];
             put_varint(&mut framed, bytes.len() as u64);
             framed.extend_from_slice(&bytes);
-            drop(std::hint::black_box(decode(&bytes)));
-            let mut decoder = EntryDecoder::new();
-            let mut cursor = Cursor::new("payload", &framed);
-            while let Ok(Some(_)) = decoder.next(&mut cursor) {}
+            for payload in [&bytes, &framed] {
+                let mut decoder = EntryDecoder::new();
+                let mut cursor = Cursor::new("payload", payload);
+                loop {
+                    let before = cursor.position();
+                    let Ok(Some(_)) = decoder.next(&mut cursor) else { break };
+                    prop_assert!(cursor.position() > before, "an entry has bytes");
+                }
+            }
         }
 
         #[test]
