@@ -8,4 +8,4 @@ pub mod header;
 pub mod proto;
 
 pub use cursor::Cursor;
-pub use varint::{put_varint, put_zigzag, unzigzag, zigzag};
+pub use varint::{put_length_prefixed, put_varint, put_zigzag, unzigzag, zigzag};

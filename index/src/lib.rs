@@ -14,6 +14,7 @@
 //! - The ids of segments do not overlap and ascend from one to the next.
 //! - A file is checked to its last byte before a search reads it; damage is reported, never guessed
 //!   around.
+#![forbid(unsafe_code)]
 
 mod aggregate;
 mod cardinality;

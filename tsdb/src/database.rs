@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use m3rs_core::clock::SharedClock;
 use m3rs_core::fs::{FsLock, SharedFs};
+use m3rs_core::spawn::Thread;
 use parking_lot::Mutex;
 
 use crate::bootstrap;
@@ -113,7 +113,7 @@ pub struct Database {
     progress: Arc<Progress>,
     damage: Vec<Damage>,
     stop: Arc<Stop>,
-    mediator: Mutex<Option<JoinHandle<()>>>,
+    mediator: Mutex<Option<Thread>>,
     // Released last, after everything that writes.
     _lock: Box<dyn FsLock>,
 }
@@ -224,9 +224,7 @@ impl Database {
         let stop = Arc::new(Stop::default());
         let mediator = if background {
             let (core, stop) = (Arc::clone(&core), Arc::clone(&stop));
-            let thread = std::thread::Builder::new().name("mediator".to_owned());
-            let handle = thread
-                .spawn(move || mediator::run(&core, &stop, &clock))
+            let handle = Thread::start("mediator", move || mediator::run(&core, &stop, &clock))
                 .map_err(|e| TsdbError::io("start the background thread of", &loaded.dir, e))?;
             Some(handle)
         } else {

@@ -16,6 +16,13 @@ pub fn put_zigzag(out: &mut Vec<u8>, v: i64) {
     put_varint(out, zigzag(v));
 }
 
+/// Appends the length of `bytes` as a varint, then the bytes; `Cursor::length_prefixed` reads them.
+#[inline]
+pub fn put_length_prefixed(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
 /// Maps 0, −1, 1, −2 … to 0, 1, 2, 3 ….
 #[inline]
 #[must_use]

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use hashbrown::DefaultHashBuilder;
 use m3rs_core::model::Labels;
-use m3rs_core::wire::{Cursor, put_varint};
+use m3rs_core::wire::{Cursor, put_length_prefixed, put_varint};
 use parking_lot::RwLock;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -159,8 +159,8 @@ impl Inner {
     fn append_labels(&self, ordinal: u32, values: &mut Vec<u32>, out: &mut Vec<u8>) {
         for (&field, &value) in self.doc(ordinal, values).iter().zip(values.iter()) {
             let field = &self.fields[field as usize];
-            put_bytes(out, field.name.as_bytes());
-            put_bytes(out, field.values.get(value as usize));
+            put_length_prefixed(out, field.name.as_bytes());
+            put_length_prefixed(out, field.values.get(value as usize));
         }
     }
 }
@@ -169,11 +169,6 @@ impl Inner {
 /// all else that is done with a known value.
 fn take<'a>(labels: &mut Cursor<'a>) -> &'a [u8] {
     labels.length_prefixed().expect("BUG: label sets are canonical")
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
 }
 
 impl Segment for MemorySegment {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use fst::{IntoStreamer, Streamer};
 use m3rs_core::Corrupt;
 use m3rs_core::fs::{Fs, Mapped};
-use m3rs_core::wire::{Cursor, put_varint};
+use m3rs_core::wire::{Cursor, put_length_prefixed};
 
 use super::ids::IdList;
 use super::{Ids, Segment, Term, VisitDoc, VisitLabels, VisitValue};
@@ -321,11 +321,6 @@ fn expect_len(footer: &Footer, section: Section, len: usize) -> Result<(), Corru
     Err(Corrupt::new(name, range.start, format!("{len} bytes"), range.len().to_string()))
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
 impl Segment for SealedSegment {
     fn uid(&self) -> u64 {
         self.uid
@@ -501,8 +496,11 @@ impl Segment for SealedSegment {
             for (&field, &value) in fields.iter().zip(&values) {
                 if !labels.copy_from(&before, field, value) {
                     self.terms(field).text(value, &mut text)?;
-                    put_bytes(&mut labels.bytes, self.fields[field as usize].name.as_bytes());
-                    put_bytes(&mut labels.bytes, &text);
+                    put_length_prefixed(
+                        &mut labels.bytes,
+                        self.fields[field as usize].name.as_bytes(),
+                    );
+                    put_length_prefixed(&mut labels.bytes, &text);
                 }
                 labels.ends.push((field, value, labels.bytes.len()));
                 self.check_labels_len(labels.bytes.len())?;

@@ -3,7 +3,7 @@
 //! `docs/formats/commitlog.md` draws them; the constants below are that drawing.
 
 use m3rs_core::Corrupt;
-use m3rs_core::wire::checksum::{Crc32, crc32};
+use m3rs_core::wire::checksum::{Crc32, check_crc, crc32};
 use m3rs_core::wire::{Cursor, header};
 
 /// The first bytes of a segment.
@@ -132,20 +132,6 @@ impl ChunkHeader {
         crc.update(&offset.to_le_bytes());
         crc.finish()
     }
-}
-
-/// Compares a computed checksum with the stored one; `at` is where the checked bytes start.
-pub(super) fn check_crc(
-    what: &'static str,
-    at: usize,
-    computed: u32,
-    stored: u32,
-) -> Result<(), Corrupt> {
-    if computed == stored {
-        return Ok(());
-    }
-    let (want, got) = (format!("checksum {stored:08x}"), format!("{computed:08x}"));
-    Err(Corrupt::new(what, at, want, got))
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use m3rs_core::Corrupt;
 use m3rs_core::fs::{Fs, Mapped};
 use m3rs_core::wire::Cursor;
-use m3rs_core::wire::checksum::crc32;
+use m3rs_core::wire::checksum::{check_crc, crc32};
 
 use super::entry::{END_PAYLOAD, Entry, EntryDecoder};
 use super::format::{
-    CHUNK_HEADER_LEN, ChunkHeader, HEADER_LEN, HeaderFault, SYNC_WORD, SegmentHeader, check_crc,
+    CHUNK_HEADER_LEN, ChunkHeader, HEADER_LEN, HeaderFault, SYNC_WORD, SegmentHeader,
 };
 use super::names::{list_segments, parse_segment_name, segment_path};
 use crate::error::{CommitLogError, Damage};

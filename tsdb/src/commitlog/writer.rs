@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use m3rs_core::fs::SharedFs;
+use m3rs_core::spawn::Thread;
 use m3rs_core::wire::put_varint;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
@@ -127,7 +127,7 @@ pub struct CommitLog {
     shared: Arc<Shared>,
     /// A segment that was probed after a failure and waits for [`CommitLog::resume`].
     probed: Mutex<Option<OpenSegment>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<Thread>>,
 }
 
 impl CommitLog {
@@ -162,9 +162,7 @@ impl CommitLog {
         });
         let log_thread =
             LogThread::new(fs.clone(), dir.to_owned(), options.sync, shared.clone(), segment);
-        let thread = std::thread::Builder::new()
-            .name("commitlog".to_owned())
-            .spawn(move || log_thread.run())
+        let thread = Thread::start("commitlog", move || log_thread.run())
             .map_err(CommitLogError::io(dir))?;
         Ok(Self {
             fs,

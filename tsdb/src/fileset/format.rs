@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use m3rs_core::Corrupt;
 use m3rs_core::model::SampleKind;
-use m3rs_core::wire::checksum::{Crc32, crc32};
+use m3rs_core::wire::checksum::{Crc32, check_crc, crc32};
 use m3rs_core::wire::{Cursor, header, put_varint};
 
 /// The first bytes of a fileset.
@@ -414,18 +414,4 @@ impl Footer {
         }
         Ok(())
     }
-}
-
-/// Compares a computed checksum with the stored one; `at` is where the checked bytes start.
-pub(super) fn check_crc(
-    what: &'static str,
-    at: usize,
-    computed: u32,
-    stored: u32,
-) -> Result<(), Corrupt> {
-    if computed == stored {
-        return Ok(());
-    }
-    let (want, got) = (format!("checksum {stored:08x}"), format!("{computed:08x}"));
-    Err(Corrupt::new(what, at, want, got))
 }

@@ -8,10 +8,10 @@ use std::sync::OnceLock;
 
 use m3rs_core::Corrupt;
 use m3rs_core::wire::Cursor;
-use m3rs_core::wire::checksum::{Crc32, crc32};
+use m3rs_core::wire::checksum::{Crc32, check_crc, crc32};
 use zstd::bulk::Compressor;
 
-use super::format::{LABEL_BYTES_MAX, PAGE_SERIES, check_crc};
+use super::format::{LABEL_BYTES_MAX, PAGE_SERIES};
 
 const WHAT: &str = "fileset page";
 const LEVEL: i32 = 3;

@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use m3rs_core::Corrupt;
 use m3rs_core::fs::{Fs, Mapped};
 use m3rs_core::model::{Labels, SampleKind};
-use m3rs_core::wire::checksum::crc32;
+use m3rs_core::wire::checksum::{check_crc, crc32};
 use m3rs_core::wire::{Cursor, header};
 use parking_lot::Mutex;
 
 use super::format::{
     BLOCK_CRC_AT, BLOCK_HEADER_LEN, BlockCodec, ENTRY_LEN, FOOTER_LEN, FilesetInfo, FilesetTotals,
     Footer, FooterFault, HEADER_LEN, IndexEntry, LABEL_BYTES_MAX, MAGIC, PAGE_SERIES, Section,
-    VERSION, block_header, check_crc, check_page, page_count, page_range, read_info, read_tags,
+    VERSION, block_header, check_page, page_count, page_range, read_info, read_tags,
 };
 use super::lookup::{entry_series, interpolate, position_in};
 use super::pages::PageTable;

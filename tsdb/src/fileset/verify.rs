@@ -2,10 +2,10 @@
 
 use m3rs_core::Corrupt;
 use m3rs_core::wire::Cursor;
-use m3rs_core::wire::checksum::crc32;
+use m3rs_core::wire::checksum::{check_crc, crc32};
 
 use super::format::{
-    BLOCK_HEADER_LEN, FOOTER_LEN, Footer, FooterFault, PAGE_SERIES, Section, check_crc, check_page,
+    BLOCK_HEADER_LEN, FOOTER_LEN, Footer, FooterFault, PAGE_SERIES, Section, check_page,
     page_count, page_range,
 };
 use super::reader::{FilesetReader, read_labels};

@@ -7,7 +7,7 @@ use std::path::Path;
 use m3rs_core::Corrupt;
 use m3rs_core::fs::{Fs, FsFile, write_atomic};
 use m3rs_core::wire::checksum::Crc32;
-use m3rs_core::wire::put_varint;
+use m3rs_core::wire::{put_length_prefixed, put_varint};
 
 use super::format::{
     self, BLOCK_VALUES, FIELD_DOCS_ALL, FIELD_DOCS_BITMAP, FIELD_DOCS_DELTAS, Footer, HEADER_LEN,
@@ -175,7 +175,7 @@ impl<'s, 'f> Writer<'s, 'f> {
         put_varint(&mut table, self.names.len() as u64);
         let names = std::mem::take(&mut self.names);
         for (name, numbers) in &names {
-            put_bytes(&mut table, name.as_bytes());
+            put_length_prefixed(&mut table, name.as_bytes());
             let first_block = terms.begin_field();
             let dictionary_at = dictionaries.len();
             let value_count = self.values(numbers, &mut terms, &mut dictionaries)?;
@@ -327,11 +327,6 @@ fn append(postings: &Postings, base: u32, ordinals: &mut Vec<u32>) {
     postings.for_each(|ordinal| ordinals.push(base + ordinal));
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
 /// Walks the values of a source's field in order.
 struct ValueCursor {
     source: usize,
@@ -434,7 +429,7 @@ impl Rows {
             let new = source.values[field as usize][value as usize];
             put_varint(&mut self.row, u64::from(new));
         }
-        put_bytes(&mut self.docs, &self.row);
+        put_length_prefixed(&mut self.docs, &self.row);
     }
 
     fn shape(&mut self) -> u32 {
