@@ -80,20 +80,7 @@ impl StorageControl for LocalStorage {
         let stage = self.progress.stage().as_str().to_owned();
         let start = StorageStatus { ready, stage, progress, ..StorageStatus::default() };
         let Some(opened) = self.opened.get() else { return start };
-        let status = opened.database.status();
-        StorageStatus {
-            series: status.series,
-            samples_written: status.samples_written,
-            windows_open: status.windows_open,
-            volumes: status.volumes,
-            snapshots: status.snapshots,
-            log_bytes: status.log_bytes,
-            log_failure: status.log_failure,
-            damaged_reads: status.damaged_reads,
-            background_failures: status.background_failures,
-            damage_at_start: status.damage_at_start,
-            ..start
-        }
+        StorageStatus { numbers: opened.database.status(), ..start }
     }
 
     fn flush(&self) -> Result<serde_json::Value, StoreError> {

@@ -82,7 +82,7 @@ pub struct FlushReport {
 }
 
 /// Numbers about the database, for metrics and `/ready`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Status {
     /// Series of all namespaces.
     pub series: u64,

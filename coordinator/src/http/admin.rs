@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use m3rs_tsdb::Status;
 
 use crate::http::SharedApp;
 use crate::http::error::ApiError;
@@ -18,26 +19,9 @@ pub struct StorageStatus {
     pub stage: String,
     /// How far that stage is, from 0 to 1.
     pub progress: f64,
-    /// Series that are known.
-    pub series: u64,
-    /// Samples written since start.
-    pub samples_written: u64,
-    /// Block windows with samples that are not frozen yet.
-    pub windows_open: u64,
-    /// Volumes that are served.
-    pub volumes: u64,
-    /// Snapshot files that are served.
-    pub snapshots: u64,
-    /// Bytes in the commit log since its last cut.
-    pub log_bytes: u64,
-    /// Why the commit log takes no writes, if it does not.
-    pub log_failure: Option<String>,
-    /// Blocks that reads had to leave out since start.
-    pub damaged_reads: u64,
-    /// Background jobs that failed since start.
-    pub background_failures: u64,
-    /// Pieces of damage found at start.
-    pub damage_at_start: u64,
+    /// Numbers about the database, once it is open.
+    #[serde(flatten)]
+    pub numbers: Status,
 }
 
 /// What operators and probes ask of storage.

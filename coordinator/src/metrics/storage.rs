@@ -72,23 +72,24 @@ impl StorageMetrics {
     }
 
     pub(super) fn set(&self, status: &StorageStatus) {
+        let numbers = &status.numbers;
         self.ready.set(i64::from(status.ready));
         self.progress.set(status.progress);
-        self.log_failed.set(i64::from(status.log_failure.is_some()));
+        self.log_failed.set(i64::from(numbers.log_failure.is_some()));
         for (metric, number) in [
-            (&self.series, status.series),
-            (&self.windows_open, status.windows_open),
-            (&self.volumes, status.volumes),
-            (&self.snapshots, status.snapshots),
-            (&self.log_bytes, status.log_bytes),
-            (&self.damage_at_start, status.damage_at_start),
+            (&self.series, numbers.series),
+            (&self.windows_open, numbers.windows_open),
+            (&self.volumes, numbers.volumes),
+            (&self.snapshots, numbers.snapshots),
+            (&self.log_bytes, numbers.log_bytes),
+            (&self.damage_at_start, numbers.damage_at_start),
         ] {
             metric.set(gauge(number));
         }
         for (metric, number) in [
-            (&self.samples_written, status.samples_written),
-            (&self.damaged_reads, status.damaged_reads),
-            (&self.background_failures, status.background_failures),
+            (&self.samples_written, numbers.samples_written),
+            (&self.damaged_reads, numbers.damaged_reads),
+            (&self.background_failures, numbers.background_failures),
             (&self.invariant_violations, invariant::count()),
         ] {
             // The count is kept elsewhere, and only grows.

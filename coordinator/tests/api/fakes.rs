@@ -27,6 +27,7 @@ use m3rs_core::{ErrorKind, clock::SystemClock};
 use m3rs_query::source::{
     Cancel, LabelRequest, Listing, SelectRequest, Selection, SeriesSource, SourceError,
 };
+use m3rs_tsdb::Status;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -324,9 +325,7 @@ impl StorageControl for FakeControl {
             ready,
             stage: if ready { "ready" } else { "commitlog" }.to_owned(),
             progress: if ready { 1.0 } else { 0.25 },
-            series: 42,
-            windows_open: 3,
-            ..StorageStatus::default()
+            numbers: Status { series: 42, windows_open: 3, ..Status::default() },
         }
     }
 
