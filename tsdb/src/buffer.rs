@@ -22,6 +22,7 @@ pub use columns::Columns;
 use page::{PAGE_SAMPLES, PageId, PageSlab};
 
 use crate::codec::m3tsz::{self, Encoder, EncoderOptions};
+use crate::namespace::BlockGrid;
 
 /// Number of a series within its shard, dense, in order of arrival.
 pub(crate) type Slot = u32;
@@ -68,7 +69,7 @@ struct Window {
 /// The unflushed samples of a shard.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    block_size_ns: i64,
+    grid: BlockGrid,
     hot: Vec<Hot>,
     pages: PageSlab,
     windows: BTreeMap<i64, Window>,
@@ -77,9 +78,8 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// An empty buffer for blocks of `block_size_ns`, which is positive.
     pub(crate) fn new(block_size_ns: i64) -> Self {
-        assert!(block_size_ns > 0, "BUG: block size {block_size_ns}");
         Self {
-            block_size_ns,
+            grid: BlockGrid::new(block_size_ns),
             hot: Vec::new(),
             pages: PageSlab::default(),
             windows: BTreeMap::new(),
@@ -96,7 +96,7 @@ impl Buffer {
 
     /// The start of the block that holds `t`.
     pub(crate) fn block_start(&self, t: i64) -> i64 {
-        t - t.rem_euclid(self.block_size_ns)
+        self.grid.start_of(t)
     }
 
     /// The number of windows with samples.
@@ -149,7 +149,7 @@ impl Buffer {
             hot.page = self.pages.take();
         }
         hot.block_start = start;
-        hot.block_end = start.saturating_add(self.block_size_ns);
+        hot.block_end = start.saturating_add(self.grid.size_ns());
         hot.last_t = t;
         hot.page_len = 1;
         let page = &mut self.pages[hot.page];
@@ -214,7 +214,7 @@ impl Buffer {
 
     /// Drops the windows that end at or before `horizon`, with their samples.
     pub(crate) fn expire(&mut self, horizon: i64, now: Duration) {
-        let size = self.block_size_ns;
+        let size = self.grid.size_ns();
         drop(self.freeze(now, |start| start.saturating_add(size) <= horizon));
     }
 

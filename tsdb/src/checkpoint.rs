@@ -48,6 +48,8 @@ pub(crate) enum Merge {
     All,
     /// Those that are past their time and idle, and those with many layers.
     Due,
+    /// None: the namespace is not flushed.
+    Never,
 }
 
 impl Namespace {
@@ -71,9 +73,13 @@ impl Namespace {
         for shard in &self.shards {
             let blocks = shard.lock().blocks();
             for (&start, files) in blocks.iter().filter(|(_, f)| !f.layers.is_empty()) {
-                let is_due = merge == Merge::All
-                    || due.contains(&(shard.id, start))
-                    || files.layers.len() > LAYERS_MAX;
+                let is_due = match merge {
+                    Merge::All => true,
+                    Merge::Due => {
+                        due.contains(&(shard.id, start)) || files.layers.len() > LAYERS_MAX
+                    }
+                    Merge::Never => false,
+                };
                 if is_due {
                     self.flush_block(shard, start, segment, &mut written)?;
                 } else {
@@ -87,12 +93,12 @@ impl Namespace {
     /// Blocks that are past their time and were not written to for a while, by shard and start.
     pub(crate) fn due_blocks(&self) -> Vec<(u16, i64)> {
         let now = self.clock.monotonic();
-        let closed_before = self.clock.now().0.saturating_sub(self.options.buffer_past_ns);
+        let closed_before = self.clock.now().0.saturating_sub(self.options().buffer_past_ns);
         let mut due = Vec::new();
         for shard in &self.shards {
             let state = shard.lock();
             let is_closed =
-                |start: i64| start.saturating_add(self.options.block_size_ns) <= closed_before;
+                |start: i64| start.saturating_add(self.block_size_ns()) <= closed_before;
             let busy: Vec<i64> = state
                 .buffer
                 .windows()
@@ -115,7 +121,7 @@ impl Namespace {
     pub(crate) fn flush_due(&self) -> Result<Written, TsdbError> {
         let mut written = Written::default();
         let due = self.due_blocks();
-        if due.is_empty() {
+        if due.is_empty() || !self.options().flush_enabled {
             return Ok(written);
         }
         let now = self.clock.monotonic();
@@ -142,12 +148,13 @@ impl Namespace {
 
     /// Removes blocks that are older than retention.
     pub(crate) fn expire(&self) -> Result<u64, TsdbError> {
-        if self.options.retention_ns == 0 {
+        let options = self.options();
+        if options.retention_ns == 0 || !options.cleanup_enabled {
             return Ok(0);
         }
         let horizon = self.horizon().0;
         let now = self.clock.monotonic();
-        let size = self.options.block_size_ns;
+        let size = self.block_size_ns();
         let mut removed = 0;
         for shard in &self.shards {
             let mut gone = Vec::new();
@@ -186,9 +193,9 @@ impl Namespace {
         if memory.layers.is_empty() {
             return Ok(());
         }
-        let dir = self.layout.snapshots(self.name(), shard.id);
+        let dir = self.layout.snapshots(&self.dir, shard.id);
         self.fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
-        let path = self.layout.snapshot(self.name(), shard.id, start, segment);
+        let path = self.layout.snapshot(&self.dir, shard.id, start, segment);
         let info = self.info(shard, start, FilesetKind::Snapshot, 0, segment);
         let Some(reader) = self.write_block(shard, &memory, &path, info, written)? else {
             return Ok(());
@@ -217,7 +224,7 @@ impl Namespace {
         }
         let volume = files.volume.as_ref().map_or(0, |v| v.info().volume + 1);
         let covered = files.readers().map(|r| r.info().log_segment).chain([segment]).max();
-        let dir = self.layout.data(self.name(), shard.id);
+        let dir = self.layout.data(&self.dir, shard.id);
         self.fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
         let path = dir.join(fileset::file_name(start, volume));
         let damaged_before = written.damaged;
@@ -255,10 +262,10 @@ impl Namespace {
             kind,
             namespace: self.name().to_owned(),
             shard: shard.id,
-            shard_count: self.options.shard_count,
+            shard_count: self.shard_count(),
             id_scheme: 1,
             block_start_ns: block_start,
-            block_size_ns: self.options.block_size_ns,
+            block_size_ns: self.block_size_ns(),
             volume,
             log_segment,
             created_ns: self.clock.now().0,

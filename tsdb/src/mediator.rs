@@ -1,10 +1,15 @@
 //! The order of all background work: one thread, one job at a time.
 
+mod jobs;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use m3rs_core::clock::SharedClock;
 use parking_lot::{Condvar, Mutex};
+
+pub use jobs::{JobKind, JobStatus};
+pub(crate) use jobs::Jobs;
 
 use crate::database::Core;
 use crate::error::TsdbError;
@@ -24,9 +29,11 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    pub(crate) fn stop(&self) {
-        *self.stopped.lock() = true;
+    /// Asks for the end; says whether that was asked for before.
+    pub(crate) fn stop(&self) -> bool {
+        let was_stopped = std::mem::replace(&mut *self.stopped.lock(), true);
         self.changed.notify_all();
+        was_stopped
     }
 
     /// Waits for at most `time`; says whether to stop.

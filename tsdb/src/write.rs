@@ -11,7 +11,7 @@ use parking_lot::RwLockReadGuard;
 use crate::buffer::Slot;
 use crate::commitlog::{self, Ticket};
 use crate::error::{CommitLogError, TsdbError};
-use crate::namespace::{Namespace, Place, Tables};
+use crate::namespace::{Namespace, Place, Tables, WriteWindow};
 
 /// A series as the write path knows it. Valid for the namespace that gave it, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,18 @@ pub enum WriteRefusal {
         /// The sample's time.
         t: TimestampNs,
         /// The oldest time that is kept.
+        oldest: TimestampNs,
+    },
+    /// The sample is older than the namespace takes samples without cold writes.
+    #[error(
+        "timestamp {} ms is before {} ms, the oldest that is taken without cold writes \
+         (cold_writes, buffer_past)",
+        .t.to_ms().0, .oldest.to_ms().0
+    )]
+    OutsideBuffer {
+        /// The sample's time.
+        t: TimestampNs,
+        /// The oldest time that is taken.
         oldest: TimestampNs,
     },
     /// The sample's time is too far ahead of this server's clock.
@@ -78,6 +90,9 @@ pub(crate) struct WriteScratch {
     entries: Vec<u8>,
 }
 
+/// Bytes of disk that a sample takes before the disk is looked at again, roughly.
+const SAMPLE_BYTES: u64 = 16;
+
 /// Most scratches that a namespace keeps between requests.
 const SCRATCHES_MAX: usize = 64;
 
@@ -87,9 +102,16 @@ pub struct WriteSession<'a> {
     namespace: &'a Namespace,
     tables: Option<RwLockReadGuard<'a, Tables>>,
     scratch: WriteScratch,
-    oldest: TimestampNs,
-    latest: TimestampNs,
+    window: WriteWindow,
+    logs: Logging,
     samples: u64,
+}
+
+/// Whether what a request writes goes to the commit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Logging {
+    On,
+    Off,
 }
 
 impl fmt::Debug for WriteSession<'_> {
@@ -102,13 +124,13 @@ impl<'a> WriteSession<'a> {
     pub(crate) fn new(namespace: &'a Namespace) -> Self {
         let mut scratch = namespace.scratch.lock().pop().unwrap_or_default();
         scratch.batches.resize_with(namespace.shards.len(), ShardBatch::default);
-        let now = namespace.clock.now().0;
+        let options = namespace.options();
         Self {
             namespace,
             tables: None,
             scratch,
-            oldest: namespace.horizon(),
-            latest: TimestampNs(now.saturating_add(namespace.options.buffer_future_ns)),
+            window: namespace.write_window(&options),
+            logs: if options.writes_to_commit_log { Logging::On } else { Logging::Off },
             samples: 0,
         }
     }
@@ -162,16 +184,12 @@ impl<'a> WriteSession<'a> {
         t: TimestampNs,
         v: f64,
     ) -> Result<(), WriteRefusal> {
-        if t < self.oldest {
-            return Err(WriteRefusal::OutsideRetention { t, oldest: self.oldest });
-        }
-        if t > self.latest {
-            return Err(WriteRefusal::TooFarInFuture { t, latest: self.latest });
-        }
+        self.window.check(t)?;
+        let (t, v) = self.window.transform(t, v);
         let batch = &mut self.scratch.batches[usize::from(series.place.shard)];
         batch.slots.push(series.place.slot);
         batch.refs.push(series.series);
-        batch.ts.push(t.0);
+        batch.ts.push(t);
         batch.vs.push(v);
         self.samples += 1;
         Ok(())
@@ -181,12 +199,14 @@ impl<'a> WriteSession<'a> {
     /// and durable when the returned [`Commit`] says so.
     ///
     /// # Errors
-    /// Errors of the commit log, and [`TsdbError::WindowLimit`]. Samples of some shards may then
+    /// Errors of the commit log, [`TsdbError::WindowLimit`], [`TsdbError::DiskFloor`] and
+    /// [`TsdbError::NamespaceRetired`]. Samples of some shards may then
     /// have been written; sending all again is safe.
     pub fn commit(mut self) -> Result<Commit, TsdbError> {
         self.tables = None;
         let mut ticket = None;
         let now = self.namespace.clock.monotonic();
+        self.namespace.disk.check(self.samples * SAMPLE_BYTES, now)?;
         for shard in 0..self.scratch.batches.len() {
             if let Some(newer) = self.commit_shard(shard, now)? {
                 ticket = Some(newer);
@@ -208,24 +228,30 @@ impl<'a> WriteSession<'a> {
         let namespace = self.namespace;
         let shard = &namespace.shards[shard];
         entries.clear();
-        commitlog::encode_samples(
-            entries,
-            namespace.id,
-            shard.id,
-            &batch.refs,
-            &batch.ts,
-            &batch.vs,
-        );
+        if self.logs == Logging::On {
+            commitlog::encode_samples(
+                entries,
+                namespace.id,
+                shard.id,
+                &batch.refs,
+                &batch.ts,
+                &batch.vs,
+            );
+        }
         let mut state = shard.lock();
+        namespace.check_serving()?;
         let limit = namespace.limits.windows_max;
         if state.buffer.window_count() > limit {
             return Err(TsdbError::WindowLimit { limit });
         }
-        let ticket = namespace.log.append(entries)?;
+        let ticket = match self.logs {
+            Logging::On => Some(namespace.log.append(entries)?),
+            Logging::Off => None,
+        };
         for ((&slot, &t), &v) in batch.slots.iter().zip(&batch.ts).zip(&batch.vs) {
             state.buffer.append(slot, t, v, now);
         }
-        Ok(Some(ticket))
+        Ok(ticket)
     }
 }
 
