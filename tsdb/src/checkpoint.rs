@@ -16,13 +16,12 @@ use std::time::Duration;
 
 use bitvec::bitvec;
 use m3rs_core::model::{Labels, SampleKind};
-use m3rs_core::time::TimestampNs;
 
 use crate::buffer::{Columns, Slot};
-use crate::codec::m3tsz::{Encoder, EncoderOptions};
 use crate::error::TsdbError;
 use crate::fileset::{self, BlockCodec, FilesetInfo, FilesetKind, FilesetReader, SeriesBlock};
 use crate::namespace::Namespace;
+use crate::series_block::{BlockDecoder, BlockEncoder, Effort};
 use crate::shard::{BlockFiles, Layer, Shard};
 
 /// Layers over a block at which it is merged though it is still open: more would slow reads.
@@ -280,7 +279,7 @@ impl Namespace {
             return Ok(None);
         }
         let start = info.block_start_ns;
-        let mut merger = Merger { namespace: self, files, start, damaged: 0 };
+        let mut merger = Merger::new(self, files, start);
         fileset::write_fileset(self.fs.as_ref(), path, &info, |sink| {
             for &(series, slot) in &all {
                 let Some(labels) = self.index.labels(series)? else {
@@ -326,9 +325,17 @@ struct Merger<'a> {
     start: i64,
     /// Blocks that could not be read.
     damaged: u64,
+    all: Columns,
+    decoder: BlockDecoder,
+    encoder: BlockEncoder,
 }
 
-impl Merger<'_> {
+impl<'a> Merger<'a> {
+    fn new(namespace: &'a Namespace, files: &'a BlockFiles, start: i64) -> Self {
+        let (decoder, encoder) = (BlockDecoder::default(), BlockEncoder::default());
+        Self { namespace, files, start, damaged: 0, all: Columns::default(), decoder, encoder }
+    }
+
     /// Adds the series' samples to the file; says whether there were any.
     fn push(
         &mut self,
@@ -337,37 +344,42 @@ impl Merger<'_> {
         slot: Slot,
         labels: &Labels,
     ) -> Result<bool, TsdbError> {
-        let mut block = SeriesBlock {
-            series,
-            labels,
-            codec: BlockCodec::M3tsz,
-            kind: SampleKind::Float,
-            count: 0,
-            first_ns: 0,
-            last_ns: 0,
-            bytes: &[],
-        };
         if let (None, [Layer::Memory(frozen)]) = (&self.files.volume, self.files.layers.as_slice())
             && let Some((bytes, first_ns, last_ns, count)) = frozen.sole_stream(slot)
         {
-            sink.push(&SeriesBlock { count, first_ns, last_ns, bytes: &bytes, ..block })?;
+            let (codec, kind) = (BlockCodec::M3tsz, SampleKind::Float);
+            let bytes = &bytes;
+            sink.push(&SeriesBlock {
+                series,
+                labels,
+                codec,
+                kind,
+                count,
+                first_ns,
+                last_ns,
+                bytes,
+            })?;
             return Ok(true);
         }
-        let (mut scratch, mut all) = (Columns::default(), Columns::default());
-        let (files, damaged) = (self.files, &mut self.damaged);
-        files.read(slot, series, (i64::MIN, i64::MAX), &mut scratch, &mut all, |error| {
+        self.all.clear();
+        let (files, damaged, all) = (self.files, &mut self.damaged, &mut self.all);
+        files.read(slot, series, (i64::MIN, i64::MAX), &mut self.decoder, all, |error| {
             *damaged += 1;
             self.namespace.counters.damaged_reads.add(1);
             tracing::error!(%error, "a block is damaged and left out of the merge");
         });
-        let (Some(&first_ns), Some(&last_ns)) = (all.ts.first(), all.ts.last()) else {
-            return Ok(false);
-        };
-        let mut encoder = Encoder::new(TimestampNs(self.start), EncoderOptions::default());
-        encoder.push_all(&all.ts, &all.vs).map_err(TsdbError::Encode)?;
-        let bytes = encoder.finish();
-        block.count = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        sink.push(&SeriesBlock { first_ns, last_ns, bytes: &bytes, ..block })?;
+        let encoded = self.encoder.encode(&self.all, self.start, Effort::Flush);
+        let Some(block) = encoded.map_err(TsdbError::Encode)? else { return Ok(false) };
+        sink.push(&SeriesBlock {
+            series,
+            labels,
+            codec: block.codec,
+            kind: block.kind,
+            count: block.count,
+            first_ns: block.first_ns,
+            last_ns: block.last_ns,
+            bytes: block.bytes,
+        })?;
         Ok(true)
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::buffer::{BlockCopy, Buffer, Columns, Frozen, Slot, overlay_stream};
+use crate::buffer::{BlockCopy, Buffer, Columns, Frozen, Slot};
 use crate::error::TsdbError;
 use crate::fileset::FilesetReader;
+use crate::series_block::{BlockDecoder, EncodedBlock};
 
 /// What lies over a block's volume, until a flush merges it in.
 #[derive(Clone, Debug)]
@@ -76,7 +77,7 @@ impl ShardState {
 #[derive(Debug, Default)]
 pub(crate) struct ReadScratch {
     copies: Vec<BlockCopy>,
-    columns: Columns,
+    decoder: BlockDecoder,
 }
 
 impl Shard {
@@ -117,22 +118,22 @@ impl Shard {
         let mut block = Columns::default();
         for (&start, files) in blocks.range(first..=to) {
             while let Some(copy) = copies.next_if(|c| c.block_start < start) {
-                overlay_copy(copy, (from, to), &mut scratch.columns, out, &mut damaged);
+                overlay_copy(copy, (from, to), scratch.decoder.columns(), out, &mut damaged);
             }
             let copy = copies.next_if(|c| c.block_start == start);
             if files.layers.is_empty() && copy.is_none() && files.volume.is_some() {
-                files.read(slot, series, (from, to), &mut scratch.columns, out, &mut damaged);
+                files.read(slot, series, (from, to), &mut scratch.decoder, out, &mut damaged);
                 continue;
             }
             block.clear();
-            files.read(slot, series, (from, to), &mut scratch.columns, &mut block, &mut damaged);
+            files.read(slot, series, (from, to), &mut scratch.decoder, &mut block, &mut damaged);
             if let Some(copy) = copy {
-                overlay_copy(copy, (from, to), &mut scratch.columns, &mut block, &mut damaged);
+                overlay_copy(copy, (from, to), scratch.decoder.columns(), &mut block, &mut damaged);
             }
             out.overlay(&block);
         }
         for copy in copies {
-            overlay_copy(copy, (from, to), &mut scratch.columns, out, &mut damaged);
+            overlay_copy(copy, (from, to), scratch.decoder.columns(), out, &mut damaged);
         }
     }
 }
@@ -156,21 +157,21 @@ impl BlockFiles {
         slot: Slot,
         series: u32,
         (from, to): (i64, i64),
-        scratch: &mut Columns,
+        decoder: &mut BlockDecoder,
         out: &mut Columns,
         mut damaged: impl FnMut(TsdbError),
     ) {
         if let Some(volume) = &self.volume
-            && let Err(e) = overlay_file(volume, series, (from, to), scratch, out)
+            && let Err(e) = overlay_file(volume, series, (from, to), decoder, out)
         {
             damaged(e);
         }
         for layer in &self.layers {
             let result = match layer {
-                Layer::Memory(frozen) => {
-                    frozen.overlay_on(slot, (from, to), scratch, out).map_err(TsdbError::Buffer)
-                }
-                Layer::File(file) => overlay_file(file, series, (from, to), scratch, out),
+                Layer::Memory(frozen) => frozen
+                    .overlay_on(slot, (from, to), decoder.columns(), out)
+                    .map_err(TsdbError::Buffer),
+                Layer::File(file) => overlay_file(file, series, (from, to), decoder, out),
             };
             if let Err(e) = result {
                 damaged(e);
@@ -184,7 +185,7 @@ fn overlay_file(
     file: &FilesetReader,
     series: u32,
     (from, to): (i64, i64),
-    scratch: &mut Columns,
+    decoder: &mut BlockDecoder,
     out: &mut Columns,
 ) -> Result<(), TsdbError> {
     let Some(entry) = file.find(series)? else { return Ok(()) };
@@ -192,9 +193,17 @@ fn overlay_file(
         return Ok(());
     }
     let bytes = file.block(&entry)?;
-    // A checksum guards the block, so a stream that does not decode is a bug of its writer; still
-    // only this block is lost.
-    overlay_stream(bytes, from, to, scratch, out).map_err(|corrupt| TsdbError::Block {
+    let block = EncodedBlock {
+        codec: entry.codec,
+        kind: entry.kind,
+        count: entry.count,
+        first_ns: entry.first_ns,
+        last_ns: entry.last_ns,
+        bytes,
+    };
+    // A checksum guards the block, so one that does not decode is a bug of its writer; still only
+    // this block is lost.
+    decoder.overlay(&block, (from, to), out).map_err(|corrupt| TsdbError::Block {
         path: file.path().to_owned(),
         series,
         corrupt,
