@@ -10,21 +10,21 @@
 //! durable file. Replaying a suffix of them again is harmless, as it ends with the latest write of
 //! each time.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bitvec::bitvec;
 use m3rs_core::model::{Labels, SampleKind};
-use m3rs_core::time::TimestampNs;
 
 use crate::blocks::{BlockFiles, BlockId, Layer};
 use crate::buffer::{Columns, Slot};
-use crate::codec::m3tsz::{Encoder, EncoderOptions};
 use crate::error::TsdbError;
 use crate::fileset::{self, BlockCodec, FilesetInfo, FilesetKind, FilesetReader, SeriesBlock};
 use crate::names::{compacted_dir, snapshot_name};
 use crate::namespace::Namespace;
+use crate::series_block::{BlockDecoder, BlockEncoder, Effort};
 use crate::shard::Shard;
 
 /// Layers over a block at which it is merged though it is still open: more would slow reads.
@@ -200,7 +200,8 @@ impl Namespace {
         self.fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
         let path = dir.join(snapshot_name(id.start(), segment));
         let info = self.info(shard, id, FilesetKind::Snapshot, 0, segment);
-        let Some(reader) = self.write_block(shard, &memory, &path, info, written, || Ok(()))? else {
+        let Some(reader) = self.write_block(shard, &memory, &path, info, written, || Ok(()))?
+        else {
             return Ok(());
         };
         written.snapshots += 1;
@@ -259,6 +260,22 @@ impl Namespace {
         compacted_dir(&shard_dir, id.length())
     }
 
+    /// Makes durable which files of these blocks were removed so far.
+    pub(crate) fn sync_block_dirs(
+        &self,
+        shard: &Shard,
+        blocks: impl Iterator<Item = BlockId>,
+    ) -> Result<(), TsdbError> {
+        let roots =
+            [self.layout.snapshots(self.name(), shard.id), self.layout.data(self.name(), shard.id)];
+        let dirs = |id| roots.clone().map(|root| self.block_dir(root, id));
+        let dirs: BTreeSet<PathBuf> = blocks.flat_map(dirs).collect();
+        for dir in dirs.iter().filter(|dir| self.fs.exists(dir)) {
+            self.fs.sync_dir(dir).map_err(|e| TsdbError::io("sync", dir, e))?;
+        }
+        Ok(())
+    }
+
     /// Where a volume is to be written; its directory is there.
     pub(crate) fn volume_path(
         &self,
@@ -310,7 +327,9 @@ impl Namespace {
             return Ok(None);
         }
         let start = info.block_start_ns;
-        let mut merger = Merger { namespace: self, files, start, damaged: 0 };
+        let is_compacted = info.block_size_ns > self.options.block_size_ns;
+        let effort = if is_compacted { Effort::Compact } else { Effort::Flush };
+        let mut merger = Merger::new(self, files, start, effort);
         fileset::write_fileset(self.fs.as_ref(), path, &info, |sink| {
             for &(series, slot) in &all {
                 go_on()?;
@@ -345,11 +364,28 @@ struct Merger<'a> {
     namespace: &'a Namespace,
     files: &'a BlockFiles,
     start: i64,
+    effort: Effort,
     /// Blocks that could not be read.
     damaged: u64,
+    all: Columns,
+    decoder: BlockDecoder,
+    encoder: BlockEncoder,
 }
 
-impl Merger<'_> {
+impl<'a> Merger<'a> {
+    fn new(namespace: &'a Namespace, files: &'a BlockFiles, start: i64, effort: Effort) -> Self {
+        Self {
+            namespace,
+            files,
+            start,
+            effort,
+            damaged: 0,
+            all: Columns::default(),
+            decoder: BlockDecoder::default(),
+            encoder: BlockEncoder::default(),
+        }
+    }
+
     /// Adds the series' samples to the file; says whether there were any.
     fn push(
         &mut self,
@@ -358,37 +394,42 @@ impl Merger<'_> {
         slot: Slot,
         labels: &Labels,
     ) -> Result<bool, TsdbError> {
-        let mut block = SeriesBlock {
-            series,
-            labels,
-            codec: BlockCodec::M3tsz,
-            kind: SampleKind::Float,
-            count: 0,
-            first_ns: 0,
-            last_ns: 0,
-            bytes: &[],
-        };
         if let (None, [Layer::Memory(frozen)]) = (&self.files.volume, self.files.layers.as_slice())
             && let Some((bytes, first_ns, last_ns, count)) = frozen.sole_stream(slot)
         {
-            sink.push(&SeriesBlock { count, first_ns, last_ns, bytes: &bytes, ..block })?;
+            let (codec, kind) = (BlockCodec::M3tsz, SampleKind::Float);
+            let bytes = &bytes;
+            sink.push(&SeriesBlock {
+                series,
+                labels,
+                codec,
+                kind,
+                count,
+                first_ns,
+                last_ns,
+                bytes,
+            })?;
             return Ok(true);
         }
-        let (mut scratch, mut all) = (Columns::default(), Columns::default());
-        let (files, damaged) = (self.files, &mut self.damaged);
-        files.read(slot, series, (i64::MIN, i64::MAX), &mut scratch, &mut all, |error| {
+        self.all.clear();
+        let (files, damaged, all) = (self.files, &mut self.damaged, &mut self.all);
+        files.read(slot, series, (i64::MIN, i64::MAX), &mut self.decoder, all, |error| {
             *damaged += 1;
             self.namespace.counters.damaged_reads.add(1);
             tracing::error!(%error, "a block is damaged and left out of the merge");
         });
-        let (Some(&first_ns), Some(&last_ns)) = (all.ts.first(), all.ts.last()) else {
-            return Ok(false);
-        };
-        let mut encoder = Encoder::new(TimestampNs(self.start), EncoderOptions::default());
-        encoder.push_all(&all.ts, &all.vs).map_err(TsdbError::Encode)?;
-        let bytes = encoder.finish();
-        block.count = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        sink.push(&SeriesBlock { first_ns, last_ns, bytes: &bytes, ..block })?;
+        let encoded = self.encoder.encode(&self.all, self.start, self.effort);
+        let Some(block) = encoded.map_err(TsdbError::Encode)? else { return Ok(false) };
+        sink.push(&SeriesBlock {
+            series,
+            labels,
+            codec: block.codec,
+            kind: block.kind,
+            count: block.count,
+            first_ns: block.first_ns,
+            last_ns: block.last_ns,
+            bytes: block.bytes,
+        })?;
         Ok(true)
     }
 }

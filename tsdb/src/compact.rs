@@ -153,6 +153,9 @@ impl Namespace {
             }
             return Ok(None);
         }
+        // A volume hides older ones and the snapshots that it was merged from. Once it is gone, none
+        // of them may come back from a removal that was not durable yet, and lie over newer samples.
+        self.sync_block_dirs(&self.shards[shard], sources.iter().map(|(id, _)| *id))?;
         let mut report = CompactionReport { bytes_written, ..CompactionReport::default() };
         for (_, source) in &sources {
             report.sources += 1;

@@ -35,6 +35,7 @@ mod write;
 pub mod codec;
 pub mod commitlog;
 pub mod fileset;
+pub mod series_block;
 
 pub use buffer::Columns;
 pub use database::{Database, DatabaseOptions, FlushReport, Status};

@@ -6,9 +6,10 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::blocks::{BlockFiles, BlockId, Blocks, Layer};
-use crate::buffer::{BlockCopy, Buffer, Columns, Slot, overlay_stream};
+use crate::buffer::{BlockCopy, Buffer, Columns, Slot};
 use crate::error::TsdbError;
 use crate::fileset::FilesetReader;
+use crate::series_block::{BlockDecoder, EncodedBlock};
 
 /// A shard. Everything that must agree with each other is under one lock.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ impl ShardState {
 #[derive(Debug, Default)]
 pub(crate) struct ReadScratch {
     copies: Vec<BlockCopy>,
-    columns: Columns,
+    decoder: BlockDecoder,
 }
 
 impl Shard {
@@ -119,20 +120,20 @@ impl Shard {
         let mut block = Columns::default();
         for length in blocks.lengths().filter(|&l| l != self.block_size_ns) {
             for (_, files) in blocks.overlapping(length, from, to) {
-                let layers = &mut scratch.columns;
-                files.overlay_on(slot, series, (from, to), layers, &mut block, out, &mut damaged);
+                let decoder = &mut scratch.decoder;
+                files.overlay_on(slot, series, (from, to), decoder, &mut block, out, &mut damaged);
             }
         }
         let mut copies = scratch.copies.iter().peekable();
         for (id, files) in blocks.overlapping(self.block_size_ns, from, to) {
+            let decoder = &mut scratch.decoder;
             while let Some(copy) = copies.next_if(|c| c.block_start < id.start()) {
-                overlay_copy(copy, (from, to), &mut scratch.columns, out, &mut damaged);
+                overlay_copy(copy, (from, to), decoder.columns(), out, &mut damaged);
             }
-            let layers = &mut scratch.columns;
-            files.overlay_on(slot, series, (from, to), layers, &mut block, out, &mut damaged);
+            files.overlay_on(slot, series, (from, to), decoder, &mut block, out, &mut damaged);
         }
         for copy in copies {
-            overlay_copy(copy, (from, to), &mut scratch.columns, out, &mut damaged);
+            overlay_copy(copy, (from, to), scratch.decoder.columns(), out, &mut damaged);
         }
     }
 }
@@ -158,17 +159,17 @@ impl BlockFiles {
         slot: Slot,
         series: u32,
         range: (i64, i64),
-        scratch: &mut Columns,
+        decoder: &mut BlockDecoder,
         block: &mut Columns,
         out: &mut Columns,
         damaged: impl FnMut(TsdbError),
     ) {
         if self.layers.is_empty() {
-            self.read(slot, series, range, scratch, out, damaged);
+            self.read(slot, series, range, decoder, out, damaged);
             return;
         }
         block.clear();
-        self.read(slot, series, range, scratch, block, damaged);
+        self.read(slot, series, range, decoder, block, damaged);
         out.overlay(block);
     }
 
@@ -178,21 +179,21 @@ impl BlockFiles {
         slot: Slot,
         series: u32,
         (from, to): (i64, i64),
-        scratch: &mut Columns,
+        decoder: &mut BlockDecoder,
         out: &mut Columns,
         mut damaged: impl FnMut(TsdbError),
     ) {
         if let Some(volume) = &self.volume
-            && let Err(e) = overlay_file(volume, series, (from, to), scratch, out)
+            && let Err(e) = overlay_file(volume, series, (from, to), decoder, out)
         {
             damaged(e);
         }
         for layer in &self.layers {
             let result = match layer {
-                Layer::Memory(frozen) => {
-                    frozen.overlay_on(slot, (from, to), scratch, out).map_err(TsdbError::Buffer)
-                }
-                Layer::File(file) => overlay_file(file, series, (from, to), scratch, out),
+                Layer::Memory(frozen) => frozen
+                    .overlay_on(slot, (from, to), decoder.columns(), out)
+                    .map_err(TsdbError::Buffer),
+                Layer::File(file) => overlay_file(file, series, (from, to), decoder, out),
             };
             if let Err(e) = result {
                 damaged(e);
@@ -206,7 +207,7 @@ fn overlay_file(
     file: &FilesetReader,
     series: u32,
     (from, to): (i64, i64),
-    scratch: &mut Columns,
+    decoder: &mut BlockDecoder,
     out: &mut Columns,
 ) -> Result<(), TsdbError> {
     let Some(entry) = file.find(series)? else { return Ok(()) };
@@ -214,9 +215,17 @@ fn overlay_file(
         return Ok(());
     }
     let bytes = file.block(&entry)?;
-    // A checksum guards the block, so a stream that does not decode is a bug of its writer; still
-    // only this block is lost.
-    overlay_stream(bytes, from, to, scratch, out).map_err(|corrupt| TsdbError::Block {
+    let block = EncodedBlock {
+        codec: entry.codec,
+        kind: entry.kind,
+        count: entry.count,
+        first_ns: entry.first_ns,
+        last_ns: entry.last_ns,
+        bytes,
+    };
+    // A checksum guards the block, so one that does not decode is a bug of its writer; still only
+    // this block is lost.
+    decoder.overlay(&block, (from, to), out).map_err(|corrupt| TsdbError::Block {
         path: file.path().to_owned(),
         series,
         corrupt,
