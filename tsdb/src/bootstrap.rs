@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use m3rs_core::fs::{Fs, FsLock, TEMP_SUFFIX};
-use m3rs_core::model::{Labels, shard_of};
-use m3rs_index::Index;
+use m3rs_core::model::Labels;
+use m3rs_index::{Doc, Identity, Index};
 
 use crate::commitlog::{self, CommitLog, CommitLogOptions, Entry, EntryDecoder};
 use crate::database::DatabaseOptions;
@@ -22,8 +22,8 @@ use crate::namespace::{DEFAULT_NAMESPACE, Namespace, NamespaceMeta, Parts, Secre
 use crate::progress::{Progress, Stage};
 use crate::shard::{BlockFiles, Layer};
 
-/// Series whose labels are read at a time.
-const LOAD_BATCH: usize = 4096;
+/// Series that get their places at a time.
+const LOAD_BATCH: usize = 1 << 16;
 
 /// A loaded data directory.
 #[derive(Debug)]
@@ -279,24 +279,21 @@ fn replay(
 }
 
 impl Namespace {
-    /// Gives every series of the index its shard and slot.
+    /// Gives every series of the index its shard and slot. Reads arrays, no labels.
     fn load_series(&self, progress: &Progress) -> Result<(), TsdbError> {
-        let (mut refs, mut identities) = (Vec::new(), Vec::new());
+        let mut batch = Vec::with_capacity(LOAD_BATCH);
+        let place = |batch: &mut Vec<(u32, Identity)>| {
+            self.place_series(batch.iter().copied());
+            progress.advance(batch.len() as u64);
+            batch.clear();
+        };
         self.index.for_each_identity(|series, identity| {
-            refs.push(series);
-            identities.push(identity);
-        })?;
-        let mut scratch = Vec::new();
-        for (refs, identities) in refs.chunks(LOAD_BATCH).zip(identities.chunks(LOAD_BATCH)) {
-            let labels = self.index.labels_of(refs)?;
-            for ((&series, &identity), labels) in refs.iter().zip(identities).zip(labels) {
-                if let Some(labels) = labels {
-                    let shard = shard_of(&labels, self.options.shard_count, &mut scratch);
-                    self.place_series(series, shard, identity);
-                }
+            batch.push((series, identity));
+            if batch.len() == LOAD_BATCH {
+                place(&mut batch);
             }
-            progress.advance(refs.len() as u64);
-        }
+        })?;
+        place(&mut batch);
         Ok(())
     }
 
@@ -322,8 +319,8 @@ impl Namespace {
             self.registry.reserve(series);
             return Ok(1);
         };
-        let shard = shard_of(&labels, self.options.shard_count, &mut Vec::new());
-        self.admit(series, shard, &labels)?;
+        let labels = labels.as_bytes();
+        self.admit(&[Doc { id: series, labels, identity: Identity::of(labels, &mut Vec::new()) }])?;
         Ok(0)
     }
 
