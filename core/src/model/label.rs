@@ -224,6 +224,15 @@ impl<'a> LabelsIter<'a> {
         Self { rest: canonical }
     }
 
+    /// The next label as bytes, which spares the look at whether they are UTF-8.
+    pub fn next_bytes(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let mut cursor = Cursor::new("labels", self.rest);
+        let name = read_bytes(&mut cursor).ok()?;
+        let value = read_bytes(&mut cursor).ok()?;
+        self.rest = cursor.rest();
+        Some((name, value))
+    }
+
     fn take_str(&mut self) -> Option<&'a str> {
         let mut cursor = Cursor::new("labels", self.rest);
         let text = read_str(&mut cursor).ok()?;

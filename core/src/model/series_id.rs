@@ -15,12 +15,14 @@ pub fn put_quoted_id(out: &mut Vec<u8>, labels: &Labels) {
     put_quoted(out, labels.iter());
 }
 
-fn put_quoted(out: &mut Vec<u8>, labels: LabelsIter<'_>) {
+fn put_quoted(out: &mut Vec<u8>, mut labels: LabelsIter<'_>) {
     out.push(b'{');
-    for (i, (name, value)) in labels.enumerate() {
-        if i > 0 {
+    let mut is_first = true;
+    while let Some((name, value)) = labels.next_bytes() {
+        if !is_first {
             out.push(b',');
         }
+        is_first = false;
         put_escaped(out, name);
         out.extend_from_slice(b"=\"");
         put_escaped(out, value);
@@ -55,12 +57,14 @@ pub fn shard_of_hash(hash: u32, shard_count: u16) -> u16 {
     u16::try_from(shard).expect("BUG: the remainder is below a u16")
 }
 
-fn put_escaped(out: &mut Vec<u8>, text: &str) {
-    if !text.bytes().any(|b| b < b' ' || b == b'"' || b > b'~') {
-        out.extend_from_slice(text.as_bytes());
+fn put_escaped(out: &mut Vec<u8>, text: &[u8]) {
+    // Without a way out of the loop, so that it runs over many bytes at a time.
+    let is_plain = |all, &b: &u8| all & (b >= b' ') & (b != b'"') & (b <= b'~');
+    if text.iter().fold(true, is_plain) {
+        out.extend_from_slice(text);
         return;
     }
-    for c in text.chars() {
+    for c in String::from_utf8_lossy(text).chars() {
         match c {
             '"' => out.extend_from_slice(b"\\\""),
             '\\' => out.extend_from_slice(b"\\\\"),
