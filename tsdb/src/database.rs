@@ -102,7 +102,7 @@ pub struct Database {
     progress: Arc<Progress>,
     damage: Vec<Damage>,
     stop: Arc<Stop>,
-    mediator: Mutex<Option<Thread>>,
+    background: Mutex<Vec<Thread>>,
     // Released last, after everything that writes.
     _lock: Box<dyn FsLock>,
 }
@@ -122,6 +122,8 @@ pub(crate) struct Core {
     pub(crate) background_failures: Counter,
     pub(crate) jobs: Jobs,
     throttle: Arc<Throttle>,
+    /// Held by whoever compacts; taken before `maintenance`.
+    compaction: Mutex<()>,
     /// Held by whoever freezes, merges or removes.
     maintenance: Mutex<()>,
 }
@@ -180,6 +182,31 @@ impl Core {
             }
             Ok(())
         })
+    }
+
+    /// Makes one longer block of closed ones; says whether there was anything to do.
+    pub(crate) fn compact_one(&self, stop: &Stop) -> Result<bool, TsdbError> {
+        let _one = self.compaction.lock();
+        for namespace in self.all() {
+            let options = namespace.options();
+            if !options.flush_enabled || !namespace.has_compaction() {
+                continue;
+            }
+            return self.jobs.run(JobKind::Compact, || self.compact_in(&namespace, stop));
+        }
+        Ok(false)
+    }
+
+    fn compact_in(&self, namespace: &Namespace, stop: &Stop) -> Result<bool, TsdbError> {
+        let Some(compacted) = namespace.compact_next(stop)? else { return Ok(false) };
+        let _one = self.maintenance.lock();
+        let Some(report) = namespace.publish(compacted)? else { return Ok(false) };
+        let counters = &namespace.counters;
+        counters.compactions.add(1);
+        counters.compaction_read_bytes.add(report.bytes_read);
+        counters.compaction_written_bytes.add(report.bytes_written);
+        tracing::info!(namespace = namespace.name(), ?report, "compacted");
+        Ok(true)
     }
 
     /// Removes what is older than retention, and what removed namespaces left.
@@ -260,6 +287,7 @@ impl Database {
             background_failures: Counter::default(),
             jobs: Jobs::new(Arc::clone(&clock)),
             throttle: loaded.throttle,
+            compaction: Mutex::new(()),
             maintenance: Mutex::new(()),
         });
         core.try_purge();
@@ -267,21 +295,25 @@ impl Database {
             core.snapshot()?;
         }
         let stop = Arc::new(Stop::default());
-        let mediator = if background {
-            let (core, stop) = (Arc::clone(&core), Arc::clone(&stop));
-            let handle = Thread::start("mediator", move || mediator::run(&core, &stop, &clock))
-                .map_err(|e| TsdbError::io("start the background thread of", &loaded.dir, e))?;
-            Some(handle)
-        } else {
-            None
-        };
+        let mut threads = Vec::new();
+        if background {
+            let mut start = |name, job: fn(&Arc<Core>, &Stop, &SharedClock)| {
+                let (core, stop, clock) = (Arc::clone(&core), Arc::clone(&stop), clock.clone());
+                let thread = Thread::start(name, move || job(&core, &stop, &clock))
+                    .map_err(|e| TsdbError::io("start a background thread of", &loaded.dir, e))?;
+                threads.push(thread);
+                Ok::<(), TsdbError>(())
+            };
+            start("mediator", mediator::run)?;
+            start("compactor", mediator::run_compaction)?;
+        }
         progress.enter(Stage::Ready, 0);
         Ok(Self {
             core,
             progress,
             damage: loaded.damage,
             stop,
-            mediator: Mutex::new(mediator),
+            background: Mutex::new(threads),
             _lock: loaded.lock,
         })
     }
@@ -292,6 +324,8 @@ impl Database {
     /// # Errors
     /// Errors of the file system and the log; what is not flushed stays in memory and in the log.
     pub fn flush_all(&self) -> Result<FlushReport, TsdbError> {
+        // A compaction that runs would keep blocks from being merged.
+        let _no_compaction = self.core.compaction.lock();
         let _one = self.core.maintenance.lock();
         let (written, segments_removed) =
             self.core.jobs.run(JobKind::Flush, || self.core.checkpoint(Merge::All))?;
@@ -317,6 +351,18 @@ impl Database {
     pub fn tick(&self) -> Result<(), TsdbError> {
         self.core.flush_due()?;
         self.core.expire()
+    }
+
+    /// Makes longer blocks of closed ones until there is nothing left to do; returns how many.
+    ///
+    /// # Errors
+    /// As [`Database::flush_all`]; what was compacted before stays.
+    pub fn compact(&self) -> Result<u64, TsdbError> {
+        let mut blocks = 0;
+        while self.core.compact_one(&self.stop)? {
+            blocks += 1;
+        }
+        Ok(blocks)
     }
 
     /// What was found damaged when the directory was opened.
@@ -349,15 +395,14 @@ impl Database {
         saved
     }
 
-    /// Ends the background thread; says whether that was done before.
+    /// Ends the background threads; says whether that was done before.
     fn stop_work(&self) -> bool {
         let was_stopped = self.stop.stop();
         self.core.throttle.release();
-        let handle = self.mediator.lock().take();
-        if let Some(handle) = handle
-            && handle.join().is_err()
-        {
-            tracing::error!("BUG: the background thread panicked");
+        for thread in self.background.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("BUG: a background thread panicked");
+            }
         }
         was_stopped
     }

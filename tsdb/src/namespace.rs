@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use m3rs_core::clock::SharedClock;
 use m3rs_core::fs::SharedFs;
-use m3rs_core::model::{Labels, shard_of};
+use m3rs_core::model::{Labels, shard_of_hash};
 use m3rs_core::time::TimestampNs;
-use m3rs_index::Index;
+use m3rs_index::{Doc, Identity, Index};
 use parking_lot::{Mutex, RwLock};
 
 pub(crate) use catalog::{Catalog, NamespaceMeta};
@@ -30,6 +30,7 @@ pub(crate) use validate::check_name;
 pub use validate::{NAME_BYTES_MAX, OptionsError};
 pub(crate) use window::WriteWindow;
 
+use crate::blocks::BlockId;
 use crate::commitlog::{self, CommitLog};
 use crate::database::LogNeed;
 use crate::error::TsdbError;
@@ -65,6 +66,8 @@ pub struct Namespace {
     create: Mutex<CreateScratch>,
     pub(crate) scratch: Mutex<Vec<WriteScratch>>,
     pub(crate) counters: Counters,
+    /// Shard and span of the compaction that runs; flushes pass over it.
+    pub(crate) compacting: Mutex<Option<(usize, BlockId)>>,
     /// Which segments of the log its memory needs.
     pub(crate) log_need: Mutex<LogNeed>,
     /// Set when it is removed or replaced: it takes no writes any more, reads go on.
@@ -78,6 +81,12 @@ pub(crate) struct Counters {
     pub(crate) damaged_reads: Counter,
     /// Samples written.
     pub(crate) samples: Counter,
+    /// Blocks that compaction wrote.
+    pub(crate) compactions: Counter,
+    /// Bytes of the blocks that it read.
+    pub(crate) compaction_read_bytes: Counter,
+    /// Bytes of the blocks that it wrote.
+    pub(crate) compaction_written_bytes: Counter,
     /// New series that the limit on their rate refused.
     pub(crate) series_rate_refusals: Counter,
 }
@@ -141,6 +150,7 @@ impl Namespace {
             create: Mutex::default(),
             scratch: Mutex::default(),
             counters: Counters::default(),
+            compacting: Mutex::default(),
             log_need: Mutex::default(),
             retired: AtomicBool::new(false),
         }
@@ -262,14 +272,15 @@ impl Namespace {
             self.counters.series_rate_refusals.add(1);
             return Err(TsdbError::NewSeriesRate { limit });
         }
-        let shard = shard_of(labels, self.shard_count(), series_id);
+        let identity = Identity::of(labels.as_bytes(), series_id);
         if options.writes_to_commit_log {
+            let shard = self.shard_of(identity);
             entry.clear();
             commitlog::encode_series(entry, self.id, series, shard, labels.as_bytes());
             // The log entry comes first: no sample of this series can stand before it in the log.
             self.log.append(entry)?;
         }
-        let admitted = self.admit(series, shard, labels);
+        let admitted = self.admit(&[Doc { id: series, labels: labels.as_bytes(), identity }]);
         if admitted.is_err() {
             // The log names this ref now, so no other series may get it.
             self.registry.reserve(series);
@@ -277,18 +288,34 @@ impl Namespace {
         admitted.map(|()| series)
     }
 
-    /// Makes a series findable and writable. Refs arrive in ascending order; the caller holds the
+    /// Makes series findable and writable. Refs arrive in ascending order; the caller holds the
     /// right to make series (`create`, or start-up).
-    pub(crate) fn admit(&self, series: u32, shard: u16, labels: &Labels) -> Result<(), TsdbError> {
-        self.index.insert(&[(series, labels.clone())])?;
-        self.place_series(series, shard, registry::identity_of(labels));
+    pub(crate) fn admit(&self, docs: &[Doc<'_>]) -> Result<(), TsdbError> {
+        self.index.insert_docs(docs)?;
+        self.place_series(docs.iter().map(|doc| (doc.id, doc.identity)));
         Ok(())
     }
 
-    /// Gives an indexed series its slot, and makes it known to writers and readers.
-    pub(crate) fn place_series(&self, series: u32, shard: u16, identity: u128) {
-        let slot = self.shards[usize::from(shard)].lock().add_series(series);
-        self.registry.insert(series, Place { shard, slot }, identity);
+    /// Gives indexed series their slots, and makes them known to writers and readers.
+    pub(crate) fn place_series(&self, all: impl ExactSizeIterator<Item = (u32, Identity)>) {
+        let mut placed = Vec::with_capacity(all.len());
+        {
+            // Held together, so that a batch takes each lock once. No one else holds two of them.
+            let mut states: Vec<_> = self.shards.iter().map(|_| None).collect();
+            for (series, identity) in all {
+                let shard = self.shard_of(identity);
+                let at = usize::from(shard);
+                let state = states[at].get_or_insert_with(|| self.shards[at].lock());
+                let slot = state.add_series(series);
+                placed.push((series, Place { shard, slot }, identity.labels_hash));
+            }
+        }
+        self.registry.insert(&placed);
+    }
+
+    /// The shard of a series.
+    pub(crate) fn shard_of(&self, identity: Identity) -> u16 {
+        shard_of_hash(identity.shard_hash, self.shard_count())
     }
 
     /// Waits until every series with a ref that was given so far is in the index.

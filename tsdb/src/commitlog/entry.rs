@@ -306,13 +306,13 @@ fn read_series(body: &[u8]) -> Result<Entry<'_>, Corrupt> {
     })
 }
 
-fn read_u32(cursor: &mut Cursor<'_>, want: &str) -> Result<u32, Corrupt> {
+pub(super) fn read_u32(cursor: &mut Cursor<'_>, want: &str) -> Result<u32, Corrupt> {
     let at = cursor.position();
     let v = cursor.varint()?;
     u32::try_from(v).map_err(|_| Corrupt::new("log entry", at, want, v.to_string()))
 }
 
-fn read_u16(cursor: &mut Cursor<'_>, want: &str) -> Result<u16, Corrupt> {
+pub(super) fn read_u16(cursor: &mut Cursor<'_>, want: &str) -> Result<u16, Corrupt> {
     let at = cursor.position();
     let v = cursor.varint()?;
     u16::try_from(v).map_err(|_| Corrupt::new("log entry", at, want, v.to_string()))

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::namespace::Namespace;
-use crate::shard::Layer;
+use crate::blocks::Layer;
 
 /// What one namespace needs of the log.
 #[derive(Debug, Default)]
@@ -47,9 +47,9 @@ impl Namespace {
         for shard in &self.shards {
             let state = shard.lock();
             all.extend(state.buffer.windows().map(|(start, _)| (shard.id, start)));
-            for (&start, files) in state.blocks().iter() {
+            for (id, files) in state.blocks().iter() {
                 if files.layers.iter().any(|layer| matches!(layer, Layer::Memory(_))) {
-                    all.push((shard.id, start));
+                    all.push((shard.id, id.start()));
                 }
             }
         }

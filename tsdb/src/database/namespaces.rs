@@ -184,9 +184,17 @@ impl Core {
 
     /// Counts what a retired namespace counted, and remembers it until its files may go.
     pub(super) fn keep_until_free(&self, namespace: Arc<Namespace>) {
-        self.gone.samples.add(namespace.counters.samples.get());
-        self.gone.damaged_reads.add(namespace.counters.damaged_reads.get());
-        self.gone.series_rate_refusals.add(namespace.counters.series_rate_refusals.get());
+        let (gone, counted) = (&self.gone, &namespace.counters);
+        for (gone, counted) in [
+            (&gone.samples, &counted.samples),
+            (&gone.damaged_reads, &counted.damaged_reads),
+            (&gone.series_rate_refusals, &counted.series_rate_refusals),
+            (&gone.compactions, &counted.compactions),
+            (&gone.compaction_read_bytes, &counted.compaction_read_bytes),
+            (&gone.compaction_written_bytes, &counted.compaction_written_bytes),
+        ] {
+            gone.add(counted.get());
+        }
         self.retired.lock().push(namespace);
     }
 

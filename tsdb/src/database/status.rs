@@ -23,6 +23,12 @@ pub struct Status {
     pub log_failure: Option<String>,
     /// Blocks that reads had to leave out since start.
     pub damaged_reads: u64,
+    /// Blocks that compaction wrote since start.
+    pub compactions: u64,
+    /// Bytes that compaction read since start.
+    pub compaction_read_bytes: u64,
+    /// Bytes that compaction wrote since start.
+    pub compaction_written_bytes: u64,
     /// Background jobs that failed since start.
     pub background_failures: u64,
     /// Damage found at start.
@@ -73,8 +79,12 @@ impl Database {
             status.windows_open += of_it.windows_open;
             status.volumes += of_it.volumes;
             status.snapshots += of_it.snapshots;
-            status.damaged_reads += namespace.counters.damaged_reads.get();
-            status.series_rate_refusals += namespace.counters.series_rate_refusals.get();
+            let counters = &namespace.counters;
+            status.damaged_reads += counters.damaged_reads.get();
+            status.series_rate_refusals += counters.series_rate_refusals.get();
+            status.compactions += counters.compactions.get();
+            status.compaction_read_bytes += counters.compaction_read_bytes.get();
+            status.compaction_written_bytes += counters.compaction_written_bytes.get();
             status.namespaces.push(of_it);
         }
         status
@@ -90,6 +100,9 @@ impl Core {
             samples_written: self.gone.samples.get(),
             damaged_reads: self.gone.damaged_reads.get(),
             series_rate_refusals: self.gone.series_rate_refusals.get(),
+            compactions: self.gone.compactions.get(),
+            compaction_read_bytes: self.gone.compaction_read_bytes.get(),
+            compaction_written_bytes: self.gone.compaction_written_bytes.get(),
             log_bytes: self.log.bytes_since_rotation(),
             log_failure: self.log.failure().map(|why| why.to_string()),
             background_failures: self.background_failures.get(),
@@ -116,7 +129,7 @@ fn namespace_status(namespace: &Namespace) -> NamespaceStatus {
             (state.buffer.window_count() as u64, state.blocks())
         };
         status.windows_open += windows;
-        for files in blocks.values() {
+        for (_, files) in blocks.iter() {
             let volumes = u64::from(files.volume.is_some());
             status.volumes += volumes;
             status.snapshots += files.readers().count() as u64 - volumes;

@@ -147,6 +147,9 @@ pub enum TsdbError {
         /// The limit.
         limit: usize,
     },
+    /// The database is being closed, and long work was given up. Nothing is lost by it.
+    #[error("given up, as the database is being closed")]
+    Closing,
 }
 
 impl TsdbError {
@@ -157,6 +160,7 @@ impl TsdbError {
             Self::Io { .. }
             | Self::WindowLimit { .. }
             | Self::Locked { .. }
+            | Self::Closing
             | Self::DiskFloor { .. }
             | Self::NamespaceRetired { .. } => ErrorKind::Unavailable,
             Self::Meta { .. } | Self::Block { .. } | Self::CatalogMissing { .. } => {

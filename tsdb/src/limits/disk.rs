@@ -104,7 +104,7 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use m3rs_core::fs::{Fs, FsFile};
+    use m3rs_core::fs::Fs;
     use m3rs_sim::disk::SimFs;
 
     use super::*;
