@@ -321,7 +321,6 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&mut bytes, &ts, &hs);
         let each = bytes.len() as f64 / hs.len() as f64;
-        println!("{each:.1} bytes a sample");
         assert!(each < 20.0, "{each:.1} bytes a sample");
         assert_eq!(decoded(&bytes, (0, i64::MAX)), Ok((ts, hs)));
     }
