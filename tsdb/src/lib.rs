@@ -16,9 +16,11 @@
 //!   the open window.
 #![forbid(unsafe_code)]
 
+mod blocks;
 mod bootstrap;
 mod buffer;
 mod checkpoint;
+mod compact;
 mod database;
 mod error;
 mod limits;
