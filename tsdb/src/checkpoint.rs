@@ -23,12 +23,8 @@ use crate::error::TsdbError;
 use crate::fileset::{self, BlockCodec, FilesetInfo, FilesetKind, FilesetReader, SeriesBlock};
 use crate::names::{compacted_dir, snapshot_name};
 use crate::namespace::Namespace;
-<<<<<<< HEAD
 use crate::series_block::{BlockDecoder, BlockEncoder, Effort};
-use crate::shard::{BlockFiles, Layer, Shard};
-=======
 use crate::shard::Shard;
->>>>>>> main
 
 /// Layers over a block at which it is merged though it is still open: more would slow reads.
 const LAYERS_MAX: usize = 8;
