@@ -14,6 +14,7 @@ use m3rs_core::model::{Labels, shard_of};
 use m3rs_index::Index;
 
 use crate::blocks::{BlockId, Blocks, Layer};
+use crate::buffer::{Buffer, Slot};
 use crate::commitlog::{self, CommitLog, CommitLogOptions, Entry, EntryDecoder};
 use crate::database::DatabaseOptions;
 use crate::error::{Damage, FilesetError, TsdbError};
@@ -281,10 +282,7 @@ fn replay(
     // Older segments are gone because files cover them.
     let first = segments.first().copied().unwrap_or(0);
     let report = commitlog::replay::<TsdbError>(fs, dir, first, &mut decoder, |entry| {
-        let id = match entry {
-            Entry::Series { namespace, .. } | Entry::Samples { namespace, .. } => namespace,
-        };
-        match by_id.get(&id) {
+        match by_id.get(&entry.namespace()) {
             Some(namespace) => unknown += namespace.replay_entry(entry, progress)?,
             None => unknown += 1,
         }
@@ -333,9 +331,22 @@ impl Namespace {
                 progress.advance(labels.len() as u64);
                 self.replay_series(series_ref, labels)
             }
-            Entry::Samples { shard, refs, ts, vs, .. } => {
+            Entry::Samples { shard, refs, ts, vs, starts, .. } => {
                 progress.advance(refs.len() as u64 * 8);
-                Ok(self.replay_samples(shard, refs, ts, vs))
+                let now = self.clock.monotonic();
+                Ok(self.replay_samples(shard, refs, ts, |buffer, slot, i| {
+                    match starts.get(i).copied().unwrap_or(0) {
+                        0 => buffer.append(slot, ts[i], vs[i], now),
+                        start => buffer.append_started(slot, ts[i], vs[i], start, now),
+                    }
+                }))
+            }
+            Entry::RichSamples { shard, refs, ts, samples, .. } => {
+                progress.advance(refs.len() as u64 * 8);
+                let now = self.clock.monotonic();
+                Ok(self.replay_samples(shard, refs, ts, |buffer, slot, i| {
+                    buffer.append_rich(slot, ts[i], &samples[i], now);
+                }))
             }
         }
     }
@@ -353,19 +364,26 @@ impl Namespace {
         Ok(0)
     }
 
-    fn replay_samples(&self, shard: u16, refs: &[u32], ts: &[i64], vs: &[f64]) -> u64 {
+    /// Appends the samples of known series; returns how many had none.
+    fn replay_samples(
+        &self,
+        shard: u16,
+        refs: &[u32],
+        ts: &[i64],
+        mut append: impl FnMut(&mut Buffer, Slot, usize),
+    ) -> u64 {
         let Some(home) = self.shards.get(usize::from(shard)) else { return refs.len() as u64 };
-        let (oldest, now) = (self.horizon().0, self.clock.monotonic());
+        let oldest = self.horizon().0;
         let mut unknown = 0;
         let mut highest = 0;
         {
             let tables = self.registry.read();
             let mut state = home.lock();
-            for ((&series, &t), &v) in refs.iter().zip(ts).zip(vs) {
+            for (i, (&series, &t)) in refs.iter().zip(ts).enumerate() {
                 match tables.place(series) {
                     Some(place) if place.shard == shard => {
                         if t >= oldest {
-                            state.buffer.append(place.slot, t, v, now);
+                            append(&mut state.buffer, place.slot, i);
                         }
                     }
                     _ => {

@@ -199,7 +199,8 @@ impl Namespace {
         self.fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
         let path = dir.join(snapshot_name(id.start(), segment));
         let info = self.info(shard, id, FilesetKind::Snapshot, 0, segment);
-        let Some(reader) = self.write_block(shard, &memory, &path, info, written, || Ok(()))? else {
+        let Some(reader) = self.write_block(shard, &memory, &path, info, written, || Ok(()))?
+        else {
             return Ok(());
         };
         written.snapshots += 1;

@@ -117,7 +117,7 @@ impl Shard {
             let Some(&series) = state.refs.get(slot as usize) else { return };
             (state.blocks(), series)
         };
-        let mut block = Columns::default();
+        let mut block = Columns { values_only: out.values_only, ..Columns::default() };
         for length in blocks.lengths().filter(|&l| l != self.block_size_ns) {
             for (_, files) in blocks.overlapping(length, from, to) {
                 let layers = &mut scratch.decoder;

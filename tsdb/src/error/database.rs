@@ -86,10 +86,9 @@ impl TsdbError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Io { .. }
-            | Self::WindowLimit { .. }
-            | Self::Locked { .. }
-            | Self::Closing => ErrorKind::Unavailable,
+            Self::Io { .. } | Self::WindowLimit { .. } | Self::Locked { .. } | Self::Closing => {
+                ErrorKind::Unavailable
+            }
             Self::Meta { .. } | Self::Block { .. } => ErrorKind::Corrupt,
             Self::Buffer(_) => ErrorKind::Internal,
             Self::Encode(e) => e.kind(),
