@@ -125,7 +125,7 @@ impl Columns {
     }
 
     /// Appends one sample of any kind that is later than all others.
-    pub(crate) fn push_rich(&mut self, t: i64, sample: &RichSample) {
+    pub fn push_rich(&mut self, t: i64, sample: &RichSample) {
         match &sample.value {
             SampleValue::Float(v) => self.push(t, *v),
             SampleValue::Histogram(h) => self.rich.histograms.push(t, Arc::clone(h)),
