@@ -10,6 +10,7 @@
 //! durable file. Replaying a suffix of them again is harmless, as it ends with the latest write of
 //! each time.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -259,6 +260,22 @@ impl Namespace {
         compacted_dir(&shard_dir, id.length())
     }
 
+    /// Makes durable which files of these blocks were removed so far.
+    pub(crate) fn sync_block_dirs(
+        &self,
+        shard: &Shard,
+        blocks: impl Iterator<Item = BlockId>,
+    ) -> Result<(), TsdbError> {
+        let roots =
+            [self.layout.snapshots(self.name(), shard.id), self.layout.data(self.name(), shard.id)];
+        let dirs = |id| roots.clone().map(|root| self.block_dir(root, id));
+        let dirs: BTreeSet<PathBuf> = blocks.flat_map(dirs).collect();
+        for dir in dirs.iter().filter(|dir| self.fs.exists(dir)) {
+            self.fs.sync_dir(dir).map_err(|e| TsdbError::io("sync", dir, e))?;
+        }
+        Ok(())
+    }
+
     /// Where a volume is to be written; its directory is there.
     pub(crate) fn volume_path(
         &self,
@@ -310,7 +327,9 @@ impl Namespace {
             return Ok(None);
         }
         let start = info.block_start_ns;
-        let mut merger = Merger::new(self, files, start);
+        let is_compacted = info.block_size_ns > self.options.block_size_ns;
+        let effort = if is_compacted { Effort::Compact } else { Effort::Flush };
+        let mut merger = Merger::new(self, files, start, effort);
         fileset::write_fileset(self.fs.as_ref(), path, &info, |sink| {
             for &(series, slot) in &all {
                 go_on()?;
@@ -345,6 +364,7 @@ struct Merger<'a> {
     namespace: &'a Namespace,
     files: &'a BlockFiles,
     start: i64,
+    effort: Effort,
     /// Blocks that could not be read.
     damaged: u64,
     all: Columns,
@@ -353,9 +373,17 @@ struct Merger<'a> {
 }
 
 impl<'a> Merger<'a> {
-    fn new(namespace: &'a Namespace, files: &'a BlockFiles, start: i64) -> Self {
-        let (decoder, encoder) = (BlockDecoder::default(), BlockEncoder::default());
-        Self { namespace, files, start, damaged: 0, all: Columns::default(), decoder, encoder }
+    fn new(namespace: &'a Namespace, files: &'a BlockFiles, start: i64, effort: Effort) -> Self {
+        Self {
+            namespace,
+            files,
+            start,
+            effort,
+            damaged: 0,
+            all: Columns::default(),
+            decoder: BlockDecoder::default(),
+            encoder: BlockEncoder::default(),
+        }
     }
 
     /// Adds the series' samples to the file; says whether there were any.
@@ -390,7 +418,7 @@ impl<'a> Merger<'a> {
             self.namespace.counters.damaged_reads.add(1);
             tracing::error!(%error, "a block is damaged and left out of the merge");
         });
-        let encoded = self.encoder.encode(&self.all, self.start, Effort::Flush);
+        let encoded = self.encoder.encode(&self.all, self.start, self.effort);
         let Some(block) = encoded.map_err(TsdbError::Encode)? else { return Ok(false) };
         sink.push(&SeriesBlock {
             series,

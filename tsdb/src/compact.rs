@@ -33,13 +33,16 @@ const LADDER: [i64; 2] = [8, 4];
 /// in so many of it: each sample is written again at most so often for late ones.
 const LATE_SHARE: u64 = 8;
 
+/// A block and its volume.
+type Source = (BlockId, Arc<FilesetReader>);
+
 /// What a compaction is to do: make one block of these.
 #[derive(Debug)]
 pub(crate) struct Compaction {
     shard: usize,
     span: BlockId,
     /// The block of that span, if there is one, then shorter ones, from old to new.
-    sources: Vec<(BlockId, Arc<FilesetReader>)>,
+    sources: Vec<Source>,
 }
 
 /// A block that is written and not published yet.
@@ -153,6 +156,9 @@ impl Namespace {
             }
             return Ok(None);
         }
+        // A volume hides older ones and the snapshots that it was merged from. Once it is gone, none
+        // of them may come back from a removal that was not durable yet, and lie over newer samples.
+        self.sync_block_dirs(&self.shards[shard], sources.iter().map(|(id, _)| *id))?;
         let mut report = CompactionReport { bytes_written, ..CompactionReport::default() };
         for (_, source) in &sources {
             report.sources += 1;
@@ -172,12 +178,12 @@ impl Namespace {
 fn replace(
     shard: &Shard,
     span: BlockId,
-    sources: &[(BlockId, Arc<FilesetReader>)],
+    sources: &[Source],
     reader: Option<Arc<FilesetReader>>,
 ) -> bool {
     let mut state = shard.lock();
     let blocks = state.blocks();
-    let is_same = |(id, source): &(BlockId, Arc<FilesetReader>)| {
+    let is_same = |(id, source): &Source| {
         let files = blocks.get(*id);
         files.is_some_and(|files| {
             // A layer may delete what the new block has, and would not lie over it any more.
@@ -203,11 +209,7 @@ fn replace(
 }
 
 /// The first span of `length` in a shard that is due, with the volumes in it from old to new.
-fn next_span(
-    shard: &Shard,
-    length: i64,
-    closed_before: i64,
-) -> Option<(BlockId, Vec<(BlockId, Arc<FilesetReader>)>)> {
+fn next_span(shard: &Shard, length: i64, closed_before: i64) -> Option<(BlockId, Vec<Source>)> {
     let (blocks, windows) = {
         let state = shard.lock();
         let windows: Vec<i64> = state.buffer.windows().map(|(start, _)| start).collect();
@@ -226,16 +228,15 @@ fn next_span(
         if is_busy || !is_closed || !is_flushed || !is_nested {
             return None;
         }
-        let sources: Vec<(BlockId, Arc<FilesetReader>)> =
+        let sources: Vec<Source> =
             held.into_iter().filter_map(|(id, f)| Some((id, f.volume.clone()?))).collect();
         is_worth(span, &sources).then_some((span, sources))
     })
 }
 
-fn is_worth(span: BlockId, sources: &[(BlockId, Arc<FilesetReader>)]) -> bool {
-    let bytes = |sources: &[(BlockId, Arc<FilesetReader>)]| -> u64 {
-        sources.iter().map(|(_, reader)| reader.file_len()).sum()
-    };
+fn is_worth(span: BlockId, sources: &[Source]) -> bool {
+    let bytes =
+        |sources: &[Source]| -> u64 { sources.iter().map(|(_, reader)| reader.file_len()).sum() };
     match sources {
         [(id, own), late @ ..] if *id == span => {
             !late.is_empty() && bytes(late).saturating_mul(LATE_SHARE) >= own.file_len()

@@ -250,14 +250,15 @@ impl Database {
         let stop = Arc::new(Stop::default());
         let mut threads = Vec::new();
         if background {
-            let jobs: [(&str, fn(&Arc<Core>, &Stop, &SharedClock)); 2] =
-                [("mediator", mediator::run), ("compactor", mediator::run_compaction)];
-            for (name, job) in jobs {
+            let mut start = |name, job: fn(&Arc<Core>, &Stop, &SharedClock)| {
                 let (core, stop, clock) = (Arc::clone(&core), Arc::clone(&stop), clock.clone());
                 let thread = Thread::start(name, move || job(&core, &stop, &clock))
                     .map_err(|e| TsdbError::io("start a background thread of", &loaded.dir, e))?;
                 threads.push(thread);
-            }
+                Ok::<(), TsdbError>(())
+            };
+            start("mediator", mediator::run)?;
+            start("compactor", mediator::run_compaction)?;
         }
         progress.enter(Stage::Ready, 0);
         Ok(Self {

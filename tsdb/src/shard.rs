@@ -120,17 +120,17 @@ impl Shard {
         let mut block = Columns { values_only: out.values_only, ..Columns::default() };
         for length in blocks.lengths().filter(|&l| l != self.block_size_ns) {
             for (_, files) in blocks.overlapping(length, from, to) {
-                let layers = &mut scratch.decoder;
-                files.overlay_on(slot, series, (from, to), layers, &mut block, out, &mut damaged);
+                let decoder = &mut scratch.decoder;
+                files.overlay_on(slot, series, (from, to), decoder, &mut block, out, &mut damaged);
             }
         }
         let mut copies = scratch.copies.iter().peekable();
         for (id, files) in blocks.overlapping(self.block_size_ns, from, to) {
+            let decoder = &mut scratch.decoder;
             while let Some(copy) = copies.next_if(|c| c.block_start < id.start()) {
-                overlay_copy(copy, (from, to), scratch.decoder.columns(), out, &mut damaged);
+                overlay_copy(copy, (from, to), decoder.columns(), out, &mut damaged);
             }
-            let layers = &mut scratch.decoder;
-            files.overlay_on(slot, series, (from, to), layers, &mut block, out, &mut damaged);
+            files.overlay_on(slot, series, (from, to), decoder, &mut block, out, &mut damaged);
         }
         for copy in copies {
             overlay_copy(copy, (from, to), scratch.decoder.columns(), out, &mut damaged);

@@ -21,8 +21,8 @@ pub(super) const KIND_SERIES: u8 = 1;
 pub(super) const KIND_SAMPLES: u8 = 2;
 pub(super) const KIND_END: u8 = 3;
 pub(super) const KIND_PADDING: u8 = 4;
-const KIND_STARTED_SAMPLES: u8 = 5;
-const KIND_RICH_SAMPLES: u8 = 6;
+pub(super) const KIND_STARTED_SAMPLES: u8 = 5;
+pub(super) const KIND_RICH_SAMPLES: u8 = 6;
 
 /// The payload of the chunk that seals a segment.
 pub(super) const END_PAYLOAD: [u8; 2] = [KIND_END, 0];
@@ -398,13 +398,13 @@ fn read_series(body: &[u8]) -> Result<Entry<'_>, Corrupt> {
     })
 }
 
-fn read_u32(cursor: &mut Cursor<'_>, want: &str) -> Result<u32, Corrupt> {
+pub(super) fn read_u32(cursor: &mut Cursor<'_>, want: &str) -> Result<u32, Corrupt> {
     let at = cursor.position();
     let v = cursor.varint()?;
     u32::try_from(v).map_err(|_| Corrupt::new("log entry", at, want, v.to_string()))
 }
 
-fn read_u16(cursor: &mut Cursor<'_>, want: &str) -> Result<u16, Corrupt> {
+pub(super) fn read_u16(cursor: &mut Cursor<'_>, want: &str) -> Result<u16, Corrupt> {
     let at = cursor.position();
     let v = cursor.varint()?;
     u16::try_from(v).map_err(|_| Corrupt::new("log entry", at, want, v.to_string()))
