@@ -278,8 +278,7 @@ impl Namespace {
         if all.is_empty() {
             return Ok(None);
         }
-        let start = info.block_start_ns;
-        let mut merger = Merger::new(self, files, start);
+        let mut merger = Merger::new(self, files, info.kind);
         fileset::write_fileset(self.fs.as_ref(), path, &info, |sink| {
             for &(series, slot) in &all {
                 let Some(labels) = self.index.labels(series)? else {
@@ -322,7 +321,7 @@ fn freeze(shard: &Shard, now: Duration, wanted: impl FnMut(i64) -> bool) {
 struct Merger<'a> {
     namespace: &'a Namespace,
     files: &'a BlockFiles,
-    start: i64,
+    kind: FilesetKind,
     /// Blocks that could not be read.
     damaged: u64,
     all: Columns,
@@ -331,9 +330,9 @@ struct Merger<'a> {
 }
 
 impl<'a> Merger<'a> {
-    fn new(namespace: &'a Namespace, files: &'a BlockFiles, start: i64) -> Self {
+    fn new(namespace: &'a Namespace, files: &'a BlockFiles, kind: FilesetKind) -> Self {
         let (decoder, encoder) = (BlockDecoder::default(), BlockEncoder::default());
-        Self { namespace, files, start, damaged: 0, all: Columns::default(), decoder, encoder }
+        Self { namespace, files, kind, damaged: 0, all: Columns::default(), decoder, encoder }
     }
 
     /// Adds the series' samples to the file; says whether there were any.
@@ -344,20 +343,21 @@ impl<'a> Merger<'a> {
         slot: Slot,
         labels: &Labels,
     ) -> Result<bool, TsdbError> {
-        if let (None, [Layer::Memory(frozen)]) = (&self.files.volume, self.files.layers.as_slice())
+        // A snapshot is soon replaced, so its streams are copied as they are.
+        if self.kind == FilesetKind::Snapshot
+            && let (None, [Layer::Memory(frozen)]) = (&self.files.volume, &self.files.layers[..])
             && let Some((bytes, first_ns, last_ns, count)) = frozen.sole_stream(slot)
         {
-            let (codec, kind) = (BlockCodec::M3tsz, SampleKind::Float);
-            let bytes = &bytes;
             sink.push(&SeriesBlock {
                 series,
                 labels,
-                codec,
-                kind,
+                codec: BlockCodec::M3tsz,
+                kind: SampleKind::Float,
                 count,
                 first_ns,
                 last_ns,
-                bytes,
+                times: &[],
+                bytes: &bytes,
             })?;
             return Ok(true);
         }
@@ -368,7 +368,7 @@ impl<'a> Merger<'a> {
             self.namespace.counters.damaged_reads.add(1);
             tracing::error!(%error, "a block is damaged and left out of the merge");
         });
-        let encoded = self.encoder.encode(&self.all, self.start, Effort::Flush);
+        let encoded = self.encoder.encode(&self.all, Effort::Flush);
         let Some(block) = encoded.map_err(TsdbError::Encode)? else { return Ok(false) };
         sink.push(&SeriesBlock {
             series,
@@ -378,6 +378,7 @@ impl<'a> Merger<'a> {
             count: block.count,
             first_ns: block.first_ns,
             last_ns: block.last_ns,
+            times: block.times,
             bytes: block.bytes,
         })?;
         Ok(true)

@@ -16,3 +16,5 @@ mod xor;
 pub mod m3tsz;
 pub mod times;
 pub mod values;
+
+pub(crate) use packed::{pack, packed_at, packed_len, width_of};

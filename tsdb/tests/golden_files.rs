@@ -18,8 +18,8 @@ use m3rs_tsdb::fileset::{
 };
 use m3rs_tsdb::{CommitLogError, FilesetError};
 
-fn golden(format: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/golden").join(format).join("v1")
+fn golden(format: &str, version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/golden").join(format).join(version)
 }
 
 /// The golden file's bytes; writes them first if that was asked for.
@@ -81,12 +81,12 @@ fn commit_log() {
     log.close().expect("closes");
     for sequence in [1, 2] {
         let fresh = fs.read(&segment_path(dir, sequence)).expect("written");
-        let path = segment_path(&golden("commitlog"), sequence);
+        let path = segment_path(&golden("commitlog", "v1"), sequence);
         assert_eq!(golden_bytes(&path, &fresh), fresh, "{}", path.display());
     }
     let (mut seen, mut named) = (Vec::new(), 0);
     let mut decoder = EntryDecoder::new();
-    let dir = golden("commitlog");
+    let dir = golden("commitlog", "v1");
     let report = replay::<CommitLogError>(&DiskFs, &dir, 0, &mut decoder, |entry| {
         match entry {
             Entry::Series { namespace: 1, series_ref: 10, shard: 0, labels: bytes } => {
@@ -125,9 +125,10 @@ fn write_sample_fileset(fs: &SimFs, path: &Path) -> FilesetInfo {
                 labels: &sample_labels(series),
                 codec: BlockCodec::M3tsz,
                 kind: SampleKind::Float,
-                count: series,
+                count: 240,
                 first_ns: T0,
                 last_ns: T0 + i64::from(series),
+                times: &sample_times(series),
                 bytes: &sample_block(series),
             })?;
         }
@@ -141,6 +142,14 @@ fn sample_labels(series: u32) -> Labels {
     Labels::from_pairs([("__name__", "m".to_owned()), ("i", series.to_string())]).expect("valid")
 }
 
+/// Four columns that are shared, and times of a series' own.
+fn sample_times(series: u32) -> Vec<u8> {
+    match series % 5 {
+        0 => series.to_le_bytes().to_vec(),
+        column => vec![column as u8; 9],
+    }
+}
+
 fn sample_block(series: u32) -> Vec<u8> {
     series.to_le_bytes().repeat(series as usize % 4)
 }
@@ -151,7 +160,7 @@ fn fileset() {
     let fresh_path = Path::new("/f.fileset");
     let info = write_sample_fileset(&fs, fresh_path);
     let fresh = fs.read(fresh_path).expect("written");
-    let path = golden("fileset").join(file_name(T0, 2));
+    let path = golden("fileset", "v2").join(file_name(T0, 2));
     let bytes = golden_bytes(&path, &fresh);
     let reader = FilesetReader::open(&DiskFs, &path).expect("sound");
     assert_eq!(reader.verify(), []);
@@ -161,13 +170,19 @@ fn fileset() {
     assert_eq!((entries.len(), names.len()), (200, 200));
     for (i, (entry, (_, labels))) in (0u32..).zip(entries.iter().zip(&names)) {
         let series = i * 2 + 5;
-        assert_eq!((entry.series, entry.count, entry.first_ns), (series, series, T0));
-        assert_eq!(reader.block(entry).expect("sound"), sample_block(series));
+        assert_eq!((entry.series, entry.count, entry.first_ns), (series, 240, T0));
+        let read = [reader.times(entry).expect("sound"), reader.block(entry).expect("sound")];
+        assert_eq!(read.concat(), [sample_times(series), sample_block(series)].concat());
         assert_eq!(*labels, sample_labels(series));
     }
-    // Packed sections may change with zstd; data and index, which come first, may not.
-    let last = entries.last().expect("some");
-    let index_at = last.offset as usize + 10 + last.len as usize;
-    let plain = index_at + 4364 + 12 + 72 * 34;
-    assert!(bytes[..plain] == fresh[..plain], "data or index are written to other bytes");
+    assert_eq!(reader.totals().time_columns, 4);
+    // Packed names may change with zstd; what comes before them may not.
+    let names_at = section_start(&fresh, 5);
+    assert!(bytes[..names_at] == fresh[..names_at], "what names nothing has other bytes");
+}
+
+/// Where a section starts, as the footer's table says.
+fn section_start(bytes: &[u8], number: usize) -> usize {
+    let at = bytes.len() - 182 + 18 + number * 20;
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight")) as usize
 }
