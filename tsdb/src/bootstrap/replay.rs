@@ -184,11 +184,7 @@ type Fresh = BTreeMap<u32, Vec<(u32, u32)>>;
 
 /// Gives the series that the log alone names their places, in the order of the log. Returns how
 /// many have lost their names, and which the index must take.
-fn place(
-    log: &[Scanned],
-    by_id: &BTreeMap<u32, &Arc<Namespace>>,
-    next_id: u32,
-) -> (u64, Fresh) {
+fn place(log: &[Scanned], by_id: &BTreeMap<u32, &Arc<Namespace>>, next_id: u32) -> (u64, Fresh) {
     let (mut unknown, mut fresh) = (0, Fresh::new());
     for (at, scanned) in log.iter().enumerate() {
         for (&id, namespace) in by_id {
