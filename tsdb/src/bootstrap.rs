@@ -99,11 +99,7 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
     Ok(loaded)
 }
 
-fn open_log(
-    fs: &SharedFs,
-    dir: &Path,
-    options: &DatabaseOptions,
-) -> Result<CommitLog, TsdbError> {
+fn open_log(fs: &SharedFs, dir: &Path, options: &DatabaseOptions) -> Result<CommitLog, TsdbError> {
     let newest = commitlog::list_segments(fs.as_ref(), dir)?.last().copied().unwrap_or(0);
     let log_options = CommitLogOptions {
         sync: options.sync,

@@ -37,10 +37,10 @@ pub mod commitlog;
 pub mod fileset;
 pub mod series_block;
 
-pub use buffer::Columns;
+pub use buffer::{Columns, Rich, RichSample, SampleValue, Timed};
 pub use database::{Database, DatabaseOptions, FlushReport, NamespaceStatus, Status};
 pub use error::{CommitLogError, Damage, FilesetError, TsdbError};
-pub use limits::Limits;
+pub use limits::{ANNOTATION_BYTES_MAX, Limits};
 pub use m3rs_index::Limited;
 pub use mediator::{JobKind, JobStatus};
 pub use namespace::{

@@ -8,6 +8,9 @@ pub(crate) use disk::DiskFloor;
 pub(crate) use rate::RateLimit;
 pub(crate) use throttle::{Throttle, ThrottledFs};
 
+/// The longest annotation of one sample, in bytes. What M3 writes is a few bytes long.
+pub const ANNOTATION_BYTES_MAX: usize = 4096;
+
 /// What the engine refuses to go beyond. Every refusal names the limit and its setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use m3rs_core::clock::SharedClock;
 use parking_lot::{Condvar, Mutex};
 
-pub use jobs::{JobKind, JobStatus};
 pub(crate) use jobs::Jobs;
+pub use jobs::{JobKind, JobStatus};
 
 use crate::database::Core;
 use crate::error::TsdbError;

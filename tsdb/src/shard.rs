@@ -118,7 +118,7 @@ impl Shard {
             let Some(&series) = state.refs.get(slot as usize) else { return };
             (state.blocks(), series)
         };
-        let mut block = Columns::default();
+        let mut block = Columns { values_only: out.values_only, ..Columns::default() };
         for length in blocks.lengths().filter(|&l| l != self.block_size_ns) {
             for (_, files) in blocks.overlapping(length, from, to) {
                 let decoder = &mut scratch.decoder;
@@ -215,13 +215,14 @@ fn overlay_file(
     if entry.first_ns > to || entry.last_ns < from {
         return Ok(());
     }
-    let bytes = file.block(&entry)?;
+    let (times, bytes) = (file.times(&entry)?, file.block(&entry)?);
     let block = EncodedBlock {
         codec: entry.codec,
         kind: entry.kind,
         count: entry.count,
         first_ns: entry.first_ns,
         last_ns: entry.last_ns,
+        times,
         bytes,
     };
     // A checksum guards the block, so one that does not decode is a bug of its writer; still only

@@ -1,16 +1,18 @@
 //! The write path: resolve series, collect samples by shard, log and buffer them, wait for the log.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use m3rs_core::ErrorKind;
-use m3rs_core::model::Labels;
+use m3rs_core::model::{Histogram, HistogramError, Labels};
 use m3rs_core::time::TimestampNs;
 use parking_lot::RwLockReadGuard;
 
-use crate::buffer::Slot;
+use crate::buffer::{Buffer, RichSample, SampleValue, Slot};
 use crate::commitlog::{self, Ticket};
 use crate::error::{CommitLogError, TsdbError};
+use crate::limits::ANNOTATION_BYTES_MAX;
 use crate::namespace::{Namespace, Place, Tables, WriteWindow};
 
 /// A series as the write path knows it. Valid for the namespace that gave it, for ever.
@@ -21,7 +23,7 @@ pub struct SeriesHandle {
 }
 
 /// Why a sample was not taken. The rest of the request is not affected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum WriteRefusal {
     /// The sample is older than the namespace keeps samples.
     #[error(
@@ -57,6 +59,15 @@ pub enum WriteRefusal {
         /// The latest time that is taken.
         latest: TimestampNs,
     },
+    /// A histogram that breaks a rule.
+    #[error(transparent)]
+    Histogram(#[from] HistogramError),
+    /// An annotation that is too long.
+    #[error("annotation of {bytes} bytes, the limit is {}", ANNOTATION_BYTES_MAX)]
+    Annotation {
+        /// Its length.
+        bytes: usize,
+    },
 }
 
 /// Why a series could not be resolved.
@@ -81,6 +92,70 @@ struct ShardBatch {
     refs: Vec<u32>,
     ts: Vec<i64>,
     vs: Vec<f64>,
+    /// Start timestamps of the floats up to the last one that carries one; 0 is none.
+    starts: Vec<i64>,
+    rich: RichBatch,
+}
+
+/// Samples that are more than floats with a start timestamp.
+#[derive(Debug, Default)]
+struct RichBatch {
+    slots: Vec<Slot>,
+    refs: Vec<u32>,
+    ts: Vec<i64>,
+    samples: Vec<RichSample>,
+}
+
+impl ShardBatch {
+    fn is_empty(&self) -> bool {
+        self.refs.is_empty() && self.rich.refs.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.slots.clear();
+        self.refs.clear();
+        self.ts.clear();
+        self.vs.clear();
+        self.starts.clear();
+        self.rich.slots.clear();
+        self.rich.refs.clear();
+        self.rich.ts.clear();
+        self.rich.samples.clear();
+    }
+
+    /// Appends the log entries of the batch.
+    fn encode(&mut self, out: &mut Vec<u8>, namespace: u32, shard: u16) {
+        let Self { refs, ts, vs, starts, rich, .. } = self;
+        if starts.is_empty() {
+            commitlog::encode_samples(out, namespace, shard, refs, ts, vs);
+        } else {
+            starts.resize(ts.len(), 0);
+            commitlog::encode_started_samples(out, (namespace, shard), refs, ts, vs, starts);
+        }
+        let RichBatch { refs, ts, samples, .. } = rich;
+        commitlog::encode_rich_samples(out, (namespace, shard), refs, ts, samples);
+    }
+
+    /// Appends the batch to the buffer, in the order in which it stands in the log.
+    fn append(&self, buffer: &mut Buffer, now: Duration) {
+        if self.starts.is_empty() {
+            for ((&slot, &t), &v) in self.slots.iter().zip(&self.ts).zip(&self.vs) {
+                buffer.append(slot, t, v, now);
+            }
+        } else {
+            let floats = self.slots.iter().zip(&self.ts).zip(&self.vs).zip(&self.starts);
+            for (((&slot, &t), &v), &start) in floats {
+                match start {
+                    0 => buffer.append(slot, t, v, now),
+                    start => buffer.append_started(slot, t, v, start, now),
+                }
+            }
+        }
+        let rich = &self.rich;
+        for ((&slot, &t), sample) in rich.slots.iter().zip(&rich.ts).zip(&rich.samples) {
+            buffer.append_rich(slot, t, sample, now);
+        }
+    }
 }
 
 /// Memory of a [`WriteSession`], reused by later sessions.
@@ -195,6 +270,89 @@ impl<'a> WriteSession<'a> {
         Ok(())
     }
 
+    /// As [`WriteSession::push`], with the time since when the value has been counted; 0 is none.
+    ///
+    /// # Errors
+    /// As [`WriteSession::push`].
+    #[inline]
+    pub fn push_started(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        v: f64,
+        start: TimestampNs,
+    ) -> Result<(), WriteRefusal> {
+        self.push(series, t, v)?;
+        if start.0 != 0 {
+            let batch = &mut self.scratch.batches[usize::from(series.place.shard)];
+            batch.starts.resize(batch.ts.len() - 1, 0);
+            batch.starts.push(start.0);
+        }
+        Ok(())
+    }
+
+    /// Adds one histogram to the request, with the time since when it has been counted; 0 is
+    /// none. Of a float and a histogram of one time in one request the histogram stays.
+    ///
+    /// # Errors
+    /// As [`WriteSession::push`], and [`WriteRefusal::Histogram`].
+    pub fn push_histogram(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        h: Histogram,
+        start: TimestampNs,
+    ) -> Result<(), WriteRefusal> {
+        h.validate()?;
+        let sample = RichSample { start_ns: start.0, ..RichSample::histogram(Arc::new(h)) };
+        self.push_checked(series, t, sample)
+    }
+
+    /// Adds one sample of any kind to the request; otherwise as [`WriteSession::push_histogram`].
+    /// An empty annotation is none.
+    ///
+    /// # Errors
+    /// As [`WriteSession::push_histogram`], and [`WriteRefusal::Annotation`].
+    pub fn push_rich(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        mut sample: RichSample,
+    ) -> Result<(), WriteRefusal> {
+        if let SampleValue::Histogram(h) = &sample.value {
+            h.validate()?;
+        }
+        sample.annotation = sample.annotation.filter(|a| !a.is_empty());
+        if let Some(a) = sample.annotation.as_ref().filter(|a| a.len() > ANNOTATION_BYTES_MAX) {
+            return Err(WriteRefusal::Annotation { bytes: a.len() });
+        }
+        self.push_checked(series, t, sample)
+    }
+
+    fn push_checked(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        mut sample: RichSample,
+    ) -> Result<(), WriteRefusal> {
+        self.window.check(t)?;
+        let t = match &mut sample.value {
+            SampleValue::Float(v) => {
+                let (t, forced) = self.window.transform(t, *v);
+                *v = forced;
+                t
+            }
+            SampleValue::Histogram(_) => self.window.transform_time(t),
+        };
+        let batch = &mut self.scratch.batches[usize::from(series.place.shard)].rich;
+        batch.slots.push(series.place.slot);
+        batch.refs.push(series.series);
+        batch.ts.push(t);
+        batch.samples.push(sample);
+        self.samples += 1;
+        Ok(())
+    }
+
     /// Hands all samples to the commit log and the buffers; they are readable when this returns
     /// and durable when the returned [`Commit`] says so.
     ///
@@ -221,22 +379,15 @@ impl<'a> WriteSession<'a> {
     /// log replays each series' samples in the order in which the buffer took them.
     fn commit_shard(&mut self, shard: usize, now: Duration) -> Result<Option<Ticket>, TsdbError> {
         let WriteScratch { batches, entries } = &mut self.scratch;
-        let batch = &batches[shard];
-        if batch.refs.is_empty() {
+        let batch = &mut batches[shard];
+        if batch.is_empty() {
             return Ok(None);
         }
         let namespace = self.namespace;
         let shard = &namespace.shards[shard];
         entries.clear();
         if self.logs == Logging::On {
-            commitlog::encode_samples(
-                entries,
-                namespace.id,
-                shard.id,
-                &batch.refs,
-                &batch.ts,
-                &batch.vs,
-            );
+            batch.encode(entries, namespace.id, shard.id);
         }
         let mut state = shard.lock();
         namespace.check_serving()?;
@@ -248,9 +399,7 @@ impl<'a> WriteSession<'a> {
             Logging::On => Some(namespace.log.append(entries)?),
             Logging::Off => None,
         };
-        for ((&slot, &t), &v) in batch.slots.iter().zip(&batch.ts).zip(&batch.vs) {
-            state.buffer.append(slot, t, v, now);
-        }
+        batch.append(&mut state.buffer, now);
         Ok(ticket)
     }
 }
@@ -258,12 +407,7 @@ impl<'a> WriteSession<'a> {
 impl Drop for WriteSession<'_> {
     fn drop(&mut self) {
         self.tables = None;
-        for batch in &mut self.scratch.batches {
-            batch.slots.clear();
-            batch.refs.clear();
-            batch.ts.clear();
-            batch.vs.clear();
-        }
+        self.scratch.batches.iter_mut().for_each(ShardBatch::clear);
         let mut kept = self.namespace.scratch.lock();
         if kept.len() < SCRATCHES_MAX {
             kept.push(std::mem::take(&mut self.scratch));

@@ -11,7 +11,9 @@ use m3rs_tsdb::{Namespace, ResolveError, SeriesHandle, TsdbError};
 
 use crate::ingest::LabelRefusal;
 use crate::local::LocalStorage;
-use crate::write::{Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore, WriteTarget};
+use crate::write::{
+    Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore, WriteTarget,
+};
 
 /// The setting that raises the limit on series.
 const SERIES_SETTING: &str = "limits.series_max";

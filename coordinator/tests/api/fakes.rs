@@ -17,8 +17,7 @@ use m3rs_coordinator::read::{
     AnswerRest, ErrorType, QueryAnswer, QueryFailure, QueryRequest, QueryService, QueryTime,
 };
 use m3rs_coordinator::write::{
-    Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore,
-    WriteTarget,
+    Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore, WriteTarget,
 };
 use m3rs_core::clock::{Clock, SharedClock};
 use m3rs_core::fs::DiskFs;

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::namespace::Namespace;
 use crate::blocks::Layer;
+use crate::namespace::Namespace;
 
 /// What one namespace needs of the log.
 #[derive(Debug, Default)]

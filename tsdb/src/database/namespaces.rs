@@ -75,11 +75,7 @@ impl Database {
     /// # Errors
     /// [`TsdbError::Options`], [`TsdbError::NoNamespace`]; errors of the file system, after which
     /// the new options may hold from the next start on.
-    pub fn update_namespace(
-        &self,
-        name: &str,
-        options: NamespaceOptions,
-    ) -> Result<(), TsdbError> {
+    pub fn update_namespace(&self, name: &str, options: NamespaceOptions) -> Result<(), TsdbError> {
         let wrong = |error| TsdbError::Options { name: name.to_owned(), error };
         options.validate().map_err(wrong)?;
         let mut catalog = self.core.catalog.lock();

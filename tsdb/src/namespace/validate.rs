@@ -251,8 +251,7 @@ mod tests {
             (
                 |o| {
                     let downsample = Downsample::All;
-                    o.aggregations =
-                        vec![Aggregation::Aggregated { resolution_ns: 0, downsample }];
+                    o.aggregations = vec![Aggregation::Aggregated { resolution_ns: 0, downsample }];
                 },
                 "aggregations",
                 "above 0",

@@ -314,8 +314,8 @@ fn take_number(cursor: &mut Cursor<'_>) -> Result<Option<f64>, Corrupt> {
 fn take_text(cursor: &mut Cursor<'_>) -> Result<String, Corrupt> {
     let at = cursor.position();
     let bytes = cursor.length_prefixed()?;
-    let text = std::str::from_utf8(bytes)
-        .map_err(|e| Corrupt::new(WHAT, at, "UTF-8", e.to_string()))?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|e| Corrupt::new(WHAT, at, "UTF-8", e.to_string()))?;
     Ok(text.to_owned())
 }
 
