@@ -199,7 +199,7 @@ async fn metadata_are_told_once_for_each_family() {
     assert_eq!(post_request(&world, &builder.0).await.status.as_u16(), 204);
     let answer = get(&world.router, "/api/v1/metadata").await;
     let wanted =
-        "\"took\":[{\"type\":\"histogram\",\"help\":\"How long it took\",\"unit\":\"seconds\"}]";
+        "\"took\":[{\"type\":\"histogram\",\"unit\":\"seconds\",\"help\":\"How long it took\"}]";
     assert!(answer.text().contains(wanted), "{}", answer.text());
     let metrics = get(&world.router, "/metrics").await;
     assert!(metrics.text().contains("m3rs_write_metadata_total 1\n"));
