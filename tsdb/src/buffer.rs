@@ -28,6 +28,7 @@ use rich::{RichCopy, RichWindow};
 pub use rich::{RichSample, SampleValue};
 
 use crate::codec::m3tsz::{self, Encoder, EncoderOptions};
+use crate::namespace::BlockGrid;
 
 /// Number of a series within its shard, dense, in order of arrival.
 pub(crate) type Slot = u32;
@@ -77,7 +78,7 @@ struct Window {
 /// The unflushed samples of a shard.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    block_size_ns: i64,
+    grid: BlockGrid,
     hot: Vec<Hot>,
     pages: PageSlab,
     windows: BTreeMap<i64, Window>,
@@ -89,9 +90,8 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// An empty buffer for blocks of `block_size_ns`, which is positive.
     pub(crate) fn new(block_size_ns: i64) -> Self {
-        assert!(block_size_ns > 0, "BUG: block size {block_size_ns}");
         Self {
-            block_size_ns,
+            grid: BlockGrid::new(block_size_ns),
             hot: Vec::new(),
             pages: PageSlab::default(),
             windows: BTreeMap::new(),
@@ -109,12 +109,12 @@ impl Buffer {
 
     /// Length of a window, in nanoseconds.
     pub(crate) fn block_size_ns(&self) -> i64 {
-        self.block_size_ns
+        self.grid.size_ns()
     }
 
     /// The start of the block that holds `t`.
     pub(crate) fn block_start(&self, t: i64) -> i64 {
-        t - t.rem_euclid(self.block_size_ns)
+        self.grid.start_of(t)
     }
 
     /// The number of windows with samples.
@@ -166,7 +166,7 @@ impl Buffer {
         }
         let window = self.enter_window(slot, start, now);
         window.rich.carry_nothing(slot, t);
-        let block_end = start.saturating_add(self.block_size_ns);
+        let block_end = start.saturating_add(self.grid.size_ns());
         self.hot[slot as usize].block_end = block_end;
         if let Some(carried) = self.starts.get_mut(slot as usize) {
             *carried = 0;
@@ -187,7 +187,7 @@ impl Buffer {
         let hot = &self.hot[slot as usize];
         let goes_on = t > hot.last_t
             && self.starts.get(slot as usize) == Some(&start_ns)
-            && t < hot.block_start.saturating_add(self.block_size_ns);
+            && t < hot.block_start.saturating_add(self.grid.size_ns());
         if goes_on {
             return self.push_to_page(slot, t, v, now);
         }
@@ -226,7 +226,7 @@ impl Buffer {
     /// Remembers what samples of the stream carry, so that the next one need not look.
     fn set_carried(&mut self, slot: Slot, block_start: i64, sample: &RichSample) {
         let carries = sample.start_ns != 0 || sample.annotation.is_some();
-        let block_end = block_start.saturating_add(self.block_size_ns);
+        let block_end = block_start.saturating_add(self.grid.size_ns());
         let hot = &mut self.hot[slot as usize];
         // INVARIANT: whoever is sent to the page by `block_end` has one.
         hot.block_end = if carries || hot.page.is_none() { i64::MIN } else { block_end };
@@ -326,7 +326,7 @@ impl Buffer {
 
     /// Drops the windows that end at or before `horizon`, with their samples.
     pub(crate) fn expire(&mut self, horizon: i64, now: Duration) {
-        let size = self.block_size_ns;
+        let size = self.grid.size_ns();
         drop(self.freeze(now, |start| start.saturating_add(size) <= horizon));
     }
 
@@ -588,7 +588,7 @@ mod tests {
                 (prop_oneof![4 => 0i64..3, 1 => -40i64..60], 0u8..4, any::<u8>(), 0u8..50), 0..400),
             wide in any::<bool>(),
         ) {
-            let mut buffer = Buffer::new(if wide { 1 << 62 } else { 100 });
+            let mut buffer = Buffer::new(if wide { i64::MAX / 2 } else { 100 });
             buffer.ensure_slot(0);
             let mut model = AnyKind::new();
             let mut layers = Vec::new();

@@ -9,6 +9,7 @@ use crate::blocks::{BlockFiles, BlockId, Blocks, Layer};
 use crate::buffer::{BlockCopy, Buffer, Columns, Slot};
 use crate::error::TsdbError;
 use crate::fileset::FilesetReader;
+use crate::namespace::BlockGrid;
 use crate::series_block::{BlockDecoder, EncodedBlock};
 
 /// A shard. Everything that must agree with each other is under one lock.
@@ -90,7 +91,7 @@ impl Shard {
 
     /// The start of the block of `length` that holds `t`.
     pub(crate) fn align(&self, t: i64, length: i64) -> i64 {
-        t - t.rem_euclid(length)
+        BlockGrid::new(length).start_of(t)
     }
 
     /// Moves the windows that `wanted` names by their start from the buffer to the layers.
@@ -214,13 +215,14 @@ fn overlay_file(
     if entry.first_ns > to || entry.last_ns < from {
         return Ok(());
     }
-    let bytes = file.block(&entry)?;
+    let (times, bytes) = (file.times(&entry)?, file.block(&entry)?);
     let block = EncodedBlock {
         codec: entry.codec,
         kind: entry.kind,
         count: entry.count,
         first_ns: entry.first_ns,
         last_ns: entry.last_ns,
+        times,
         bytes,
     };
     // A checksum guards the block, so one that does not decode is a bug of its writer; still only

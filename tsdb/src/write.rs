@@ -13,7 +13,7 @@ use crate::buffer::{Buffer, RichSample, SampleValue, Slot};
 use crate::commitlog::{self, Ticket};
 use crate::error::{CommitLogError, TsdbError};
 use crate::limits::ANNOTATION_BYTES_MAX;
-use crate::namespace::{Namespace, Place, Tables};
+use crate::namespace::{Namespace, Place, Tables, WriteWindow};
 
 /// A series as the write path knows it. Valid for the namespace that gave it, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,18 @@ pub enum WriteRefusal {
         /// The sample's time.
         t: TimestampNs,
         /// The oldest time that is kept.
+        oldest: TimestampNs,
+    },
+    /// The sample is older than the namespace takes samples without cold writes.
+    #[error(
+        "timestamp {} ms is before {} ms, the oldest that is taken without cold writes \
+         (cold_writes, buffer_past)",
+        .t.to_ms().0, .oldest.to_ms().0
+    )]
+    OutsideBuffer {
+        /// The sample's time.
+        t: TimestampNs,
+        /// The oldest time that is taken.
         oldest: TimestampNs,
     },
     /// The sample's time is too far ahead of this server's clock.
@@ -153,6 +165,9 @@ pub(crate) struct WriteScratch {
     entries: Vec<u8>,
 }
 
+/// Bytes of disk that a sample takes before the disk is looked at again, roughly.
+const SAMPLE_BYTES: u64 = 16;
+
 /// Most scratches that a namespace keeps between requests.
 const SCRATCHES_MAX: usize = 64;
 
@@ -162,9 +177,16 @@ pub struct WriteSession<'a> {
     namespace: &'a Namespace,
     tables: Option<RwLockReadGuard<'a, Tables>>,
     scratch: WriteScratch,
-    oldest: TimestampNs,
-    latest: TimestampNs,
+    window: WriteWindow,
+    logs: Logging,
     samples: u64,
+}
+
+/// Whether what a request writes goes to the commit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Logging {
+    On,
+    Off,
 }
 
 impl fmt::Debug for WriteSession<'_> {
@@ -177,13 +199,13 @@ impl<'a> WriteSession<'a> {
     pub(crate) fn new(namespace: &'a Namespace) -> Self {
         let mut scratch = namespace.scratch.lock().pop().unwrap_or_default();
         scratch.batches.resize_with(namespace.shards.len(), ShardBatch::default);
-        let now = namespace.clock.now().0;
+        let options = namespace.options();
         Self {
             namespace,
             tables: None,
             scratch,
-            oldest: namespace.horizon(),
-            latest: TimestampNs(now.saturating_add(namespace.options.buffer_future_ns)),
+            window: namespace.write_window(&options),
+            logs: if options.writes_to_commit_log { Logging::On } else { Logging::Off },
             samples: 0,
         }
     }
@@ -237,11 +259,12 @@ impl<'a> WriteSession<'a> {
         t: TimestampNs,
         v: f64,
     ) -> Result<(), WriteRefusal> {
-        self.check_time(t)?;
+        self.window.check(t)?;
+        let (t, v) = self.window.transform(t, v);
         let batch = &mut self.scratch.batches[usize::from(series.place.shard)];
         batch.slots.push(series.place.slot);
         batch.refs.push(series.series);
-        batch.ts.push(t.0);
+        batch.ts.push(t);
         batch.vs.push(v);
         self.samples += 1;
         Ok(())
@@ -310,26 +333,23 @@ impl<'a> WriteSession<'a> {
         &mut self,
         series: SeriesHandle,
         t: TimestampNs,
-        sample: RichSample,
+        mut sample: RichSample,
     ) -> Result<(), WriteRefusal> {
-        self.check_time(t)?;
+        self.window.check(t)?;
+        let t = match &mut sample.value {
+            SampleValue::Float(v) => {
+                let (t, forced) = self.window.transform(t, *v);
+                *v = forced;
+                t
+            }
+            SampleValue::Histogram(_) => self.window.transform_time(t),
+        };
         let batch = &mut self.scratch.batches[usize::from(series.place.shard)].rich;
         batch.slots.push(series.place.slot);
         batch.refs.push(series.series);
-        batch.ts.push(t.0);
+        batch.ts.push(t);
         batch.samples.push(sample);
         self.samples += 1;
-        Ok(())
-    }
-
-    #[inline]
-    fn check_time(&self, t: TimestampNs) -> Result<(), WriteRefusal> {
-        if t < self.oldest {
-            return Err(WriteRefusal::OutsideRetention { t, oldest: self.oldest });
-        }
-        if t > self.latest {
-            return Err(WriteRefusal::TooFarInFuture { t, latest: self.latest });
-        }
         Ok(())
     }
 
@@ -337,12 +357,14 @@ impl<'a> WriteSession<'a> {
     /// and durable when the returned [`Commit`] says so.
     ///
     /// # Errors
-    /// Errors of the commit log, and [`TsdbError::WindowLimit`]. Samples of some shards may then
+    /// Errors of the commit log, [`TsdbError::WindowLimit`], [`TsdbError::DiskFloor`] and
+    /// [`TsdbError::NamespaceRetired`]. Samples of some shards may then
     /// have been written; sending all again is safe.
     pub fn commit(mut self) -> Result<Commit, TsdbError> {
         self.tables = None;
         let mut ticket = None;
         let now = self.namespace.clock.monotonic();
+        self.namespace.disk.check(self.samples * SAMPLE_BYTES, now)?;
         for shard in 0..self.scratch.batches.len() {
             if let Some(newer) = self.commit_shard(shard, now)? {
                 ticket = Some(newer);
@@ -364,15 +386,21 @@ impl<'a> WriteSession<'a> {
         let namespace = self.namespace;
         let shard = &namespace.shards[shard];
         entries.clear();
-        batch.encode(entries, namespace.id, shard.id);
+        if self.logs == Logging::On {
+            batch.encode(entries, namespace.id, shard.id);
+        }
         let mut state = shard.lock();
+        namespace.check_serving()?;
         let limit = namespace.limits.windows_max;
         if state.buffer.window_count() > limit {
             return Err(TsdbError::WindowLimit { limit });
         }
-        let ticket = namespace.log.append(entries)?;
+        let ticket = match self.logs {
+            Logging::On => Some(namespace.log.append(entries)?),
+            Logging::Off => None,
+        };
         batch.append(&mut state.buffer, now);
-        Ok(Some(ticket))
+        Ok(ticket)
     }
 }
 

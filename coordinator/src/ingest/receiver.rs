@@ -12,7 +12,7 @@ use crate::ingest::{
     MetadataStore, Refusals, WalkCounts, WalkError, walk_write_request, walk_write_request_2,
 };
 use crate::limits::WriteLimits;
-use crate::write::{StoreError, WriteSession, WriteStore};
+use crate::write::{StoreError, WriteSession, WriteStore, WriteTarget};
 
 /// How much decompressed memory a thread keeps between requests. Larger bodies give theirs back.
 const SCRATCH_KEPT_BYTES_MAX: usize = 4 << 20;
@@ -118,7 +118,8 @@ impl<S: WriteStore> RemoteWriteReceiver<S> {
 
     fn write(&self, body: &[u8], protocol: WriteProtocol) -> Result<WriteOutcome, WriteFailure> {
         let mut refusals = Refusals::new(self.limits.refusals_told_max);
-        let mut session = self.store.session();
+        let target = self.store.target();
+        let mut session = target.session();
         let labels = &self.limits.labels;
         let on_metadata = |family: &str, metadata| {
             self.metadata.put(family, metadata);

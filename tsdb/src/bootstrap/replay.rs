@@ -66,10 +66,14 @@ struct Scanned {
 }
 
 /// Replays the log into series and buffers; returns how many bytes were read.
+///
+/// Entries of namespaces that were removed or replaced are passed over: those of numbers below
+/// `next_id` that no namespace has.
 pub(super) fn replay(
     fs: &dyn Fs,
     dir: &Path,
     namespaces: &BTreeMap<String, Arc<Namespace>>,
+    next_id: u32,
     progress: &Progress,
     damage: &mut Vec<Damage>,
 ) -> Result<u64, TsdbError> {
@@ -87,10 +91,13 @@ pub(super) fn replay(
         log.push(scanned?);
     }
     let by_id: BTreeMap<u32, &Arc<Namespace>> = namespaces.values().map(|n| (n.id, n)).collect();
-    let (mut unknown, fresh) = place(&log, &by_id);
+    let (mut unknown, fresh) = place(&log, &by_id, next_id);
     let mut batches = Batches::new();
     for scanned in &mut log {
         for (owner, mut list) in std::mem::take(&mut scanned.batches) {
+            if !by_id.contains_key(&owner.0) && owner.0 < next_id {
+                continue;
+            }
             batches.entry(owner).or_default().append(&mut list);
         }
     }
@@ -177,7 +184,7 @@ type Fresh = BTreeMap<u32, Vec<(u32, u32)>>;
 
 /// Gives the series that the log alone names their places, in the order of the log. Returns how
 /// many have lost their names, and which the index must take.
-fn place(log: &[Scanned], by_id: &BTreeMap<u32, &Arc<Namespace>>) -> (u64, Fresh) {
+fn place(log: &[Scanned], by_id: &BTreeMap<u32, &Arc<Namespace>>, next_id: u32) -> (u64, Fresh) {
     let (mut unknown, mut fresh) = (0, Fresh::new());
     for (at, scanned) in log.iter().enumerate() {
         for (&id, namespace) in by_id {
@@ -203,7 +210,8 @@ fn place(log: &[Scanned], by_id: &BTreeMap<u32, &Arc<Namespace>>) -> (u64, Fresh
                 namespace.registry.reserve(next - 1);
             }
         }
-        let foreign = scanned.names.iter().filter(|n| !by_id.contains_key(&n.namespace));
+        let is_foreign = |n: &&Named| n.namespace >= next_id && !by_id.contains_key(&n.namespace);
+        let foreign = scanned.names.iter().filter(is_foreign);
         unknown += foreign.count() as u64;
     }
     (unknown, fresh)
