@@ -282,7 +282,9 @@ fn replay(
     let first = segments.first().copied().unwrap_or(0);
     let report = commitlog::replay::<TsdbError>(fs, dir, first, &mut decoder, |entry| {
         let id = match entry {
-            Entry::Series { namespace, .. } | Entry::Samples { namespace, .. } => namespace,
+            Entry::Series { namespace, .. }
+            | Entry::Samples { namespace, .. }
+            | Entry::Deletion { namespace, .. } => namespace,
         };
         match by_id.get(&id) {
             Some(namespace) => unknown += namespace.replay_entry(entry, progress)?,
@@ -337,7 +339,21 @@ impl Namespace {
                 progress.advance(refs.len() as u64 * 8);
                 Ok(self.replay_samples(shard, refs, ts, vs))
             }
+            Entry::Deletion { shard, from, to, refs, .. } => {
+                progress.advance(refs.len() as u64);
+                Ok(self.replay_deletion(shard, (from, to), refs))
+            }
         }
+    }
+
+    fn replay_deletion(&self, shard: u16, range: (i64, i64), refs: &[u32]) -> u64 {
+        let Some(home) = self.shards.get(usize::from(shard)) else { return refs.len() as u64 };
+        let tables = self.registry.read();
+        let places = refs.iter().filter_map(|&series| tables.place(series));
+        let slots: Vec<_> = places.filter(|p| p.shard == shard).map(|p| p.slot).collect();
+        let unknown = refs.len() - slots.len();
+        home.lock().delete(slots, range, self.clock.monotonic());
+        unknown as u64
     }
 
     fn replay_series(&self, series: u32, labels: &[u8]) -> Result<u64, TsdbError> {

@@ -232,7 +232,7 @@ impl Namespace {
         let damaged_before = written.damaged;
         let info = self.info(shard, id, FilesetKind::Volume, volume, covered.unwrap_or(0));
         let Some(reader) = self.write_block(shard, &files, &path, info, written, || Ok(()))? else {
-            return Ok(());
+            return self.drop_block(shard, id, &files);
         };
         written.volumes += 1;
         shard.lock().edit_blocks(|blocks| {
@@ -248,6 +248,31 @@ impl Namespace {
                 // It has bytes that the merge could not take over; they stay for a closer look.
                 self.set_aside(&old)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Forgets what a block had when nothing is left of it: all of it was deleted.
+    fn drop_block(
+        &self,
+        shard: &Shard,
+        id: BlockId,
+        files: &BlockFiles,
+    ) -> Result<(), TsdbError> {
+        shard.lock().edit_blocks(|blocks| {
+            if let Some(block) = blocks.get_mut(id) {
+                block.volume = None;
+                block.layers.drain(..files.layers.len());
+                if block.is_empty() {
+                    let _empty = blocks.remove(id);
+                }
+            }
+        });
+        for path in files.paths() {
+            self.remove_file(&path)?;
+            // Each removal is durable before the next: the deletion goes last, as nothing else
+            // would hide the samples below it.
+            self.sync_block_dirs(shard, std::iter::once(id))?;
         }
         Ok(())
     }
@@ -457,8 +482,14 @@ impl BlockFiles {
             }
         }
         for layer in &self.layers {
-            if let Layer::Memory(frozen) = layer {
-                frozen.slots().into_iter().for_each(|slot| present.set(slot as usize, true));
+            match layer {
+                Layer::Memory(frozen) => {
+                    frozen.slots().iter().for_each(|&slot| present.set(slot as usize, true));
+                }
+                Layer::Deletion(deletion) => {
+                    deletion.slots().iter().for_each(|&slot| present.set(slot as usize, true));
+                }
+                Layer::File(_) => {}
             }
         }
         present.iter_ones().map(|slot| (by_slot[slot], slot as Slot)).collect()

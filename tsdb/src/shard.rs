@@ -193,6 +193,10 @@ impl BlockFiles {
                 Layer::Memory(frozen) => frozen
                     .overlay_on(slot, (from, to), decoder.columns(), out)
                     .map_err(TsdbError::Buffer),
+                Layer::Deletion(deletion) => {
+                    deletion.apply(slot, out);
+                    Ok(())
+                }
                 Layer::File(file) => overlay_file(file, series, (from, to), decoder, out),
             };
             if let Err(e) = result {

@@ -71,6 +71,14 @@ impl Columns {
         self.vs.extend_from_slice(&newer.vs[j..]);
     }
 
+    /// Removes the samples in `from..=to`.
+    pub fn remove_range(&mut self, from: i64, to: i64) {
+        let first = self.ts.partition_point(|&t| t < from);
+        let behind = self.ts.partition_point(|&t| t <= to).max(first);
+        self.ts.drain(first..behind);
+        self.vs.drain(first..behind);
+    }
+
     /// Fills this from samples in order of arrival: sorted by time, the last arrival of a time
     /// wins. Only times in `from..=to` are taken.
     pub fn set_from_arrivals(&mut self, arrivals: &[(i64, f64)], from: i64, to: i64) {

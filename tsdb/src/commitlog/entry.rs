@@ -8,6 +8,8 @@ use m3rs_core::model::SampleKind;
 use m3rs_core::time::NS_PER_MS;
 use m3rs_core::wire::{Cursor, put_varint, put_zigzag};
 
+use super::deletion::read_deletion;
+
 /// The most samples in one entry; [`encode_samples`] writes larger batches as several entries.
 pub const BATCH_SAMPLES_MAX: usize = 1 << 16;
 
@@ -15,6 +17,7 @@ pub(super) const KIND_SERIES: u8 = 1;
 pub(super) const KIND_SAMPLES: u8 = 2;
 pub(super) const KIND_END: u8 = 3;
 pub(super) const KIND_PADDING: u8 = 4;
+pub(super) const KIND_DELETION: u8 = 9;
 
 /// The payload of the chunk that seals a segment.
 pub(super) const END_PAYLOAD: [u8; 2] = [KIND_END, 0];
@@ -67,6 +70,19 @@ pub enum Entry<'a> {
         ts: &'a [i64],
         /// Values, with exact bits.
         vs: &'a [f64],
+    },
+    /// Samples of one shard were deleted: those that stand before this entry.
+    Deletion {
+        /// The namespace's durable number.
+        namespace: u32,
+        /// The shard that all series belong to.
+        shard: u16,
+        /// The first time, in nanoseconds.
+        from: i64,
+        /// The last time, in nanoseconds.
+        to: i64,
+        /// Series references.
+        refs: &'a [u32],
     },
 }
 
@@ -131,7 +147,7 @@ fn patch_length(at: &mut [u8], mut length: usize) {
     }
 }
 
-fn put_refs(out: &mut Vec<u8>, refs: &[u32]) {
+pub(super) fn put_refs(out: &mut Vec<u8>, refs: &[u32]) {
     let consecutive = refs.windows(2).all(|w| w[0].checked_add(1) == Some(w[1]));
     out.push(if consecutive { REFS_CONSECUTIVE } else { REFS_EACH });
     if consecutive {
@@ -260,6 +276,7 @@ impl EntryDecoder {
                 }
                 KIND_SERIES => read_series(body).map_err(within)?,
                 KIND_SAMPLES => self.read_samples(body).map_err(within)?,
+                KIND_DELETION => read_deletion(body, &mut self.refs).map_err(within)?,
                 _ => {
                     let (what, at) = ("log entry", payload.position());
                     return Err(Corrupt::new(what, at, "a known kind", format!("kind {kind}")));
@@ -279,15 +296,9 @@ impl EntryDecoder {
         if SampleKind::from_tag(tag) != Some(SampleKind::Float) {
             return Err(Corrupt::new("log samples", at, "float samples", format!("kind {tag}")));
         }
-        let at = cursor.position();
-        let count = cursor.varint()?;
         // Each sample has a control byte, so that a false count cannot ask for much memory.
         let most = cursor.remaining().min(BATCH_SAMPLES_MAX);
-        let count =
-            usize::try_from(count).ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| {
-                let want = format!("1 to {most} samples");
-                Corrupt::new("log samples", at, want, count.to_string())
-            })?;
+        let count = read_count(&mut cursor, most)?;
         read_refs(&mut cursor, count, &mut self.refs)?;
         read_times(&mut cursor, count, &mut self.ts)?;
         read_values(&mut cursor, count, &mut self.vs)?;
@@ -306,19 +317,32 @@ fn read_series(body: &[u8]) -> Result<Entry<'_>, Corrupt> {
     })
 }
 
-fn read_u32(cursor: &mut Cursor<'_>, want: &str) -> Result<u32, Corrupt> {
+/// Reads a count from 1 to `most`.
+pub(super) fn read_count(cursor: &mut Cursor<'_>, most: usize) -> Result<usize, Corrupt> {
+    let at = cursor.position();
+    let count = cursor.varint()?;
+    usize::try_from(count).ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| {
+        Corrupt::new("log entry", at, format!("a count of 1 to {most}"), count.to_string())
+    })
+}
+
+pub(super) fn read_u32(cursor: &mut Cursor<'_>, want: &str) -> Result<u32, Corrupt> {
     let at = cursor.position();
     let v = cursor.varint()?;
     u32::try_from(v).map_err(|_| Corrupt::new("log entry", at, want, v.to_string()))
 }
 
-fn read_u16(cursor: &mut Cursor<'_>, want: &str) -> Result<u16, Corrupt> {
+pub(super) fn read_u16(cursor: &mut Cursor<'_>, want: &str) -> Result<u16, Corrupt> {
     let at = cursor.position();
     let v = cursor.varint()?;
     u16::try_from(v).map_err(|_| Corrupt::new("log entry", at, want, v.to_string()))
 }
 
-fn read_refs(cursor: &mut Cursor<'_>, count: usize, refs: &mut Vec<u32>) -> Result<(), Corrupt> {
+pub(super) fn read_refs(
+    cursor: &mut Cursor<'_>,
+    count: usize,
+    refs: &mut Vec<u32>,
+) -> Result<(), Corrupt> {
     refs.clear();
     let start = cursor.position();
     let out_of_range =
