@@ -8,4 +8,4 @@ mod series_id;
 pub use label::{LabelError, Labels, LabelsBuilder, LabelsIter, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher};
 pub use sample::{NORMAL_NAN_BITS, STALE_NAN, STALE_NAN_BITS, Sample, SampleKind, is_stale};
-pub use series_id::{put_quoted_id, shard_of};
+pub use series_id::{put_quoted_id, shard_hash, shard_of, shard_of_hash};

@@ -4,17 +4,17 @@
 //! the last snapshot is replayed.
 
 mod rebuild;
+mod replay;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use m3rs_core::fs::{Fs, FsLock, TEMP_SUFFIX};
-use m3rs_core::model::{Labels, shard_of};
-use m3rs_index::Index;
+use m3rs_index::{Identity, Index};
 
 use crate::blocks::{BlockId, Blocks, Layer};
-use crate::commitlog::{self, CommitLog, CommitLogOptions, Entry, EntryDecoder};
+use crate::commitlog::{self, CommitLog, CommitLogOptions};
 use crate::database::DatabaseOptions;
 use crate::error::{Damage, FilesetError, TsdbError};
 use crate::fileset::{self, FilesetReader};
@@ -22,8 +22,8 @@ use crate::names::{Layout, parse_compacted_dir, parse_snapshot};
 use crate::namespace::{DEFAULT_NAMESPACE, Namespace, NamespaceMeta, Parts, Secret};
 use crate::progress::{Progress, Stage};
 
-/// Series whose labels are read at a time.
-const LOAD_BATCH: usize = 4096;
+/// Series that get their places at a time.
+const LOAD_BATCH: usize = 1 << 16;
 
 /// A loaded data directory.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
         }
         namespaces.insert(name, Arc::new(namespace));
     }
-    let replayed_bytes = replay(fs.as_ref(), &log_dir, &namespaces, progress, &mut damage)?;
+    let replayed_bytes = replay::replay(fs.as_ref(), &log_dir, &namespaces, progress, &mut damage)?;
     for found in &damage {
         tracing::error!(path = %found.path.display(), damage = %found, "damage found at start");
     }
@@ -260,141 +260,22 @@ fn open_or_set_aside(
     }
 }
 
-/// Replays the log into series and buffers; returns how many bytes were read.
-fn replay(
-    fs: &dyn Fs,
-    dir: &Path,
-    namespaces: &BTreeMap<String, Arc<Namespace>>,
-    progress: &Progress,
-    damage: &mut Vec<Damage>,
-) -> Result<u64, TsdbError> {
-    let segments = commitlog::list_segments(fs, dir)?;
-    let mut total = 0;
-    for segment in &segments {
-        let path = commitlog::segment_path(dir, *segment);
-        total += fs.file_len(&path).map_err(|e| TsdbError::io("read", &path, e))?;
-    }
-    progress.enter(Stage::CommitLog, total);
-    let by_id: BTreeMap<u32, &Arc<Namespace>> = namespaces.values().map(|n| (n.id, n)).collect();
-    let mut unknown = 0u64;
-    let mut decoder = EntryDecoder::new();
-    // Older segments are gone because files cover them.
-    let first = segments.first().copied().unwrap_or(0);
-    let report = commitlog::replay::<TsdbError>(fs, dir, first, &mut decoder, |entry| {
-        let id = match entry {
-            Entry::Series { namespace, .. }
-            | Entry::Samples { namespace, .. }
-            | Entry::Deletion { namespace, .. } => namespace,
-        };
-        match by_id.get(&id) {
-            Some(namespace) => unknown += namespace.replay_entry(entry, progress)?,
-            None => unknown += 1,
-        }
-        Ok(())
-    })?;
-    damage.extend(report.all_damages().cloned());
-    if unknown > 0 {
-        damage.push(Damage {
-            path: dir.to_owned(),
-            offset: 0,
-            lost_bytes: 0,
-            what: "commit log entries",
-            expected: "series that the log or the index names".to_owned(),
-            got: format!("{unknown} samples of series whose names are lost"),
-        });
-    }
-    Ok(total)
-}
-
 impl Namespace {
-    /// Gives every series of the index its shard and slot.
+    /// Gives every series of the index its shard and slot. Reads arrays, no labels.
     fn load_series(&self, progress: &Progress) -> Result<(), TsdbError> {
-        let (mut refs, mut identities) = (Vec::new(), Vec::new());
-        self.index.for_each_identity(|series, identity| {
-            refs.push(series);
-            identities.push(identity);
-        })?;
-        let mut scratch = Vec::new();
-        for (refs, identities) in refs.chunks(LOAD_BATCH).zip(identities.chunks(LOAD_BATCH)) {
-            let labels = self.index.labels_of(refs)?;
-            for ((&series, &identity), labels) in refs.iter().zip(identities).zip(labels) {
-                if let Some(labels) = labels {
-                    let shard = shard_of(&labels, self.options.shard_count, &mut scratch);
-                    self.place_series(series, shard, identity);
-                }
-            }
-            progress.advance(refs.len() as u64);
-        }
-        Ok(())
-    }
-
-    /// Applies one entry of the log; returns how many samples had no series.
-    fn replay_entry(&self, entry: Entry<'_>, progress: &Progress) -> Result<u64, TsdbError> {
-        match entry {
-            Entry::Series { series_ref, labels, .. } => {
-                progress.advance(labels.len() as u64);
-                self.replay_series(series_ref, labels)
-            }
-            Entry::Samples { shard, refs, ts, vs, .. } => {
-                progress.advance(refs.len() as u64 * 8);
-                Ok(self.replay_samples(shard, refs, ts, vs))
-            }
-            Entry::Deletion { shard, from, to, refs, .. } => {
-                progress.advance(refs.len() as u64);
-                Ok(self.replay_deletion(shard, (from, to), refs))
-            }
-        }
-    }
-
-    fn replay_deletion(&self, shard: u16, range: (i64, i64), refs: &[u32]) -> u64 {
-        let Some(home) = self.shards.get(usize::from(shard)) else { return refs.len() as u64 };
-        let tables = self.registry.read();
-        let places = refs.iter().filter_map(|&series| tables.place(series));
-        let slots: Vec<_> = places.filter(|p| p.shard == shard).map(|p| p.slot).collect();
-        let unknown = refs.len() - slots.len();
-        home.lock().delete(slots, range, self.clock.monotonic());
-        unknown as u64
-    }
-
-    fn replay_series(&self, series: u32, labels: &[u8]) -> Result<u64, TsdbError> {
-        if series < self.registry.next_ref() {
-            return Ok(0);
-        }
-        let Ok(labels) = Labels::from_canonical(labels) else {
-            self.registry.reserve(series);
-            return Ok(1);
+        let mut batch = Vec::with_capacity(LOAD_BATCH);
+        let place = |batch: &mut Vec<(u32, Identity)>| {
+            self.place_series(batch.iter().copied());
+            progress.advance(batch.len() as u64);
+            batch.clear();
         };
-        let shard = shard_of(&labels, self.options.shard_count, &mut Vec::new());
-        self.admit(series, shard, &labels)?;
-        Ok(0)
-    }
-
-    fn replay_samples(&self, shard: u16, refs: &[u32], ts: &[i64], vs: &[f64]) -> u64 {
-        let Some(home) = self.shards.get(usize::from(shard)) else { return refs.len() as u64 };
-        let (oldest, now) = (self.horizon().0, self.clock.monotonic());
-        let mut unknown = 0;
-        let mut highest = 0;
-        {
-            let tables = self.registry.read();
-            let mut state = home.lock();
-            for ((&series, &t), &v) in refs.iter().zip(ts).zip(vs) {
-                match tables.place(series) {
-                    Some(place) if place.shard == shard => {
-                        if t >= oldest {
-                            state.buffer.append(place.slot, t, v, now);
-                        }
-                    }
-                    _ => {
-                        unknown += 1;
-                        highest = highest.max(series);
-                    }
-                }
+        self.index.for_each_identity(|series, identity| {
+            batch.push((series, identity));
+            if batch.len() == LOAD_BATCH {
+                place(&mut batch);
             }
-        }
-        if unknown > 0 {
-            // INVARIANT: a ref that a file names is never given to another series.
-            self.registry.reserve(highest);
-        }
-        unknown
+        })?;
+        place(&mut batch);
+        Ok(())
     }
 }

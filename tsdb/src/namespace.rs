@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use m3rs_core::clock::SharedClock;
 use m3rs_core::fs::SharedFs;
-use m3rs_core::model::{Labels, Matcher, shard_of};
+use m3rs_core::model::{Labels, Matcher, shard_of_hash};
 use m3rs_core::time::{NS_PER_S, TimestampNs};
-use m3rs_index::{Index, Limited};
+use m3rs_index::{Doc, Identity, Index, Limited};
 use parking_lot::Mutex;
 
 pub(crate) use meta::NamespaceMeta;
@@ -263,12 +263,13 @@ impl Namespace {
             return Err(TsdbError::SeriesLimit { limit: self.limits.series_max });
         }
         let CreateScratch { series_id, entry } = &mut *scratch;
-        let shard = shard_of(labels, self.options.shard_count, series_id);
+        let identity = Identity::of(labels.as_bytes(), series_id);
+        let shard = self.shard_of(identity);
         entry.clear();
         commitlog::encode_series(entry, self.id, series, shard, labels.as_bytes());
         // The log entry comes first: no sample of this series can stand before it in the log.
         self.log.append(entry)?;
-        let admitted = self.admit(series, shard, labels);
+        let admitted = self.admit(&[Doc { id: series, labels: labels.as_bytes(), identity }]);
         if admitted.is_err() {
             // The log names this ref now, so no other series may get it.
             self.registry.reserve(series);
@@ -276,18 +277,34 @@ impl Namespace {
         admitted.map(|()| series)
     }
 
-    /// Makes a series findable and writable. Refs arrive in ascending order; the caller holds the
+    /// Makes series findable and writable. Refs arrive in ascending order; the caller holds the
     /// right to make series (`create`, or start-up).
-    pub(crate) fn admit(&self, series: u32, shard: u16, labels: &Labels) -> Result<(), TsdbError> {
-        self.index.insert(&[(series, labels.clone())])?;
-        self.place_series(series, shard, registry::identity_of(labels));
+    pub(crate) fn admit(&self, docs: &[Doc<'_>]) -> Result<(), TsdbError> {
+        self.index.insert_docs(docs)?;
+        self.place_series(docs.iter().map(|doc| (doc.id, doc.identity)));
         Ok(())
     }
 
-    /// Gives an indexed series its slot, and makes it known to writers and readers.
-    pub(crate) fn place_series(&self, series: u32, shard: u16, identity: u128) {
-        let slot = self.shards[usize::from(shard)].lock().add_series(series);
-        self.registry.insert(series, Place { shard, slot }, identity);
+    /// Gives indexed series their slots, and makes them known to writers and readers.
+    pub(crate) fn place_series(&self, all: impl ExactSizeIterator<Item = (u32, Identity)>) {
+        let mut placed = Vec::with_capacity(all.len());
+        {
+            // Held together, so that a batch takes each lock once. No one else holds two of them.
+            let mut states: Vec<_> = self.shards.iter().map(|_| None).collect();
+            for (series, identity) in all {
+                let shard = self.shard_of(identity);
+                let at = usize::from(shard);
+                let state = states[at].get_or_insert_with(|| self.shards[at].lock());
+                let slot = state.add_series(series);
+                placed.push((series, Place { shard, slot }, identity.labels_hash));
+            }
+        }
+        self.registry.insert(&placed);
+    }
+
+    /// The shard of a series.
+    pub(crate) fn shard_of(&self, identity: Identity) -> u16 {
+        shard_of_hash(identity.shard_hash, self.options.shard_count)
     }
 
     /// Waits until every series with a ref that was given so far is in the index.
