@@ -83,7 +83,7 @@ impl Namespace {
                 let is_due = merge == Merge::All
                     || due.contains(&(shard.id, id))
                     || files.layers.len() > LAYERS_MAX;
-                if is_due && !self.is_compacting(shard.id, id) {
+                if is_due {
                     self.flush_block(shard, id, segment, &mut written)?;
                 } else {
                     self.snapshot_block(shard, id, segment, &mut written)?;
@@ -122,8 +122,7 @@ impl Namespace {
     /// Freezes and merges the blocks that are due, without a cut of the log.
     pub(crate) fn flush_due(&self) -> Result<Written, TsdbError> {
         let mut written = Written::default();
-        let mut due = self.due_blocks();
-        due.retain(|&(shard, id)| !self.is_compacting(shard, id));
+        let due = self.due_blocks();
         if due.is_empty() {
             return Ok(written);
         }

@@ -17,7 +17,6 @@ use parking_lot::Mutex;
 pub(crate) use meta::NamespaceMeta;
 pub(crate) use registry::{Place, Registry, Secret, Tables};
 
-use crate::blocks::BlockId;
 use crate::commitlog::{self, CommitLog};
 use crate::error::TsdbError;
 use crate::limits::Limits;
@@ -75,8 +74,6 @@ pub struct Namespace {
     create: Mutex<CreateScratch>,
     pub(crate) scratch: Mutex<Vec<WriteScratch>>,
     pub(crate) counters: Counters,
-    /// Shard and span of the compaction that runs; flushes pass over it.
-    pub(crate) compacting: Mutex<Option<(usize, BlockId)>>,
 }
 
 /// What happened in a namespace since it was opened.
@@ -151,7 +148,6 @@ impl Namespace {
             create: Mutex::default(),
             scratch: Mutex::default(),
             counters: Counters::default(),
-            compacting: Mutex::default(),
         }
     }
 
