@@ -57,6 +57,8 @@ pub(crate) enum Merge {
     All,
     /// Those that are past their time and idle, and those with many layers.
     Due,
+    /// None: the namespace is not flushed.
+    Never,
 }
 
 impl Namespace {
@@ -80,9 +82,11 @@ impl Namespace {
         for shard in &self.shards {
             let blocks = shard.lock().blocks();
             for (id, files) in blocks.iter().filter(|(_, f)| !f.layers.is_empty()) {
-                let is_due = merge == Merge::All
-                    || due.contains(&(shard.id, id))
-                    || files.layers.len() > LAYERS_MAX;
+                let is_due = match merge {
+                    Merge::All => true,
+                    Merge::Due => due.contains(&(shard.id, id)) || files.layers.len() > LAYERS_MAX,
+                    Merge::Never => false,
+                };
                 if is_due {
                     self.flush_block(shard, id, segment, &mut written)?;
                 } else {
@@ -96,11 +100,11 @@ impl Namespace {
     /// Blocks that are past their time and were not written to for a while, by shard.
     pub(crate) fn due_blocks(&self) -> Vec<(u16, BlockId)> {
         let now = self.clock.monotonic();
-        let closed_before = self.clock.now().0.saturating_sub(self.options.buffer_past_ns);
+        let closed_before = self.clock.now().0.saturating_sub(self.options().buffer_past_ns);
         let mut due = Vec::new();
         for shard in &self.shards {
             let state = shard.lock();
-            let window = |start| BlockId::new(start, self.options.block_size_ns);
+            let window = |start| BlockId::new(start, self.block_size_ns());
             let busy: Vec<BlockId> = state
                 .buffer
                 .windows()
@@ -122,13 +126,16 @@ impl Namespace {
     /// Freezes and merges the blocks that are due, without a cut of the log.
     pub(crate) fn flush_due(&self) -> Result<Written, TsdbError> {
         let mut written = Written::default();
+        if !self.options().flush_enabled {
+            return Ok(written);
+        }
         let due = self.due_blocks();
         if due.is_empty() {
             return Ok(written);
         }
         let now = self.clock.monotonic();
         self.settle_series();
-        for &(shard, id) in due.iter().filter(|(_, id)| id.length() == self.options.block_size_ns) {
+        for &(shard, id) in due.iter().filter(|(_, id)| id.length() == self.block_size_ns()) {
             self.shards[usize::from(shard)].freeze(now, |start| start == id.start());
         }
         self.seal_index()?;
@@ -150,7 +157,8 @@ impl Namespace {
 
     /// Removes blocks that are older than retention.
     pub(crate) fn expire(&self) -> Result<u64, TsdbError> {
-        if self.options.retention_ns == 0 {
+        let options = self.options();
+        if options.retention_ns == 0 || !options.cleanup_enabled {
             return Ok(0);
         }
         let horizon = self.horizon().0;
@@ -195,7 +203,7 @@ impl Namespace {
         if memory.layers.is_empty() {
             return Ok(());
         }
-        let dir = self.block_dir(self.layout.snapshots(self.name(), shard.id), id);
+        let dir = self.block_dir(self.layout.snapshots(&self.dir, shard.id), id);
         self.fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
         let path = dir.join(snapshot_name(id.start(), segment));
         let info = self.info(shard, id, FilesetKind::Snapshot, 0, segment);
@@ -278,7 +286,7 @@ impl Namespace {
 
     /// The directory of blocks of this length; `shard_dir` is that of the shard.
     fn block_dir(&self, shard_dir: PathBuf, id: BlockId) -> PathBuf {
-        if id.length() == self.options.block_size_ns {
+        if id.length() == self.block_size_ns() {
             return shard_dir;
         }
         compacted_dir(&shard_dir, id.length())
@@ -291,7 +299,7 @@ impl Namespace {
         blocks: impl Iterator<Item = BlockId>,
     ) -> Result<(), TsdbError> {
         let roots =
-            [self.layout.snapshots(self.name(), shard.id), self.layout.data(self.name(), shard.id)];
+            [self.layout.snapshots(&self.dir, shard.id), self.layout.data(&self.dir, shard.id)];
         let dirs = |id| roots.clone().map(|root| self.block_dir(root, id));
         let dirs: BTreeSet<PathBuf> = blocks.flat_map(dirs).collect();
         for dir in dirs.iter().filter(|dir| self.fs.exists(dir)) {
@@ -307,7 +315,7 @@ impl Namespace {
         id: BlockId,
         volume: u32,
     ) -> Result<PathBuf, TsdbError> {
-        let dir = self.block_dir(self.layout.data(self.name(), shard.id), id);
+        let dir = self.block_dir(self.layout.data(&self.dir, shard.id), id);
         self.fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
         Ok(dir.join(fileset::file_name(id.start(), volume)))
     }
@@ -324,7 +332,7 @@ impl Namespace {
             kind,
             namespace: self.name().to_owned(),
             shard: shard.id,
-            shard_count: self.options.shard_count,
+            shard_count: self.shard_count(),
             id_scheme: 1,
             block_start_ns: id.start(),
             block_size_ns: id.length(),
@@ -350,10 +358,9 @@ impl Namespace {
         if all.is_empty() {
             return Ok(None);
         }
-        let start = info.block_start_ns;
-        let is_compacted = info.block_size_ns > self.options.block_size_ns;
+        let is_compacted = info.block_size_ns > self.block_size_ns();
         let effort = if is_compacted { Effort::Compact } else { Effort::Flush };
-        let mut merger = Merger::new(self, files, start, effort);
+        let mut merger = Merger::new(self, files, &info, effort);
         fileset::write_fileset(self.fs.as_ref(), path, &info, |sink| {
             for &(series, slot) in &all {
                 go_on()?;
@@ -387,7 +394,8 @@ impl Namespace {
 struct Merger<'a> {
     namespace: &'a Namespace,
     files: &'a BlockFiles,
-    start: i64,
+    id: BlockId,
+    kind: FilesetKind,
     effort: Effort,
     /// Blocks that could not be read.
     damaged: u64,
@@ -397,11 +405,18 @@ struct Merger<'a> {
 }
 
 impl<'a> Merger<'a> {
-    fn new(namespace: &'a Namespace, files: &'a BlockFiles, start: i64, effort: Effort) -> Self {
+    fn new(
+        namespace: &'a Namespace,
+        files: &'a BlockFiles,
+        info: &FilesetInfo,
+        effort: Effort,
+    ) -> Self {
+        let id = BlockId::new(info.block_start_ns, info.block_size_ns);
         Self {
             namespace,
             files,
-            start,
+            id,
+            kind: info.kind,
             effort,
             damaged: 0,
             all: Columns::default(),
@@ -442,7 +457,8 @@ impl<'a> Merger<'a> {
             self.namespace.counters.damaged_reads.add(1);
             tracing::error!(%error, "a block is damaged and left out of the merge");
         });
-        let encoded = self.encoder.encode(&self.all, self.start, self.effort);
+        settle_deletions(&mut self.all.rich.deleted, self.kind, self.id);
+        let encoded = self.encoder.encode(&self.all, self.id.start(), self.effort);
         let Some(block) = encoded.map_err(TsdbError::Encode)? else { return Ok(false) };
         sink.push(&SeriesBlock {
             series,
@@ -458,8 +474,21 @@ impl<'a> Merger<'a> {
     }
 }
 
+/// A volume needs no deletions, as nothing lies below it; a snapshot those within its block.
+fn settle_deletions(deleted: &mut Vec<(i64, i64)>, kind: FilesetKind, id: BlockId) {
+    match kind {
+        FilesetKind::Volume => deleted.clear(),
+        FilesetKind::Snapshot => {
+            for (from, to) in deleted {
+                *from = (*from).max(id.start());
+                *to = (*to).min(id.end() - 1);
+            }
+        }
+    }
+}
+
 impl BlockFiles {
-    /// All series with samples here, ascending by ref, with their slots. What cannot be read or
+    /// All series with samples or deletions here, ascending by ref, with their slots. What cannot be read or
     /// has no name any more is counted in `damaged`.
     fn series(&self, by_slot: &[u32], damaged: &mut u64) -> Vec<(u32, Slot)> {
         let mut present = bitvec![0; by_slot.len()];

@@ -47,7 +47,7 @@ impl Deletion {
     /// Takes the deleted samples of `slot` out of `columns`.
     pub(crate) fn apply(&self, slot: Slot, columns: &mut Columns) {
         if let Some((from, to)) = self.range_of(slot) {
-            columns.remove_range(from, to);
+            columns.delete((from, to));
         }
     }
 }

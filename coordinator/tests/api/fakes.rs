@@ -18,6 +18,7 @@ use m3rs_coordinator::read::{
 };
 use m3rs_coordinator::write::{
     Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore,
+    WriteTarget,
 };
 use m3rs_core::clock::{Clock, SharedClock};
 use m3rs_core::fs::DiskFs;
@@ -90,6 +91,14 @@ pub(crate) struct FakeSession {
 }
 
 impl WriteStore for SharedStore {
+    type Target = Self;
+
+    fn target(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl WriteTarget for SharedStore {
     type Session<'a> = FakeSession;
 
     fn session(&self) -> FakeSession {

@@ -4,7 +4,7 @@ use m3rs_core::Corrupt;
 use m3rs_core::wire::{Cursor, put_length_prefixed, put_varint, put_zigzag};
 
 use super::entry::{
-    BATCH_SAMPLES_MAX, Entry, KIND_DELETION, put_refs, read_count, read_refs, read_u16, read_u32,
+    BATCH_SAMPLES_MAX, Entry, KIND_DELETION, put_refs, read_refs, read_u16, read_u32,
 };
 
 const WHAT: &str = "log deletion";
@@ -40,7 +40,13 @@ pub(super) fn read_deletion<'a>(
     let namespace = read_u32(&mut cursor, "a namespace of 32 bits")?;
     let shard = read_u16(&mut cursor, "a shard of 16 bits")?;
     let (from, to) = (cursor.zigzag()?, cursor.zigzag()?);
-    let count = read_count(&mut cursor, BATCH_SAMPLES_MAX)?;
+    let at = cursor.position();
+    let count = cursor.varint()?;
+    let count = usize::try_from(count).ok().filter(|n| (1..=BATCH_SAMPLES_MAX).contains(n));
+    let count = count.ok_or_else(|| {
+        let want = format!("1 to {BATCH_SAMPLES_MAX} series");
+        Corrupt::new(WHAT, at, want, "another count")
+    })?;
     read_refs(&mut cursor, count, refs)?;
     if !cursor.is_empty() {
         let got = format!("{} more bytes", cursor.remaining());
