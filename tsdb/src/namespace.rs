@@ -30,7 +30,6 @@ pub(crate) use validate::check_name;
 pub use validate::{NAME_BYTES_MAX, OptionsError};
 pub(crate) use window::WriteWindow;
 
-use crate::blocks::BlockId;
 use crate::commitlog::{self, CommitLog};
 use crate::database::LogNeed;
 use crate::error::TsdbError;
@@ -66,8 +65,6 @@ pub struct Namespace {
     create: Mutex<CreateScratch>,
     pub(crate) scratch: Mutex<Vec<WriteScratch>>,
     pub(crate) counters: Counters,
-    /// Shard and span of the compaction that runs; flushes pass over it.
-    pub(crate) compacting: Mutex<Option<(usize, BlockId)>>,
     /// Which segments of the log its memory needs.
     pub(crate) log_need: Mutex<LogNeed>,
     /// Set when it is removed or replaced: it takes no writes any more, reads go on.
@@ -150,7 +147,6 @@ impl Namespace {
             create: Mutex::default(),
             scratch: Mutex::default(),
             counters: Counters::default(),
-            compacting: Mutex::default(),
             log_need: Mutex::default(),
             retired: AtomicBool::new(false),
         }

@@ -371,8 +371,8 @@ impl<'a> WriteSession<'a> {
             }
         }
         self.namespace.counters.samples.add(self.samples);
-        let log = ticket.map(|ticket| self.namespace.log.durable(ticket));
-        Ok(Commit { durable: log.map(|f| Box::pin(f) as _), samples: self.samples })
+        let durable = ticket.map(|ticket| self.namespace.log.durable(ticket));
+        Ok(Commit::new(durable, self.samples))
     }
 
     /// INVARIANT: the log entry and the buffer change under one hold of the shard's lock, so the
@@ -431,6 +431,14 @@ impl fmt::Debug for Commit {
 }
 
 impl Commit {
+    /// `durable` is what to wait for; nothing, if nothing was logged.
+    pub(crate) fn new(
+        durable: Option<impl Future<Output = Result<(), CommitLogError>> + Send + 'static>,
+        samples: u64,
+    ) -> Self {
+        Self { durable: durable.map(|f| Box::pin(f) as _), samples }
+    }
+
     /// The number of samples in it.
     #[must_use]
     pub fn samples(&self) -> u64 {
