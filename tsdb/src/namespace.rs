@@ -176,22 +176,9 @@ impl Namespace {
         u16::try_from(self.shards.len()).expect("BUG: made of a u16")
     }
 
-    /// Takes other options once `store` has made them durable; they were checked, and block size
-    /// and shards are as ever.
-    ///
-    /// Series that were not logged are made durable before the log names samples of them.
-    pub(crate) fn change_options(
-        &self,
-        options: NamespaceOptions,
-        store: impl FnOnce() -> Result<(), TsdbError>,
-    ) -> Result<(), TsdbError> {
-        let _no_new_series = self.create.lock();
-        if options.writes_to_commit_log && !self.options().writes_to_commit_log {
-            self.seal_index()?;
-        }
-        store()?;
+    /// Takes other options; they were checked, and block size and shards are as ever.
+    pub(crate) fn set_options(&self, options: NamespaceOptions) {
         *self.options.write() = Arc::new(options);
-        Ok(())
     }
 
     /// Refuses writes from now on. When this returns, no write is under way any more.
@@ -269,13 +256,12 @@ impl Namespace {
             return Err(TsdbError::NewSeriesRate { limit });
         }
         let identity = Identity::of(labels.as_bytes(), series_id);
-        if options.writes_to_commit_log {
-            let shard = self.shard_of(identity);
-            entry.clear();
-            commitlog::encode_series(entry, self.id, series, shard, labels.as_bytes());
-            // The log entry comes first: no sample of this series can stand before it in the log.
-            self.log.append(entry)?;
-        }
+        let shard = self.shard_of(identity);
+        entry.clear();
+        commitlog::encode_series(entry, self.id, series, shard, labels.as_bytes());
+        // The log entry comes first: no sample of this series can stand before it in the log. It is
+        // logged whatever the options say of samples, as a request may go by older options.
+        self.log.append(entry)?;
         let admitted = self.admit(&[Doc { id: series, labels: labels.as_bytes(), identity }]);
         if admitted.is_err() {
             // The log names this ref now, so no other series may get it.
