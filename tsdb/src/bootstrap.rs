@@ -13,14 +13,14 @@ use std::sync::Arc;
 use m3rs_core::fs::{Fs, FsLock, TEMP_SUFFIX};
 use m3rs_index::{Identity, Index};
 
+use crate::blocks::{BlockId, Blocks, Layer};
 use crate::commitlog::{self, CommitLog, CommitLogOptions};
 use crate::database::DatabaseOptions;
 use crate::error::{Damage, FilesetError, TsdbError};
 use crate::fileset::{self, FilesetReader};
-use crate::names::{Layout, parse_snapshot};
+use crate::names::{Layout, parse_compacted_dir, parse_snapshot};
 use crate::namespace::{DEFAULT_NAMESPACE, Namespace, NamespaceMeta, Parts, Secret};
 use crate::progress::{Progress, Stage};
-use crate::shard::{BlockFiles, Layer};
 
 /// Series that get their places at a time.
 const LOAD_BATCH: usize = 1 << 16;
@@ -161,12 +161,41 @@ fn open_files(
     shard: u16,
     damage: &mut Vec<Damage>,
 ) -> Result<(), TsdbError> {
+    let mut blocks = Blocks::default();
+    for (dir, length) in block_dirs(namespace, namespace.layout.data(namespace.name(), shard))? {
+        open_volumes(namespace, &dir, length, &mut blocks, damage)?;
+    }
+    let snapshots = namespace.layout.snapshots(namespace.name(), shard);
+    for (dir, length) in block_dirs(namespace, snapshots)? {
+        open_snapshots(namespace, &dir, length, &mut blocks, damage)?;
+    }
+    blocks.retain(|_, files| !files.is_empty());
+    namespace.shards[usize::from(shard)].lock().edit_blocks(|all| *all = blocks);
+    Ok(())
+}
+
+/// A shard's directory and those of its compacted blocks, each with the length of its blocks.
+fn block_dirs(namespace: &Namespace, dir: PathBuf) -> Result<Vec<(PathBuf, i64)>, TsdbError> {
     let fs = namespace.fs.as_ref();
-    let mut blocks: BTreeMap<i64, BlockFiles> = BTreeMap::new();
-    let dir = namespace.layout.data(namespace.name(), shard);
-    remove_temporary(fs, &dir)?;
+    let inside = fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))?;
+    let compacted = inside.into_iter().filter_map(|path| {
+        let length = parse_compacted_dir(&path)?;
+        Some((path, length))
+    });
+    Ok(std::iter::once((dir, namespace.options.block_size_ns)).chain(compacted).collect())
+}
+
+fn open_volumes(
+    namespace: &Namespace,
+    dir: &Path,
+    length: i64,
+    blocks: &mut Blocks,
+    damage: &mut Vec<Damage>,
+) -> Result<(), TsdbError> {
+    let fs = namespace.fs.as_ref();
+    remove_temporary(fs, dir)?;
     let mut volumes = Vec::new();
-    for path in fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))? {
+    for path in fs.list(dir).map_err(|e| TsdbError::io("list", dir, e))? {
         if let Some((start, volume)) = fileset::parse_file_name(&path) {
             volumes.push((start, volume, path));
         }
@@ -174,37 +203,34 @@ fn open_files(
     volumes.sort();
     // Newest first: the first that opens is served, older ones are leftovers of a flush.
     for (start, _, path) in volumes.into_iter().rev() {
-        let block = blocks.entry(start).or_default();
+        let block = blocks.entry(BlockId::new(start, length));
         if block.volume.is_some() {
             namespace.remove_file(&path)?;
         } else if let Some(reader) = open_or_set_aside(namespace, &path, damage)? {
             block.volume = Some(reader);
         }
     }
-    open_snapshots(namespace, shard, &mut blocks, damage)?;
-    blocks.retain(|_, files| files.volume.is_some() || !files.layers.is_empty());
-    namespace.shards[usize::from(shard)].lock().edit_blocks(|all| *all = blocks);
     Ok(())
 }
 
 fn open_snapshots(
     namespace: &Namespace,
-    shard: u16,
-    blocks: &mut BTreeMap<i64, BlockFiles>,
+    dir: &Path,
+    length: i64,
+    blocks: &mut Blocks,
     damage: &mut Vec<Damage>,
 ) -> Result<(), TsdbError> {
     let fs = namespace.fs.as_ref();
-    let dir = namespace.layout.snapshots(namespace.name(), shard);
-    remove_temporary(fs, &dir)?;
+    remove_temporary(fs, dir)?;
     let mut snapshots = Vec::new();
-    for path in fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))? {
+    for path in fs.list(dir).map_err(|e| TsdbError::io("list", dir, e))? {
         if let Some((start, segment)) = parse_snapshot(&path) {
             snapshots.push((start, segment, path));
         }
     }
     snapshots.sort();
     for (start, segment, path) in snapshots {
-        let block = blocks.entry(start).or_default();
+        let block = blocks.entry(BlockId::new(start, length));
         if block.volume.as_ref().is_some_and(|v| v.info().log_segment >= segment) {
             // The volume was merged from it; a crash kept it from being removed.
             namespace.remove_file(&path)?;

@@ -94,6 +94,11 @@ impl Buffer {
         }
     }
 
+    /// Length of a window, in nanoseconds.
+    pub(crate) fn block_size_ns(&self) -> i64 {
+        self.block_size_ns
+    }
+
     /// The start of the block that holds `t`.
     pub(crate) fn block_start(&self, t: i64) -> i64 {
         t - t.rem_euclid(self.block_size_ns)

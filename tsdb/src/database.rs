@@ -100,6 +100,12 @@ pub struct Status {
     pub log_failure: Option<String>,
     /// Blocks that reads had to leave out since start.
     pub damaged_reads: u64,
+    /// Blocks that compaction wrote since start.
+    pub compactions: u64,
+    /// Bytes that compaction read since start.
+    pub compaction_read_bytes: u64,
+    /// Bytes that compaction wrote since start.
+    pub compaction_written_bytes: u64,
     /// Background jobs that failed since start.
     pub background_failures: u64,
     /// Damage found at start.
@@ -113,7 +119,7 @@ pub struct Database {
     progress: Arc<Progress>,
     damage: Vec<Damage>,
     stop: Arc<Stop>,
-    mediator: Mutex<Option<Thread>>,
+    background: Mutex<Vec<Thread>>,
     // Released last, after everything that writes.
     _lock: Box<dyn FsLock>,
 }
@@ -125,6 +131,8 @@ pub(crate) struct Core {
     pub(crate) log: Arc<CommitLog>,
     pub(crate) snapshot_log_bytes: u64,
     pub(crate) background_failures: Counter,
+    /// Held by whoever compacts; taken before `maintenance`.
+    compaction: Mutex<()>,
     /// Held by whoever freezes, merges or removes.
     maintenance: Mutex<()>,
 }
@@ -174,6 +182,23 @@ impl Core {
         Ok(())
     }
 
+    /// Makes one longer block of closed ones; says whether there was anything to do.
+    pub(crate) fn compact_one(&self, stop: &Stop) -> Result<bool, TsdbError> {
+        let _one = self.compaction.lock();
+        for namespace in self.namespaces.values() {
+            let Some(compacted) = namespace.compact_next(stop)? else { continue };
+            let _one = self.maintenance.lock();
+            let Some(report) = namespace.publish(compacted)? else { return Ok(false) };
+            let counters = &namespace.counters;
+            counters.compactions.add(1);
+            counters.compaction_read_bytes.add(report.bytes_read);
+            counters.compaction_written_bytes.add(report.bytes_written);
+            tracing::info!(namespace = namespace.name(), ?report, "compacted");
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
     /// Removes what is older than retention.
     pub(crate) fn expire(&self) -> Result<(), TsdbError> {
         let _one = self.maintenance.lock();
@@ -216,27 +241,32 @@ impl Database {
             log: loaded.log,
             snapshot_log_bytes,
             background_failures: Counter::default(),
+            compaction: Mutex::new(()),
             maintenance: Mutex::new(()),
         });
         if loaded.replayed_bytes >= snapshot_log_bytes {
             core.snapshot()?;
         }
         let stop = Arc::new(Stop::default());
-        let mediator = if background {
-            let (core, stop) = (Arc::clone(&core), Arc::clone(&stop));
-            let handle = Thread::start("mediator", move || mediator::run(&core, &stop, &clock))
-                .map_err(|e| TsdbError::io("start the background thread of", &loaded.dir, e))?;
-            Some(handle)
-        } else {
-            None
-        };
+        let mut threads = Vec::new();
+        if background {
+            let mut start = |name, job: fn(&Arc<Core>, &Stop, &SharedClock)| {
+                let (core, stop, clock) = (Arc::clone(&core), Arc::clone(&stop), clock.clone());
+                let thread = Thread::start(name, move || job(&core, &stop, &clock))
+                    .map_err(|e| TsdbError::io("start a background thread of", &loaded.dir, e))?;
+                threads.push(thread);
+                Ok::<(), TsdbError>(())
+            };
+            start("mediator", mediator::run)?;
+            start("compactor", mediator::run_compaction)?;
+        }
         progress.enter(Stage::Ready, 0);
         Ok(Self {
             core,
             progress,
             damage: loaded.damage,
             stop,
-            mediator: Mutex::new(mediator),
+            background: Mutex::new(threads),
             _lock: loaded.lock,
         })
     }
@@ -253,6 +283,8 @@ impl Database {
     /// # Errors
     /// Errors of the file system and the log; what is not flushed stays in memory and in the log.
     pub fn flush_all(&self) -> Result<FlushReport, TsdbError> {
+        // A compaction that runs would keep blocks from being merged.
+        let _no_compaction = self.core.compaction.lock();
         let _one = self.core.maintenance.lock();
         let (written, segments_removed) = self.core.checkpoint(Merge::All)?;
         Ok(FlushReport {
@@ -279,6 +311,18 @@ impl Database {
         self.core.expire()
     }
 
+    /// Makes longer blocks of closed ones until there is nothing left to do; returns how many.
+    ///
+    /// # Errors
+    /// As [`Database::flush_all`]; what was compacted before stays.
+    pub fn compact(&self) -> Result<u64, TsdbError> {
+        let mut blocks = 0;
+        while self.core.compact_one(&self.stop)? {
+            blocks += 1;
+        }
+        Ok(blocks)
+    }
+
     /// What was found damaged when the directory was opened.
     #[must_use]
     pub fn damage_at_start(&self) -> &[Damage] {
@@ -298,6 +342,10 @@ impl Database {
         for namespace in self.core.namespaces.values() {
             status.series += namespace.series_count();
             status.samples_written += namespace.counters.samples.get();
+            let counters = &namespace.counters;
+            status.compactions += counters.compactions.get();
+            status.compaction_read_bytes += counters.compaction_read_bytes.get();
+            status.compaction_written_bytes += counters.compaction_written_bytes.get();
             status.damaged_reads += namespace.counters.damaged_reads.get();
             for shard in &namespace.shards {
                 let (windows, blocks) = {
@@ -305,7 +353,7 @@ impl Database {
                     (state.buffer.window_count() as u64, state.blocks())
                 };
                 status.windows_open += windows;
-                for files in blocks.values() {
+                for (_, files) in blocks.iter() {
                     let volumes = u64::from(files.volume.is_some());
                     status.volumes += volumes;
                     status.snapshots += files.readers().count() as u64 - volumes;
@@ -322,11 +370,10 @@ impl Database {
     /// Errors of the commit log.
     pub fn close(&self) -> Result<(), TsdbError> {
         self.stop.stop();
-        let handle = self.mediator.lock().take();
-        if let Some(handle) = handle
-            && handle.join().is_err()
-        {
-            tracing::error!("BUG: the background thread panicked");
+        for thread in self.background.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("BUG: a background thread panicked");
+            }
         }
         self.progress.enter(Stage::Closed, 0);
         Ok(self.core.log.close()?)

@@ -16,9 +16,11 @@
 //!   the open window.
 #![forbid(unsafe_code)]
 
+mod blocks;
 mod bootstrap;
 mod buffer;
 mod checkpoint;
+mod compact;
 mod database;
 mod error;
 mod limits;
@@ -33,6 +35,7 @@ mod write;
 pub mod codec;
 pub mod commitlog;
 pub mod fileset;
+pub mod series_block;
 
 pub use buffer::Columns;
 pub use database::{Database, DatabaseOptions, FlushReport, Status};

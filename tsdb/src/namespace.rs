@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 pub(crate) use meta::NamespaceMeta;
 pub(crate) use registry::{Place, Registry, Secret, Tables};
 
+use crate::blocks::BlockId;
 use crate::commitlog::{self, CommitLog};
 use crate::error::TsdbError;
 use crate::limits::Limits;
@@ -74,6 +75,8 @@ pub struct Namespace {
     create: Mutex<CreateScratch>,
     pub(crate) scratch: Mutex<Vec<WriteScratch>>,
     pub(crate) counters: Counters,
+    /// Shard and span of the compaction that runs; flushes pass over it.
+    pub(crate) compacting: Mutex<Option<(usize, BlockId)>>,
 }
 
 /// What happened in a namespace since it was opened.
@@ -83,6 +86,12 @@ pub(crate) struct Counters {
     pub(crate) damaged_reads: Counter,
     /// Samples written.
     pub(crate) samples: Counter,
+    /// Blocks that compaction wrote.
+    pub(crate) compactions: Counter,
+    /// Bytes of the blocks that it read.
+    pub(crate) compaction_read_bytes: Counter,
+    /// Bytes of the blocks that it wrote.
+    pub(crate) compaction_written_bytes: Counter,
 }
 
 /// A number that only grows.
@@ -142,6 +151,7 @@ impl Namespace {
             create: Mutex::default(),
             scratch: Mutex::default(),
             counters: Counters::default(),
+            compacting: Mutex::default(),
         }
     }
 

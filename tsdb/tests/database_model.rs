@@ -146,7 +146,18 @@ impl World {
                 want.insert(series, inside);
             }
         }
-        assert_eq!(self.read(range), want);
+        let got = self.read(range);
+        let flat = |model: &Model| -> BTreeMap<(u32, i64), u64> {
+            let each = |(&s, samples): (&u32, &BTreeMap<i64, u64>)| {
+                samples.iter().map(|(&t, &v)| ((s, t), v)).collect::<Vec<_>>()
+            };
+            model.iter().flat_map(each).collect()
+        };
+        let (got, want) = (flat(&got), flat(&want));
+        let wrong: Vec<_> = want.iter().filter(|(at, v)| got.get(at) != Some(v)).take(5).collect();
+        let found: Vec<_> = wrong.iter().map(|(at, _)| got.get(at)).collect();
+        assert!(wrong.is_empty(), "want {wrong:?}, found {found:?}");
+        assert_eq!(got.len(), want.len(), "samples that nobody wrote");
     }
 }
 
@@ -171,9 +182,11 @@ fn random_request(rng: &mut StdRng, now: i64) -> Vec<(u32, i64, f64)> {
         .collect()
 }
 
-fn story(seed: u64) {
+/// Returns how many blocks were compacted.
+fn story(seed: u64) -> u64 {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut world = World::new(seed);
+    let mut compactions = 0;
     for _ in 0..120 {
         let now = world.clock.0.load(Ordering::Relaxed);
         match rng.random_range(0..20) {
@@ -186,7 +199,8 @@ fn story(seed: u64) {
             14 => world.database().tick().expect("the disk is fine"),
             15 => world.crash(Unsynced::Lost),
             16 => world.crash(Unsynced::Torn),
-            17 => world.clock.0.store(now + rng.random_range(0..HOUR), Ordering::Relaxed),
+            17 => world.clock.0.store(now + rng.random_range(0..30 * HOUR), Ordering::Relaxed),
+            18 => compactions += world.database().compact().expect("the disk is fine"),
             _ => {
                 let from = now - rng.random_range(0..12 * HOUR);
                 world.check(from..=from + rng.random_range(0..6 * HOUR));
@@ -196,13 +210,13 @@ fn story(seed: u64) {
     world.check(0..=i64::MAX / 2);
     world.crash(Unsynced::Lost);
     world.check(0..=i64::MAX / 2);
+    compactions
 }
 
 #[test]
 fn random_stories_equal_a_map() {
-    for seed in 0..12 {
-        story(seed);
-    }
+    let compactions: u64 = (0..12).map(story).sum();
+    assert!(compactions > 10, "{compactions} compactions happened");
 }
 
 /// Kills the machine at every operation of a story with writes, snapshot and flushes.
@@ -255,6 +269,108 @@ fn a_power_cut_at_any_operation_loses_no_acknowledged_sample() {
     }
     // How appends fall into groups varies, and with it the number of operations, a little.
     assert!(met * 10 >= (last - first) * 9, "{met} of {} power cuts happened", last - first);
+}
+
+impl World {
+    /// Names of the files of all shards, without the directories above the shard's.
+    fn files(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for shard in 0..4 {
+            let root = PathBuf::from(format!("/data/data/default/{shard}"));
+            let mut dirs = vec![root.clone()];
+            while let Some(dir) = dirs.pop() {
+                for path in self.fs.list(&dir).expect("listed") {
+                    match path.extension() {
+                        Some(_) => {
+                            let name = path.strip_prefix(&root).expect("below it");
+                            names.push(name.to_string_lossy().into_owned());
+                        }
+                        None => dirs.push(path),
+                    }
+                }
+            }
+        }
+        names.sort();
+        names
+    }
+}
+
+/// Days of samples each half an hour, flushed block by block.
+fn days(world: &mut World, days: std::ops::Range<i64>) -> Result<(), TsdbError> {
+    let day = 24 * HOUR;
+    let first = START - START % day;
+    for t in (first + days.start * day..first + days.end * day).step_by((HOUR / 2) as usize) {
+        world.clock.0.store(t, Ordering::Relaxed);
+        world.write(&[(1, t, t as f64), (2, t, 0.1)])?;
+    }
+    world.clock.0.fetch_add(4 * HOUR, Ordering::Relaxed);
+    world.database().flush_all()?;
+    Ok(())
+}
+
+#[test]
+fn closed_blocks_become_days_and_days_become_weeks() {
+    let mut world = World::new(10);
+    days(&mut world, 0..2).expect("written");
+    assert_eq!(world.files().len(), 2 * 2 * 12, "two series in two shards, 24 blocks");
+    let bytes = world.database().status().compaction_read_bytes;
+    assert_eq!(bytes, 0);
+    assert!(world.database().compact().expect("compacts") >= 2);
+    let day = START - START % (24 * HOUR);
+    let next = day + 24 * HOUR;
+    let kept = |name: &&String| name.starts_with("1d/");
+    let compacted: Vec<String> = world.files().iter().filter(kept).cloned().collect();
+    let (first, second) = (format!("1d/{day}-0.fileset"), format!("1d/{next}-0.fileset"));
+    assert_eq!(compacted, [first.clone(), first, second.clone(), second]);
+    assert_eq!(world.files().len(), 4, "the sources are gone");
+    world.check(0..=i64::MAX / 2);
+    world.check(day + 5 * HOUR..=next + HOUR);
+
+    // A late sample is a short block over the long one, and wins.
+    world.write(&[(1, day + HOUR, -1.0), (1, day + HOUR + 1, -2.0)]).expect("written");
+    world.check(0..=i64::MAX / 2);
+    world.database().flush_all().expect("flushed");
+    assert_eq!(world.files().len(), 5);
+    world.check(0..=i64::MAX / 2);
+    world.reopen();
+    world.check(0..=i64::MAX / 2);
+
+    days(&mut world, 2..9).expect("written");
+    world.clock.0.fetch_add(9 * 24 * HOUR, Ordering::Relaxed);
+    world.database().compact().expect("compacts");
+    assert!(world.files().iter().any(|name| name.starts_with("8d/")), "{:?}", world.files());
+    world.check(0..=i64::MAX / 2);
+    world.check(day + HOUR..=day + HOUR);
+    world.reopen();
+    world.check(0..=i64::MAX / 2);
+    assert_eq!(world.database().damage_at_start(), []);
+}
+
+#[test]
+fn a_power_cut_at_any_operation_of_a_compaction_loses_nothing() {
+    let prepare = || {
+        let mut world = World::new(11);
+        days(&mut world, 0..1).expect("written");
+        world.write(&[(1, START, 7.0)]).expect("written");
+        world.clock.0.fetch_add(4 * HOUR, Ordering::Relaxed);
+        world
+    };
+    let world = prepare();
+    let first = world.fs.ops();
+    assert!(world.database().compact().expect("compacts") > 0);
+    let last = world.fs.ops();
+    assert!(last > first + 20, "a compaction is some operations: {first} to {last}");
+    for op in first..last {
+        let mut world = prepare();
+        world.fs.crash_at_op(op);
+        let _cut_off = world.database().compact();
+        world.crash(if op % 2 == 0 { Unsynced::Lost } else { Unsynced::Torn });
+        assert_eq!(world.database().damage_at_start(), [], "op {op}");
+        world.check(0..=i64::MAX / 2);
+        world.database().flush_all().expect("flushes");
+        world.database().compact().expect("compacts after the crash");
+        world.check(0..=i64::MAX / 2);
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use m3rs_index::Index;
 use crate::commitlog::{self, Entry, EntryDecoder};
 use crate::error::TsdbError;
 use crate::fileset::{self, FilesetReader};
-use crate::names::{Layout, parse_snapshot};
+use crate::names::{Layout, parse_compacted_dir, parse_snapshot};
 use crate::namespace::NamespaceMeta;
 
 /// Series that the new index takes at a time.
@@ -77,7 +77,10 @@ fn files_with_names(
     let mut files = Vec::new();
     for shard in 0..meta.shard_count {
         for dir in [layout.data(&meta.name, shard), layout.snapshots(&meta.name, shard)] {
-            let found = fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))?;
+            let mut found = fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))?;
+            for path in found.clone().iter().filter(|p| parse_compacted_dir(p).is_some()) {
+                found.extend(fs.list(path).map_err(|e| TsdbError::io("list", path, e))?);
+            }
             files.extend(found.into_iter().filter(|path| {
                 fileset::parse_file_name(path).is_some() || parse_snapshot(path).is_some()
             }));

@@ -76,6 +76,9 @@ pub enum TsdbError {
         /// The limit.
         limit: usize,
     },
+    /// The database is being closed, and long work was given up. Nothing is lost by it.
+    #[error("given up, as the database is being closed")]
+    Closing,
 }
 
 impl TsdbError {
@@ -83,7 +86,7 @@ impl TsdbError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Io { .. } | Self::WindowLimit { .. } | Self::Locked { .. } => {
+            Self::Io { .. } | Self::WindowLimit { .. } | Self::Locked { .. } | Self::Closing => {
                 ErrorKind::Unavailable
             }
             Self::Meta { .. } | Self::Block { .. } => ErrorKind::Corrupt,
