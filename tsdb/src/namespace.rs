@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use hashbrown::HashTable;
 use m3rs_core::clock::SharedClock;
 use m3rs_core::fs::SharedFs;
 use m3rs_core::model::{Labels, Matcher, shard_of_hash};
@@ -15,7 +16,7 @@ use m3rs_index::{Doc, Identity, Index, Limited};
 use parking_lot::Mutex;
 
 pub(crate) use meta::NamespaceMeta;
-pub(crate) use registry::{Place, Registry, Secret, Tables};
+pub(crate) use registry::{MemoPosition, NewEncoding, Place, Registry, Secret, Tables};
 
 use crate::blocks::BlockId;
 use crate::commitlog::{self, CommitLog};
@@ -108,10 +109,27 @@ impl Counter {
     }
 }
 
+/// Bytes of log entries of new series that are appended together, at least.
+const LOG_APPEND_BYTES: usize = 1 << 20;
+
 #[derive(Debug, Default)]
 struct CreateScratch {
     series_id: Vec<u8>,
-    entry: Vec<u8>,
+    entries: Vec<u8>,
+    /// New series of one request, by half the hash of their labels.
+    in_batch: HashTable<usize>,
+}
+
+/// A series that a request names and that was not known when it looked.
+#[derive(Debug)]
+pub(crate) struct PendingSeries {
+    pub(crate) labels: Labels,
+    /// XXH3-128 of the canonical labels.
+    pub(crate) labels_hash: u128,
+    /// Keyed hash and length of its label bytes in the request, if it came as such.
+    pub(crate) encoding: Option<(u128, usize)>,
+    /// Its ref, once [`Namespace::make_series`] has put it here.
+    pub(crate) series: u32,
 }
 
 /// What a namespace is opened with.
@@ -249,32 +267,79 @@ impl Namespace {
         TimestampNs(now.saturating_sub(self.options.retention_ns).max(0))
     }
 
-    /// The ref of the series with these labels; it is made, logged and indexed if it is new.
-    pub(crate) fn series_ref(&self, labels: &Labels) -> Result<u32, TsdbError> {
-        if let Some(series) = self.registry.find(labels, &self.index)? {
-            return Ok(series);
+    /// Whether one more new series may be made, beside `pending` others that a request waits to
+    /// make.
+    ///
+    /// # Errors
+    /// [`TsdbError::SeriesLimit`].
+    pub(crate) fn permit_series(&self, next_ref: u32, pending: usize) -> Result<(), TsdbError> {
+        let limit = self.limits.series_max;
+        if u64::from(next_ref) + pending as u64 >= u64::from(limit) {
+            return Err(TsdbError::SeriesLimit { limit });
         }
+        Ok(())
+    }
+
+    /// Finds or makes the series of each pending one, and puts its ref in its place. New ones are
+    /// logged and indexed together; all are made or none.
+    ///
+    /// # Errors
+    /// [`TsdbError::SeriesLimit`] if other requests made the last ones meanwhile; errors of the
+    /// commit log and the index.
+    pub(crate) fn make_series(&self, pending: &mut [PendingSeries]) -> Result<(), TsdbError> {
         let mut scratch = self.create.lock();
-        if let Some(series) = self.registry.find(labels, &self.index)? {
-            return Ok(series);
+        let CreateScratch { series_id, entries, in_batch } = &mut *scratch;
+        in_batch.clear();
+        let mut docs: Vec<Doc<'_>> = Vec::with_capacity(pending.len());
+        let first = {
+            let tables = self.registry.read();
+            let first = tables.next_ref();
+            for PendingSeries { labels, labels_hash, series, .. } in pending.iter_mut() {
+                // Another request may have made it since this one looked.
+                if let Some(known) = tables.find(labels, *labels_hash, &self.index)? {
+                    *series = known;
+                    continue;
+                }
+                let bytes = labels.as_bytes();
+                let twin = in_batch.find(*labels_hash as u64, |&d| docs[d].labels == bytes);
+                if let Some(&twin) = twin {
+                    *series = docs[twin].id;
+                    continue;
+                }
+                self.permit_series(first, docs.len())?;
+                *series = first + docs.len() as u32;
+                let identity = Identity::of_hashed(bytes, *labels_hash, series_id);
+                in_batch.insert_unique(*labels_hash as u64, docs.len(), |&d: &usize| {
+                    docs[d].identity.labels_hash as u64
+                });
+                docs.push(Doc { id: *series, labels: labels.as_bytes(), identity });
+            }
+            first
+        };
+        if docs.is_empty() {
+            return Ok(());
         }
-        let series = self.registry.next_ref();
-        if series >= self.limits.series_max {
-            return Err(TsdbError::SeriesLimit { limit: self.limits.series_max });
+        let made = self.log_series(&docs, entries).and_then(|()| self.admit(&docs));
+        if made.is_err() {
+            // The log may name these refs now, so no other series may get them.
+            self.registry.reserve(first + (docs.len() - 1) as u32);
         }
-        let CreateScratch { series_id, entry } = &mut *scratch;
-        let identity = Identity::of(labels.as_bytes(), series_id);
-        let shard = self.shard_of(identity);
-        entry.clear();
-        commitlog::encode_series(entry, self.id, series, shard, labels.as_bytes());
-        // The log entry comes first: no sample of this series can stand before it in the log.
-        self.log.append(entry)?;
-        let admitted = self.admit(&[Doc { id: series, labels: labels.as_bytes(), identity }]);
-        if admitted.is_err() {
-            // The log names this ref now, so no other series may get it.
-            self.registry.reserve(series);
+        made
+    }
+
+    /// The log entries come before all else: no sample of a series can stand before its entry.
+    fn log_series(&self, docs: &[Doc<'_>], entries: &mut Vec<u8>) -> Result<(), TsdbError> {
+        entries.clear();
+        for doc in docs {
+            let shard = self.shard_of(doc.identity);
+            commitlog::encode_series(entries, self.id, doc.id, shard, doc.labels);
+            if entries.len() >= LOG_APPEND_BYTES {
+                self.log.append(entries)?;
+                entries.clear();
+            }
         }
-        admitted.map(|()| series)
+        self.log.append(entries)?;
+        Ok(())
     }
 
     /// Makes series findable and writable. Refs arrive in ascending order; the caller holds the

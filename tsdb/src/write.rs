@@ -7,16 +7,19 @@ use m3rs_core::ErrorKind;
 use m3rs_core::model::Labels;
 use m3rs_core::time::TimestampNs;
 use parking_lot::RwLockReadGuard;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::buffer::Slot;
 use crate::commitlog::{self, Ticket};
 use crate::error::{CommitLogError, TsdbError};
-use crate::namespace::{Namespace, Place, Tables};
+use crate::namespace::{MemoPosition, Namespace, NewEncoding, PendingSeries, Place, Tables};
 
-/// A series as the write path knows it. Valid for the namespace that gave it, for ever.
+/// A series as a [`WriteSession`] knows it. Valid in the session that gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeriesHandle {
+    /// Its ref; of a series that the session is still to make, its number among these.
     series: u32,
+    /// [`Place::GAP`] for such a series.
     place: Place,
 }
 
@@ -71,22 +74,38 @@ struct ShardBatch {
     vs: Vec<f64>,
 }
 
+impl ShardBatch {
+    #[inline]
+    fn push(&mut self, series: SeriesHandle, t: i64, v: f64) {
+        self.slots.push(series.place.slot);
+        self.refs.push(series.series);
+        self.ts.push(t);
+        self.vs.push(v);
+    }
+}
+
 /// Memory of a [`WriteSession`], reused by later sessions.
 #[derive(Debug, Default)]
 pub(crate) struct WriteScratch {
     batches: Vec<ShardBatch>,
     entries: Vec<u8>,
+    /// Series that were not known, and samples of these.
+    pending: Vec<PendingSeries>,
+    pending_samples: Vec<(u32, i64, f64)>,
+    /// New encodings of known series, and then those of the new ones.
+    encodings: Vec<NewEncoding>,
 }
 
 /// Most scratches that a namespace keeps between requests.
 const SCRATCHES_MAX: usize = 64;
 
-/// One request's writes. Nothing is visible or durable before [`WriteSession::commit`], but series
-/// that it made stay known.
+/// One request's writes. Nothing is made, visible or durable before [`WriteSession::commit`].
 pub struct WriteSession<'a> {
     namespace: &'a Namespace,
     tables: Option<RwLockReadGuard<'a, Tables>>,
     scratch: WriteScratch,
+    /// Where in the order of known encodings the request is.
+    memo: Option<MemoPosition>,
     oldest: TimestampNs,
     latest: TimestampNs,
     samples: u64,
@@ -107,19 +126,38 @@ impl<'a> WriteSession<'a> {
             namespace,
             tables: None,
             scratch,
+            memo: None,
             oldest: namespace.horizon(),
             latest: TimestampNs(now.saturating_add(namespace.options.buffer_future_ns)),
             samples: 0,
         }
     }
 
+    /// How many label bytes the next series has if the request goes on as earlier ones did; a
+    /// guess for [`WriteSession::next_if`].
+    #[inline]
+    pub fn next_len(&self) -> Option<usize> {
+        self.tables.as_ref()?.next_len(self.memo?)
+    }
+
+    /// The next series of the order in which requests had them before, if its label bytes are
+    /// exactly `raw`. Cost: a hash.
+    #[inline]
+    pub fn next_if(&mut self, raw: &[u8]) -> Option<SeriesHandle> {
+        let tables = self.tables.as_ref()?;
+        let hash = self.namespace.registry.hash_encoding(raw);
+        let (series, place, position) = tables.next_is(self.memo?, hash)?;
+        self.memo = Some(position);
+        Some(SeriesHandle { series, place })
+    }
+
     /// The series whose labels stand in a request as the bytes `raw`.
     ///
     /// Known bytes cost a hash and a look-up. Else `parse` reads and checks them, and a series
-    /// that is new is logged and indexed.
+    /// that is new is made at the commit, with all others of the request.
     ///
     /// # Errors
-    /// What `parse` says, or [`TsdbError::SeriesLimit`] and errors of the commit log.
+    /// What `parse` says, [`TsdbError::SeriesLimit`], or damage of the index.
     #[inline]
     pub fn resolve<E>(
         &mut self,
@@ -129,26 +167,40 @@ impl<'a> WriteSession<'a> {
         let namespace = self.namespace;
         let hash = namespace.registry.hash_encoding(raw);
         let tables = self.tables.get_or_insert_with(|| namespace.registry.read());
-        if let Some((series, place)) = tables.by_encoding(hash) {
+        if let Some((series, place, position)) = tables.by_encoding(hash) {
+            self.memo = Some(position);
             return Ok(SeriesHandle { series, place });
         }
-        self.tables = None;
         let labels = parse().map_err(ResolveError::Labels)?;
-        let handle = self.resolve_labels(&labels)?;
-        let most = namespace.limits.encodings_per_series_max;
-        namespace.registry.remember(hash, handle.series, most);
-        Ok(handle)
+        Ok(self.resolve_new(Some((hash, raw.len())), labels)?)
     }
 
-    /// The series with these labels; it is made if it is new.
+    /// The series with these labels; it is made at the commit if it is new.
     ///
     /// # Errors
-    /// [`TsdbError::SeriesLimit`] and errors of the commit log.
+    /// [`TsdbError::SeriesLimit`], or damage of the index.
     pub fn resolve_labels(&mut self, labels: &Labels) -> Result<SeriesHandle, TsdbError> {
-        self.tables = None;
-        let series = self.namespace.series_ref(labels)?;
-        let place = self.namespace.registry.place(series).expect("BUG: a found series has a place");
-        Ok(SeriesHandle { series, place })
+        self.resolve_new(None, labels.clone())
+    }
+
+    fn resolve_new(
+        &mut self,
+        encoding: Option<(u128, usize)>,
+        labels: Labels,
+    ) -> Result<SeriesHandle, TsdbError> {
+        let namespace = self.namespace;
+        let tables = self.tables.get_or_insert_with(|| namespace.registry.read());
+        let labels_hash = xxh3_128(labels.as_bytes());
+        let WriteScratch { pending, encodings, .. } = &mut self.scratch;
+        if let Some(series) = tables.find(&labels, labels_hash, &namespace.index)? {
+            let place = tables.place(series).expect("BUG: a found series has a place");
+            encodings.extend(encoding.map(|(hash, len)| NewEncoding { hash, len, series }));
+            return Ok(SeriesHandle { series, place });
+        }
+        namespace.permit_series(tables.next_ref(), pending.len())?;
+        let number = u32::try_from(pending.len()).expect("BUG: permitted series fit a u32");
+        pending.push(PendingSeries { labels, labels_hash, encoding, series: 0 });
+        Ok(SeriesHandle { series: number, place: Place::GAP })
     }
 
     /// Adds one sample to the request.
@@ -168,12 +220,12 @@ impl<'a> WriteSession<'a> {
         if t > self.latest {
             return Err(WriteRefusal::TooFarInFuture { t, latest: self.latest });
         }
-        let batch = &mut self.scratch.batches[usize::from(series.place.shard)];
-        batch.slots.push(series.place.slot);
-        batch.refs.push(series.series);
-        batch.ts.push(t.0);
-        batch.vs.push(v);
         self.samples += 1;
+        if series.place == Place::GAP {
+            self.scratch.pending_samples.push((series.series, t.0, v));
+            return Ok(());
+        }
+        self.scratch.batches[usize::from(series.place.shard)].push(series, t.0, v);
         Ok(())
     }
 
@@ -181,10 +233,12 @@ impl<'a> WriteSession<'a> {
     /// and durable when the returned [`Commit`] says so.
     ///
     /// # Errors
-    /// Errors of the commit log, and [`TsdbError::WindowLimit`]. Samples of some shards may then
-    /// have been written; sending all again is safe.
+    /// Errors of the commit log, [`TsdbError::WindowLimit`], and [`TsdbError::SeriesLimit`] if
+    /// other requests made the last series meanwhile. Samples of some shards may then have been
+    /// written; sending all again is safe.
     pub fn commit(mut self) -> Result<Commit, TsdbError> {
         self.tables = None;
+        self.make_pending()?;
         let mut ticket = None;
         let now = self.namespace.clock.monotonic();
         for shard in 0..self.scratch.batches.len() {
@@ -197,10 +251,37 @@ impl<'a> WriteSession<'a> {
         Ok(Commit { durable: log.map(|f| Box::pin(f) as _), samples: self.samples })
     }
 
+    /// Makes the series that were not known, and remembers new encodings.
+    ///
+    /// INVARIANT: the tables did not change for this session until here, so all its samples of one
+    /// series wait here or none does, in the order in which they came.
+    fn make_pending(&mut self) -> Result<(), TsdbError> {
+        let namespace = self.namespace;
+        let WriteScratch { batches, pending, pending_samples, encodings, .. } = &mut self.scratch;
+        if !pending.is_empty() {
+            namespace.make_series(pending)?;
+            let tables = namespace.registry.read();
+            for &(number, t, v) in pending_samples.iter() {
+                let series = pending[number as usize].series;
+                let place = tables.place(series).expect("BUG: a series that was made has a place");
+                batches[usize::from(place.shard)].push(SeriesHandle { series, place }, t, v);
+            }
+        }
+        encodings.extend(pending.iter().filter_map(|p| {
+            let (hash, len) = p.encoding?;
+            Some(NewEncoding { hash, len, series: p.series })
+        }));
+        if !encodings.is_empty() {
+            let most = namespace.limits.encodings_per_series_max;
+            namespace.registry.remember(encodings, most);
+        }
+        Ok(())
+    }
+
     /// INVARIANT: the log entry and the buffer change under one hold of the shard's lock, so the
     /// log replays each series' samples in the order in which the buffer took them.
     fn commit_shard(&mut self, shard: usize, now: Duration) -> Result<Option<Ticket>, TsdbError> {
-        let WriteScratch { batches, entries } = &mut self.scratch;
+        let WriteScratch { batches, entries, .. } = &mut self.scratch;
         let batch = &batches[shard];
         if batch.refs.is_empty() {
             return Ok(None);
@@ -238,6 +319,9 @@ impl Drop for WriteSession<'_> {
             batch.ts.clear();
             batch.vs.clear();
         }
+        self.scratch.pending.clear();
+        self.scratch.pending_samples.clear();
+        self.scratch.encodings.clear();
         let mut kept = self.namespace.scratch.lock();
         if kept.len() < SCRATCHES_MAX {
             kept.push(std::mem::take(&mut self.scratch));

@@ -29,7 +29,7 @@ const SERIES_EXEMPLAR: u32 = 3;
 const SERIES_HISTOGRAM: u32 = 4;
 
 /// The tag of a `TimeSeries`' samples.
-const SAMPLE_TAG: u8 = 0x12;
+pub(crate) const SAMPLE_TAG: u8 = 0x12;
 
 /// Tags of a `Sample`: `value` as fixed64, `timestamp` as varint.
 const VALUE_TAG: u8 = 0x09;
