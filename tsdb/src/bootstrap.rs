@@ -3,6 +3,7 @@
 //! Cost: the index segments and file footers are read, files are mapped, and only the log since
 //! the last snapshot is replayed.
 
+mod catalog;
 mod rebuild;
 mod replay;
 
@@ -10,7 +11,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use m3rs_core::fs::{Fs, FsLock, TEMP_SUFFIX};
+use m3rs_core::clock::SharedClock;
+use m3rs_core::fs::{Fs, FsLock, SharedFs, TEMP_SUFFIX};
 use m3rs_index::{Identity, Index};
 
 use crate::blocks::{BlockId, Blocks, Layer};
@@ -18,8 +20,9 @@ use crate::commitlog::{self, CommitLog, CommitLogOptions};
 use crate::database::DatabaseOptions;
 use crate::error::{Damage, FilesetError, TsdbError};
 use crate::fileset::{self, FilesetReader};
+use crate::limits::{DiskFloor, Limits, Throttle, ThrottledFs};
 use crate::names::{Layout, parse_compacted_dir, parse_snapshot};
-use crate::namespace::{DEFAULT_NAMESPACE, Namespace, NamespaceMeta, Parts, Secret};
+use crate::namespace::{Catalog, Namespace, NamespaceMeta, Parts, Secret};
 use crate::progress::{Progress, Stage};
 
 /// Series that get their places at a time.
@@ -31,10 +34,27 @@ pub(crate) struct Loaded {
     pub(crate) dir: PathBuf,
     pub(crate) lock: Box<dyn FsLock>,
     pub(crate) namespaces: BTreeMap<String, Arc<Namespace>>,
+    pub(crate) catalog: Catalog,
+    pub(crate) opener: Opener,
+    pub(crate) throttle: Arc<Throttle>,
     pub(crate) log: Arc<CommitLog>,
     pub(crate) damage: Vec<Damage>,
     /// Bytes of log that were replayed.
     pub(crate) replayed_bytes: u64,
+}
+
+/// What every namespace of a data directory is opened with.
+#[derive(Debug)]
+pub(crate) struct Opener {
+    /// Not held to the persist rate.
+    pub(crate) fs: SharedFs,
+    throttled: SharedFs,
+    pub(crate) layout: Layout,
+    clock: SharedClock,
+    log: Arc<CommitLog>,
+    pub(crate) limits: Limits,
+    pub(crate) disk: Arc<DiskFloor>,
+    secret: Secret,
 }
 
 /// Loads everything under `options.dir`.
@@ -46,31 +66,47 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
     let lock = lock(fs.as_ref(), &dir, &layout)?;
     let mut damage = Vec::new();
     progress.enter(Stage::Index, 0);
-    let metas = namespace_metas(fs.as_ref(), &layout, &options)?;
+    let catalog = catalog::load(fs.as_ref(), &layout, &options, &mut damage)?;
     let log_dir = layout.commitlog();
-    let newest = commitlog::list_segments(fs.as_ref(), &log_dir)?.last().copied().unwrap_or(0);
+    let log = Arc::new(open_log(&fs, &log_dir, &options)?);
+    let clock = Arc::clone(&options.clock);
+    let rate = options.limits.persist_bytes_per_second_max;
+    let throttle = Arc::new(Throttle::new(Arc::clone(&clock), rate));
+    let floor = options.limits.disk_floor_bytes_max;
+    let opener = Opener {
+        throttled: Arc::new(ThrottledFs::new(Arc::clone(&fs), Arc::clone(&throttle))),
+        disk: Arc::new(DiskFloor::new(Arc::clone(&fs), dir.clone(), floor)),
+        fs,
+        layout,
+        clock,
+        log: Arc::clone(&log),
+        limits: options.limits,
+        secret: Secret::new(options.secret),
+    };
+    let mut namespaces = BTreeMap::new();
+    for meta in &catalog.live {
+        let namespace = opener.open(meta.clone(), progress, &mut damage)?;
+        namespaces.insert(meta.name.clone(), Arc::new(namespace));
+    }
+    let fs = opener.fs.as_ref();
+    let replayed_bytes =
+        replay::replay(fs, &log_dir, &namespaces, catalog.next_id, progress, &mut damage)?;
+    for found in &damage {
+        tracing::error!(path = %found.path.display(), damage = %found, "damage found at start");
+    }
+    let loaded =
+        Loaded { dir, lock, namespaces, catalog, opener, throttle, log, damage, replayed_bytes };
+    Ok(loaded)
+}
+
+fn open_log(fs: &SharedFs, dir: &Path, options: &DatabaseOptions) -> Result<CommitLog, TsdbError> {
+    let newest = commitlog::list_segments(fs.as_ref(), dir)?.last().copied().unwrap_or(0);
     let log_options = CommitLogOptions {
         sync: options.sync,
         pending_bytes_max: options.limits.log_pending_bytes_max as u64,
         ..CommitLogOptions::default()
     };
-    let log = Arc::new(CommitLog::open(Arc::clone(&fs), &log_dir, log_options, newest + 1)?);
-    let mut namespaces = BTreeMap::new();
-    for meta in metas {
-        let name = meta.name.clone();
-        let namespace = open_namespace(meta, &options, &layout, &log, progress, &mut damage)?;
-        progress.enter(Stage::Files, u64::from(namespace.options.shard_count));
-        for shard in 0..namespace.options.shard_count {
-            open_files(&namespace, shard, &mut damage)?;
-            progress.advance(1);
-        }
-        namespaces.insert(name, Arc::new(namespace));
-    }
-    let replayed_bytes = replay::replay(fs.as_ref(), &log_dir, &namespaces, progress, &mut damage)?;
-    for found in &damage {
-        tracing::error!(path = %found.path.display(), damage = %found, "damage found at start");
-    }
-    Ok(Loaded { dir, lock, namespaces, log, damage, replayed_bytes })
+    Ok(CommitLog::open(Arc::clone(fs), dir, log_options, newest + 1)?)
 }
 
 fn lock(fs: &dyn Fs, dir: &Path, layout: &Layout) -> Result<Box<dyn FsLock>, TsdbError> {
@@ -79,34 +115,6 @@ fn lock(fs: &dyn Fs, dir: &Path, layout: &Layout) -> Result<Box<dyn FsLock>, Tsd
         std::io::ErrorKind::WouldBlock => TsdbError::Locked { path: dir.to_owned() },
         _ => TsdbError::io("lock", &path, e),
     })
-}
-
-/// Reads the namespaces' files; a new directory gets the default namespace.
-fn namespace_metas(
-    fs: &dyn Fs,
-    layout: &Layout,
-    options: &DatabaseOptions,
-) -> Result<Vec<NamespaceMeta>, TsdbError> {
-    let dir = layout.namespaces();
-    fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
-    remove_temporary(fs, &dir)?;
-    let mut metas = Vec::new();
-    for path in fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))? {
-        if path.extension().is_some_and(|e| e == "namespace") {
-            metas.push(NamespaceMeta::read(fs, &path)?);
-        }
-    }
-    if metas.is_empty() {
-        let meta = NamespaceMeta {
-            id: 1,
-            shard_count: options.namespace.shard_count,
-            block_size_ns: options.namespace.block_size_ns,
-            name: DEFAULT_NAMESPACE.to_owned(),
-        };
-        meta.write(fs, &layout.namespace_file(DEFAULT_NAMESPACE))?;
-        metas.push(meta);
-    }
-    Ok(metas)
 }
 
 fn remove_temporary(fs: &dyn Fs, dir: &Path) -> Result<(), TsdbError> {
@@ -118,41 +126,47 @@ fn remove_temporary(fs: &dyn Fs, dir: &Path) -> Result<(), TsdbError> {
     Ok(())
 }
 
-/// Opens a namespace with its index; its series get their shards and slots.
-fn open_namespace(
-    meta: NamespaceMeta,
-    options: &DatabaseOptions,
-    layout: &Layout,
-    log: &Arc<CommitLog>,
-    progress: &Progress,
-    damage: &mut Vec<Damage>,
-) -> Result<Namespace, TsdbError> {
-    let index_dir = layout.index(&meta.name);
-    let (mut index, reports) = Index::open(&options.fs, &index_dir, Default::default())?;
-    let named = rebuild::last_named(options.fs.as_ref(), layout, &meta)?;
-    // The index is durable before any file with samples, so a file knows no more than it.
-    if !reports.is_empty() || named > index.last_id() {
-        damage.extend(reports.into_iter().map(Damage::from));
-        index = rebuild::rebuild_index(&options.fs, layout, &meta, &index)?;
+impl Opener {
+    /// Opens a namespace with its index and files; its series get their shards and slots.
+    pub(crate) fn open(
+        &self,
+        meta: NamespaceMeta,
+        progress: &Progress,
+        damage: &mut Vec<Damage>,
+    ) -> Result<Namespace, TsdbError> {
+        let (fs, layout) = (&self.fs, &self.layout);
+        let index_dir = layout.index(&meta.dir);
+        let (mut index, reports) = Index::open(fs, &index_dir, Default::default())?;
+        let named = rebuild::last_named(fs.as_ref(), layout, &meta)?;
+        // The index is durable before any file with samples, so a file knows no more than it.
+        if !reports.is_empty() || named > index.last_id() {
+            damage.extend(reports.into_iter().map(Damage::from));
+            index = rebuild::rebuild_index(fs, layout, &meta, &index)?;
+        }
+        let namespace = Namespace::new(Parts {
+            meta,
+            limits: self.limits,
+            disk: Arc::clone(&self.disk),
+            fs: Arc::clone(&self.throttled),
+            layout: layout.clone(),
+            clock: Arc::clone(&self.clock),
+            log: Arc::clone(&self.log),
+            index,
+            secret: self.secret.clone(),
+        });
+        progress.enter(Stage::Index, namespace.index.len());
+        namespace.load_series(progress)?;
+        if let Some(named) = named {
+            // Whatever is lost, no new series gets the samples of an old one.
+            namespace.registry.reserve(named);
+        }
+        progress.enter(Stage::Files, u64::from(namespace.shard_count()));
+        for shard in 0..namespace.shard_count() {
+            open_files(&namespace, shard, damage)?;
+            progress.advance(1);
+        }
+        Ok(namespace)
     }
-    let namespace = Namespace::new(Parts {
-        meta,
-        options: options.namespace,
-        limits: options.limits,
-        fs: Arc::clone(&options.fs),
-        layout: layout.clone(),
-        clock: Arc::clone(&options.clock),
-        log: Arc::clone(log),
-        index,
-        secret: Secret::new(options.secret),
-    });
-    progress.enter(Stage::Index, namespace.index.len());
-    namespace.load_series(progress)?;
-    if let Some(named) = named {
-        // Whatever is lost, no new series gets the samples of an old one.
-        namespace.registry.reserve(named);
-    }
-    Ok(namespace)
 }
 
 /// Opens the files of a shard: the newest sound volume of each block, and the snapshots over it.
@@ -162,10 +176,10 @@ fn open_files(
     damage: &mut Vec<Damage>,
 ) -> Result<(), TsdbError> {
     let mut blocks = Blocks::default();
-    for (dir, length) in block_dirs(namespace, namespace.layout.data(namespace.name(), shard))? {
+    for (dir, length) in block_dirs(namespace, namespace.layout.data(&namespace.dir, shard))? {
         open_volumes(namespace, &dir, length, &mut blocks, damage)?;
     }
-    let snapshots = namespace.layout.snapshots(namespace.name(), shard);
+    let snapshots = namespace.layout.snapshots(&namespace.dir, shard);
     for (dir, length) in block_dirs(namespace, snapshots)? {
         open_snapshots(namespace, &dir, length, &mut blocks, damage)?;
     }
@@ -182,7 +196,7 @@ fn block_dirs(namespace: &Namespace, dir: PathBuf) -> Result<Vec<(PathBuf, i64)>
         let length = parse_compacted_dir(&path)?;
         Some((path, length))
     });
-    Ok(std::iter::once((dir, namespace.options.block_size_ns)).chain(compacted).collect())
+    Ok(std::iter::once((dir, namespace.block_size_ns())).chain(compacted).collect())
 }
 
 fn open_volumes(

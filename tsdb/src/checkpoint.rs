@@ -60,6 +60,8 @@ pub(crate) enum Merge {
     All,
     /// Those that are past their time and idle, and those with many layers.
     Due,
+    /// None: the namespace is not flushed.
+    Never,
 }
 
 impl Namespace {
@@ -83,9 +85,11 @@ impl Namespace {
         for shard in &self.shards {
             let blocks = shard.lock().blocks();
             for (id, files) in blocks.iter().filter(|(_, f)| !f.layers.is_empty()) {
-                let is_due = merge == Merge::All
-                    || due.contains(&(shard.id, id))
-                    || files.layers.len() > LAYERS_MAX;
+                let is_due = match merge {
+                    Merge::All => true,
+                    Merge::Due => due.contains(&(shard.id, id)) || files.layers.len() > LAYERS_MAX,
+                    Merge::Never => false,
+                };
                 if is_due && !self.is_compacting(shard.id, id) {
                     self.flush_block(shard, id, segment, &mut written)?;
                 } else {
@@ -99,11 +103,11 @@ impl Namespace {
     /// Blocks that are past their time and were not written to for a while, by shard.
     pub(crate) fn due_blocks(&self) -> Vec<(u16, BlockId)> {
         let now = self.clock.monotonic();
-        let closed_before = self.clock.now().0.saturating_sub(self.options.buffer_past_ns);
+        let closed_before = self.clock.now().0.saturating_sub(self.options().buffer_past_ns);
         let mut due = Vec::new();
         for shard in &self.shards {
             let state = shard.lock();
-            let window = |start| BlockId::new(start, self.options.block_size_ns);
+            let window = |start| BlockId::new(start, self.block_size_ns());
             let busy: Vec<BlockId> = state
                 .buffer
                 .windows()
@@ -125,6 +129,9 @@ impl Namespace {
     /// Freezes and merges the blocks that are due, without a cut of the log.
     pub(crate) fn flush_due(&self) -> Result<Written, TsdbError> {
         let mut written = Written::default();
+        if !self.options().flush_enabled {
+            return Ok(written);
+        }
         let mut due = self.due_blocks();
         due.retain(|&(shard, id)| !self.is_compacting(shard, id));
         if due.is_empty() {
@@ -132,7 +139,7 @@ impl Namespace {
         }
         let now = self.clock.monotonic();
         self.settle_series();
-        for &(shard, id) in due.iter().filter(|(_, id)| id.length() == self.options.block_size_ns) {
+        for &(shard, id) in due.iter().filter(|(_, id)| id.length() == self.block_size_ns()) {
             self.shards[usize::from(shard)].freeze(now, |start| start == id.start());
         }
         self.seal_index()?;
@@ -154,7 +161,8 @@ impl Namespace {
 
     /// Removes blocks that are older than retention.
     pub(crate) fn expire(&self) -> Result<u64, TsdbError> {
-        if self.options.retention_ns == 0 {
+        let options = self.options();
+        if options.retention_ns == 0 || !options.cleanup_enabled {
             return Ok(0);
         }
         let horizon = self.horizon().0;
@@ -199,7 +207,7 @@ impl Namespace {
         if memory.layers.is_empty() {
             return Ok(());
         }
-        let dir = self.block_dir(self.layout.snapshots(self.name(), shard.id), id);
+        let dir = self.block_dir(self.layout.snapshots(&self.dir, shard.id), id);
         self.fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
         let path = dir.join(snapshot_name(id.start(), segment));
         let info = self.info(shard, id, FilesetKind::Snapshot, 0, segment);
@@ -257,7 +265,7 @@ impl Namespace {
 
     /// The directory of blocks of this length; `shard_dir` is that of the shard.
     fn block_dir(&self, shard_dir: PathBuf, id: BlockId) -> PathBuf {
-        if id.length() == self.options.block_size_ns {
+        if id.length() == self.block_size_ns() {
             return shard_dir;
         }
         compacted_dir(&shard_dir, id.length())
@@ -270,7 +278,7 @@ impl Namespace {
         blocks: impl Iterator<Item = BlockId>,
     ) -> Result<(), TsdbError> {
         let roots =
-            [self.layout.snapshots(self.name(), shard.id), self.layout.data(self.name(), shard.id)];
+            [self.layout.snapshots(&self.dir, shard.id), self.layout.data(&self.dir, shard.id)];
         let dirs = |id| roots.clone().map(|root| self.block_dir(root, id));
         let dirs: BTreeSet<PathBuf> = blocks.flat_map(dirs).collect();
         for dir in dirs.iter().filter(|dir| self.fs.exists(dir)) {
@@ -286,7 +294,7 @@ impl Namespace {
         id: BlockId,
         volume: u32,
     ) -> Result<PathBuf, TsdbError> {
-        let dir = self.block_dir(self.layout.data(self.name(), shard.id), id);
+        let dir = self.block_dir(self.layout.data(&self.dir, shard.id), id);
         self.fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
         Ok(dir.join(fileset::file_name(id.start(), volume)))
     }
@@ -303,7 +311,7 @@ impl Namespace {
             kind,
             namespace: self.name().to_owned(),
             shard: shard.id,
-            shard_count: self.options.shard_count,
+            shard_count: self.shard_count(),
             id_scheme: 1,
             block_start_ns: id.start(),
             block_size_ns: id.length(),
@@ -330,7 +338,7 @@ impl Namespace {
             return Ok(None);
         }
         let start = info.block_start_ns;
-        let is_compacted = info.block_size_ns > self.options.block_size_ns;
+        let is_compacted = info.block_size_ns > self.block_size_ns();
         let effort = if is_compacted { Effort::Compact } else { Effort::Flush };
         let mut merger = Merger::new(self, files, start, effort);
         fileset::write_fileset(self.fs.as_ref(), path, &info, |sink| {

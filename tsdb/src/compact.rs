@@ -88,7 +88,7 @@ pub(crate) fn lengths(block_size_ns: i64, retention_ns: i64) -> Vec<i64> {
 impl Namespace {
     /// The next compaction that is due, if there is one.
     fn next_compaction(&self) -> Option<Compaction> {
-        let options = &self.options;
+        let options = self.options();
         let now = self.clock.now().0;
         // The last block of a span is flushed first, and late samples get a chance.
         let wait = options.buffer_past_ns.saturating_add(options.block_size_ns);
@@ -101,6 +101,11 @@ impl Namespace {
             }
         }
         None
+    }
+
+    /// Whether a compaction is due.
+    pub(crate) fn has_compaction(&self) -> bool {
+        self.next_compaction().is_some()
     }
 
     /// Finds the next compaction, if one is due, and writes its block, which can take long.

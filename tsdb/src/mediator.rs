@@ -1,12 +1,17 @@
 //! The order of background work: one thread for what must be done in time, one job after the
 //! other, and one for compaction, which can take long and can wait.
 
+mod jobs;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use m3rs_core::clock::SharedClock;
 use parking_lot::{Condvar, Mutex};
+
+pub(crate) use jobs::Jobs;
+pub use jobs::{JobKind, JobStatus};
 
 use crate::database::Core;
 use crate::error::TsdbError;
@@ -31,10 +36,12 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    pub(crate) fn stop(&self) {
+    /// Asks for the end; says whether that was asked for before.
+    pub(crate) fn stop(&self) -> bool {
         self.flag.store(true, Ordering::Relaxed);
-        *self.stopped.lock() = true;
+        let was_stopped = std::mem::replace(&mut *self.stopped.lock(), true);
         self.changed.notify_all();
+        was_stopped
     }
 
     /// Fails if it is time to stop.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use m3rs_core::time::duration::DurationNs;
 
 /// Directory names and file names of a data directory.
+///
+/// `dir` is the name of a namespace's directories, which its metadata has.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     root: PathBuf,
@@ -28,20 +30,31 @@ impl Layout {
         self.root.join("namespaces")
     }
 
-    pub(crate) fn namespace_file(&self, name: &str) -> PathBuf {
-        self.namespaces().join(format!("{name}.namespace"))
+    /// Which namespaces there are.
+    pub(crate) fn catalog(&self) -> PathBuf {
+        self.namespaces().join("catalog")
     }
 
-    pub(crate) fn index(&self, namespace: &str) -> PathBuf {
-        self.root.join("index").join(namespace)
+    /// The same once more.
+    pub(crate) fn catalog_copy(&self) -> PathBuf {
+        self.namespaces().join("catalog.copy")
     }
 
-    pub(crate) fn data(&self, namespace: &str, shard: u16) -> PathBuf {
-        self.root.join("data").join(namespace).join(shard.to_string())
+    /// Directories of which each namespace has one.
+    pub(crate) fn parts(&self) -> [PathBuf; 3] {
+        ["data", "snapshots", "index"].map(|part| self.root.join(part))
     }
 
-    pub(crate) fn snapshots(&self, namespace: &str, shard: u16) -> PathBuf {
-        self.root.join("snapshots").join(namespace).join(shard.to_string())
+    pub(crate) fn index(&self, dir: &str) -> PathBuf {
+        self.root.join("index").join(dir)
+    }
+
+    pub(crate) fn data(&self, dir: &str, shard: u16) -> PathBuf {
+        self.root.join("data").join(dir).join(shard.to_string())
+    }
+
+    pub(crate) fn snapshots(&self, dir: &str, shard: u16) -> PathBuf {
+        self.root.join("snapshots").join(dir).join(shard.to_string())
     }
 }
 

@@ -1,61 +1,47 @@
 //! A namespace: one set of series with one retention, sharded.
 
-mod meta;
+mod catalog;
+mod find;
+mod grid;
+mod options;
 mod registry;
+mod validate;
+mod window;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hashbrown::HashTable;
 use m3rs_core::clock::SharedClock;
 use m3rs_core::fs::SharedFs;
-use m3rs_core::model::{Labels, Matcher, shard_of_hash};
-use m3rs_core::time::{NS_PER_S, TimestampNs};
-use m3rs_index::{Doc, Identity, Index, Limited};
-use parking_lot::Mutex;
+use m3rs_core::model::{Labels, shard_of_hash};
+use m3rs_core::time::TimestampNs;
+use m3rs_index::{Doc, Identity, Index};
+use parking_lot::{Mutex, RwLock};
 
-pub(crate) use meta::NamespaceMeta;
+pub(crate) use catalog::{Catalog, NamespaceMeta};
+pub(crate) use grid::BlockGrid;
+pub use options::{
+    Aggregation, CachingOptions, ConfiguredNamespace, Downsample, ExtendedOptions, IndexOptions,
+    NamespaceOptions, RuntimeOptions, StagingState, TruncateTime, WriteTransforms,
+};
 pub(crate) use registry::{MemoPosition, NewEncoding, Place, Registry, Secret, Tables};
+pub(crate) use validate::check_name;
+pub use validate::{NAME_BYTES_MAX, OptionsError};
+pub(crate) use window::WriteWindow;
 
 use crate::blocks::BlockId;
 use crate::commitlog::{self, CommitLog};
+use crate::database::LogNeed;
 use crate::error::TsdbError;
-use crate::limits::Limits;
+use crate::limits::{DiskFloor, Limits, RateLimit};
 use crate::names::Layout;
-use crate::read::Selection;
 use crate::shard::Shard;
 use crate::write::{WriteScratch, WriteSession};
 
 /// The namespace that a server has without any configuration.
 pub const DEFAULT_NAMESPACE: &str = "default";
-
-/// How a namespace keeps its samples. Shard count and block size are fixed at its creation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NamespaceOptions {
-    /// How long samples are kept, in nanoseconds; 0 keeps them for ever.
-    pub retention_ns: i64,
-    /// Length of a block, in nanoseconds.
-    pub block_size_ns: i64,
-    /// How long after its end a block waits for late samples before it is flushed.
-    pub buffer_past_ns: i64,
-    /// How far in the future a sample may be.
-    pub buffer_future_ns: i64,
-    /// Number of shards.
-    pub shard_count: u16,
-}
-
-impl Default for NamespaceOptions {
-    fn default() -> Self {
-        Self {
-            retention_ns: 30 * 24 * 3600 * NS_PER_S,
-            block_size_ns: 2 * 3600 * NS_PER_S,
-            buffer_past_ns: 600 * NS_PER_S,
-            buffer_future_ns: 600 * NS_PER_S,
-            shard_count: 4,
-        }
-    }
-}
 
 /// A namespace that is open. All methods may be called from any thread.
 #[derive(Debug)]
@@ -63,8 +49,13 @@ pub struct Namespace {
     /// Its number in the commit log.
     pub(crate) id: u32,
     name: String,
-    pub(crate) options: NamespaceOptions,
+    /// The name of its directories.
+    pub(crate) dir: String,
+    options: RwLock<Arc<NamespaceOptions>>,
+    pub(crate) grid: BlockGrid,
     pub(crate) limits: Limits,
+    pub(crate) disk: Arc<DiskFloor>,
+    /// Held to the persist rate.
     pub(crate) fs: SharedFs,
     pub(crate) layout: Layout,
     pub(crate) clock: SharedClock,
@@ -74,10 +65,15 @@ pub struct Namespace {
     pub(crate) shards: Vec<Shard>,
     /// Held while a series is made, so that refs are given one by one.
     create: Mutex<CreateScratch>,
+    series_rate: Mutex<RateLimit>,
     pub(crate) scratch: Mutex<Vec<WriteScratch>>,
     pub(crate) counters: Counters,
     /// Shard and span of the compaction that runs; flushes pass over it.
     pub(crate) compacting: Mutex<Option<(usize, BlockId)>>,
+    /// Which segments of the log its memory needs.
+    pub(crate) log_need: Mutex<LogNeed>,
+    /// Set when it is removed or replaced: it takes no writes any more, reads go on.
+    retired: AtomicBool,
 }
 
 /// What happened in a namespace since it was opened.
@@ -93,6 +89,8 @@ pub(crate) struct Counters {
     pub(crate) compaction_read_bytes: Counter,
     /// Bytes of the blocks that it wrote.
     pub(crate) compaction_written_bytes: Counter,
+    /// New series that the limit on their rate refused.
+    pub(crate) series_rate_refusals: Counter,
 }
 
 /// A number that only grows.
@@ -136,8 +134,9 @@ pub(crate) struct PendingSeries {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) meta: NamespaceMeta,
-    pub(crate) options: NamespaceOptions,
     pub(crate) limits: Limits,
+    pub(crate) disk: Arc<DiskFloor>,
+    /// Held to the persist rate.
     pub(crate) fs: SharedFs,
     pub(crate) layout: Layout,
     pub(crate) clock: SharedClock,
@@ -148,18 +147,18 @@ pub(crate) struct Parts {
 
 impl Namespace {
     pub(crate) fn new(parts: Parts) -> Self {
-        let options = NamespaceOptions {
-            block_size_ns: parts.meta.block_size_ns,
-            shard_count: parts.meta.shard_count,
-            ..parts.options
-        };
-        let shards = (0..options.shard_count).map(|id| Shard::new(id, options.block_size_ns));
+        let options = parts.meta.options;
+        let grid = BlockGrid::new(options.block_size_ns);
+        let shards = (0..options.shard_count).map(|id| Shard::new(id, grid.size_ns()));
         Self {
             id: parts.meta.id,
             name: parts.meta.name,
+            dir: parts.meta.dir,
             shards: shards.collect(),
-            options,
+            options: RwLock::new(Arc::new(options)),
+            grid,
             limits: parts.limits,
+            disk: parts.disk,
             fs: parts.fs,
             layout: parts.layout,
             clock: parts.clock,
@@ -167,9 +166,12 @@ impl Namespace {
             index: parts.index,
             registry: Registry::new(parts.secret),
             create: Mutex::default(),
+            series_rate: Mutex::default(),
             scratch: Mutex::default(),
             counters: Counters::default(),
             compacting: Mutex::default(),
+            log_need: Mutex::default(),
+            retired: AtomicBool::new(false),
         }
     }
 
@@ -179,10 +181,66 @@ impl Namespace {
         &self.name
     }
 
-    /// How it keeps samples.
+    /// How it keeps samples, as of now.
     #[must_use]
-    pub fn options(&self) -> &NamespaceOptions {
-        &self.options
+    pub fn options(&self) -> Arc<NamespaceOptions> {
+        Arc::clone(&self.options.read())
+    }
+
+    /// Length of a block in nanoseconds.
+    #[must_use]
+    pub fn block_size_ns(&self) -> i64 {
+        self.grid.size_ns()
+    }
+
+    /// Number of shards.
+    #[must_use]
+    pub fn shard_count(&self) -> u16 {
+        u16::try_from(self.shards.len()).expect("BUG: made of a u16")
+    }
+
+    /// Takes other options once `store` has made them durable; they were checked, and block size
+    /// and shards are as ever.
+    ///
+    /// Series that were not logged are made durable before the log names samples of them.
+    pub(crate) fn change_options(
+        &self,
+        options: NamespaceOptions,
+        store: impl FnOnce() -> Result<(), TsdbError>,
+    ) -> Result<(), TsdbError> {
+        let _no_new_series = self.create.lock();
+        if options.writes_to_commit_log && !self.options().writes_to_commit_log {
+            self.seal_index()?;
+        }
+        store()?;
+        *self.options.write() = Arc::new(options);
+        Ok(())
+    }
+
+    /// Refuses writes from now on. When this returns, no write is under way any more.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        drop(self.create.lock());
+        for shard in &self.shards {
+            drop(shard.lock());
+        }
+    }
+
+    /// Takes writes again.
+    pub(crate) fn reinstate(&self) {
+        self.retired.store(false, Ordering::Release);
+    }
+
+    /// Call under the lock of the shard that is written to, or of `create`.
+    ///
+    /// # Errors
+    /// [`TsdbError::NamespaceRetired`] if it was removed or replaced.
+    #[inline]
+    pub(crate) fn check_serving(&self) -> Result<(), TsdbError> {
+        if self.retired.load(Ordering::Acquire) {
+            return Err(TsdbError::NamespaceRetired { name: self.name.clone() });
+        }
+        Ok(())
     }
 
     /// The number of series ever seen and not dropped.
@@ -197,83 +255,50 @@ impl Namespace {
         WriteSession::new(self)
     }
 
-    /// Finds the series for which all matchers hold; their samples are read afterwards.
-    ///
-    /// # Errors
-    /// [`TsdbError::Index`] for a bad regular expression or more than `series_max` series.
-    pub fn select(
-        self: &Arc<Self>,
-        matchers: &[Matcher],
-        start: TimestampNs,
-        end: TimestampNs,
-        series_max: usize,
-    ) -> Result<Selection, TsdbError> {
-        Selection::new(
-            Arc::clone(self),
-            matchers,
-            (start.0.max(self.horizon().0), end.0),
-            series_max,
-        )
-    }
-
-    /// Names of labels of the series for which any of the matcher sets holds; 0 is no limit.
-    ///
-    /// # Errors
-    /// [`TsdbError::Index`].
-    pub fn label_names(
-        &self,
-        matcher_sets: &[Vec<Matcher>],
-        limit: usize,
-    ) -> Result<Limited<String>, TsdbError> {
-        Ok(self.index.label_names(matcher_sets, count_max(limit))?)
-    }
-
-    /// Values of the label `name`, as [`Namespace::label_names`].
-    ///
-    /// # Errors
-    /// [`TsdbError::Index`].
-    pub fn label_values(
-        &self,
-        name: &str,
-        matcher_sets: &[Vec<Matcher>],
-        limit: usize,
-    ) -> Result<Limited<String>, TsdbError> {
-        Ok(self.index.label_values(name, matcher_sets, count_max(limit))?)
-    }
-
-    /// Label sets of series, as [`Namespace::label_names`].
-    ///
-    /// # Errors
-    /// [`TsdbError::Index`].
-    pub fn series(
-        &self,
-        matcher_sets: &[Vec<Matcher>],
-        limit: usize,
-    ) -> Result<Limited<Labels>, TsdbError> {
-        let found = self.index.series(matcher_sets, count_max(limit))?;
-        let labels = self.index.labels_of(&found.items)?;
-        let mut items: Vec<Labels> = labels.into_iter().flatten().collect();
-        items.sort_unstable();
-        Ok(Limited { items, truncated: found.truncated })
-    }
-
     /// Samples before this time are outside retention.
     #[must_use]
     pub fn horizon(&self) -> TimestampNs {
-        if self.options.retention_ns == 0 {
+        let retention_ns = self.options.read().retention_ns;
+        if retention_ns == 0 {
             return TimestampNs(0);
         }
         let now = self.clock.now().0;
-        TimestampNs(now.saturating_sub(self.options.retention_ns).max(0))
+        TimestampNs(now.saturating_sub(retention_ns).max(0))
     }
 
-    /// Whether one more new series may be made, beside `pending` others that a request waits to
-    /// make.
+    /// Whether a request may make one more series, with so many bytes of labels, beside `pending`
+    /// others that it waits to make.
     ///
     /// # Errors
-    /// [`TsdbError::SeriesLimit`].
-    pub(crate) fn permit_series(&self, next_ref: u32, pending: usize) -> Result<(), TsdbError> {
-        let limit = self.limits.series_max;
+    /// [`TsdbError::NamespaceRetired`], [`TsdbError::DiskFloor`], [`TsdbError::SeriesLimit`],
+    /// [`TsdbError::NewSeriesRate`].
+    pub(crate) fn permit_series(
+        &self,
+        next_ref: u32,
+        pending: usize,
+        labels_len: usize,
+    ) -> Result<(), TsdbError> {
+        self.check_serving()?;
+        let now = self.clock.monotonic();
+        self.disk.check(labels_len as u64, now)?;
+        let options = self.options();
+        self.check_series_limit(&options, next_ref, pending)?;
+        let limit =
+            nonzero_or(options.new_series_per_second_max, self.limits.new_series_per_second_max);
+        if limit > 0 && !self.series_rate.lock().take(u64::from(limit), now) {
+            self.counters.series_rate_refusals.add(1);
+            return Err(TsdbError::NewSeriesRate { limit });
+        }
+        Ok(())
+    }
+
+    fn check_series_limit(
+        &self,
+        options: &NamespaceOptions,
+        next_ref: u32,
+        pending: usize,
+    ) -> Result<(), TsdbError> {
+        let limit = nonzero_or(options.series_max, self.limits.series_max);
         if u64::from(next_ref) + pending as u64 >= u64::from(limit) {
             return Err(TsdbError::SeriesLimit { limit });
         }
@@ -284,10 +309,12 @@ impl Namespace {
     /// logged and indexed together; all are made or none.
     ///
     /// # Errors
-    /// [`TsdbError::SeriesLimit`] if other requests made the last ones meanwhile; errors of the
-    /// commit log and the index.
+    /// [`TsdbError::NamespaceRetired`]; [`TsdbError::SeriesLimit`] if other requests made the last
+    /// ones meanwhile; errors of the commit log and the index.
     pub(crate) fn make_series(&self, pending: &mut [PendingSeries]) -> Result<(), TsdbError> {
         let mut scratch = self.create.lock();
+        self.check_serving()?;
+        let options = self.options();
         let CreateScratch { series_id, entries, in_batch } = &mut *scratch;
         in_batch.clear();
         let mut docs: Vec<Doc<'_>> = Vec::with_capacity(pending.len());
@@ -306,7 +333,7 @@ impl Namespace {
                     *series = docs[twin].id;
                     continue;
                 }
-                self.permit_series(first, docs.len())?;
+                self.check_series_limit(&options, first, docs.len())?;
                 *series = first + docs.len() as u32;
                 let identity = Identity::of_hashed(bytes, *labels_hash, series_id);
                 in_batch.insert_unique(*labels_hash as u64, docs.len(), |&d: &usize| {
@@ -319,10 +346,14 @@ impl Namespace {
         if docs.is_empty() {
             return Ok(());
         }
-        let made = self.log_series(&docs, entries).and_then(|()| self.admit(&docs));
+        let last = first + (docs.len() - 1) as u32;
+        if options.writes_to_commit_log {
+            self.log_series(&docs, entries).inspect_err(|_| self.registry.reserve(last))?;
+        }
+        let made = self.admit(&docs);
         if made.is_err() {
-            // The log may name these refs now, so no other series may get them.
-            self.registry.reserve(first + (docs.len() - 1) as u32);
+            // The log names these refs now, so no other series may get them.
+            self.registry.reserve(last);
         }
         made
     }
@@ -369,7 +400,7 @@ impl Namespace {
 
     /// The shard of a series.
     pub(crate) fn shard_of(&self, identity: Identity) -> u16 {
-        shard_of_hash(identity.shard_hash, self.options.shard_count)
+        shard_of_hash(identity.shard_hash, self.shard_count())
     }
 
     /// Waits until every series with a ref that was given so far is in the index.
@@ -378,11 +409,11 @@ impl Namespace {
     }
 
     pub(crate) fn index_dir(&self) -> PathBuf {
-        self.layout.index(&self.name)
+        self.layout.index(&self.dir)
     }
 }
 
-/// A limit of 0 is none.
-fn count_max(limit: usize) -> usize {
-    if limit == 0 { usize::MAX } else { limit }
+/// A namespace's own limit, or else the server's.
+fn nonzero_or(own: u32, server: u32) -> u32 {
+    if own == 0 { server } else { own }
 }

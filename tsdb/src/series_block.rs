@@ -5,6 +5,8 @@
 //!
 //! **What it is not:** storage. A fileset holds the bytes and guards them with a checksum.
 
+mod parts;
+
 use m3rs_core::Corrupt;
 use m3rs_core::model::SampleKind;
 use m3rs_core::time::TimestampNs;
@@ -43,6 +45,7 @@ pub struct EncodedBlock<'a> {
 #[derive(Debug, Default)]
 pub struct BlockEncoder {
     bytes: Vec<u8>,
+    parts: Vec<u8>,
 }
 
 impl BlockEncoder {
@@ -55,8 +58,11 @@ impl BlockEncoder {
         &mut self,
         columns: &Columns,
         block_start_ns: i64,
-        _effort: Effort,
+        effort: Effort,
     ) -> Result<Option<EncodedBlock<'_>>, EncodeError> {
+        if !columns.rich.is_empty() {
+            return self.encode_parts(columns, block_start_ns, effort);
+        }
         let (Some(&first_ns), Some(&last_ns)) = (columns.ts.first(), columns.ts.last()) else {
             return Ok(None);
         };
@@ -78,6 +84,7 @@ impl BlockEncoder {
 #[derive(Debug, Default)]
 pub struct BlockDecoder {
     columns: Columns,
+    parts: Columns,
 }
 
 impl BlockDecoder {
@@ -95,6 +102,7 @@ impl BlockDecoder {
             (SampleKind::Float, BlockCodec::M3tsz) => {
                 overlay_stream(block.bytes, from, to, &mut self.columns, out)
             }
+            (SampleKind::Mixed, BlockCodec::Parts) => self.overlay_parts(block, (from, to), out),
             (kind, codec) => {
                 let got = format!("{kind:?} in {codec:?}");
                 Err(Corrupt::new("series block", 0, "a kind that the codec holds", got))
@@ -114,11 +122,11 @@ mod tests {
 
     #[test]
     fn a_block_comes_back_and_lies_over_what_is_there() {
-        let columns = Columns { ts: vec![10, 20, 30], vs: vec![1.0, -0.0, f64::NAN] };
+        let columns = Columns::of_floats(vec![10, 20, 30], vec![1.0, -0.0, f64::NAN]);
         let mut encoder = BlockEncoder::default();
         let block = encoder.encode(&columns, 0, Effort::Flush).expect("fits").expect("some");
         assert_eq!((block.count, block.first_ns, block.last_ns), (3, 10, 30));
-        let mut out = Columns { ts: vec![5, 20], vs: vec![7.0, 8.0] };
+        let mut out = Columns::of_floats(vec![5, 20], vec![7.0, 8.0]);
         BlockDecoder::default().overlay(&block, (0, 25), &mut out).expect("sound");
         assert_eq!(out.ts, [5, 10, 20]);
         assert_eq!(out.vs[2].to_bits(), (-0.0f64).to_bits());

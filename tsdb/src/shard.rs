@@ -9,6 +9,7 @@ use crate::blocks::{BlockFiles, BlockId, Blocks, Layer};
 use crate::buffer::{BlockCopy, Buffer, Columns, Slot};
 use crate::error::TsdbError;
 use crate::fileset::FilesetReader;
+use crate::namespace::BlockGrid;
 use crate::series_block::{BlockDecoder, EncodedBlock};
 
 /// A shard. Everything that must agree with each other is under one lock.
@@ -90,7 +91,7 @@ impl Shard {
 
     /// The start of the block of `length` that holds `t`.
     pub(crate) fn align(&self, t: i64, length: i64) -> i64 {
-        t - t.rem_euclid(length)
+        BlockGrid::new(length).start_of(t)
     }
 
     /// Moves the windows that `wanted` names by their start from the buffer to the layers.
@@ -117,7 +118,7 @@ impl Shard {
             let Some(&series) = state.refs.get(slot as usize) else { return };
             (state.blocks(), series)
         };
-        let mut block = Columns::default();
+        let mut block = Columns { values_only: out.values_only, ..Columns::default() };
         for length in blocks.lengths().filter(|&l| l != self.block_size_ns) {
             for (_, files) in blocks.overlapping(length, from, to) {
                 let decoder = &mut scratch.decoder;

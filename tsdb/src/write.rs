@@ -1,18 +1,22 @@
 //! The write path: resolve series, collect samples by shard, log and buffer them, wait for the log.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use m3rs_core::ErrorKind;
-use m3rs_core::model::Labels;
+use m3rs_core::model::{Histogram, HistogramError, Labels};
 use m3rs_core::time::TimestampNs;
 use parking_lot::RwLockReadGuard;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::buffer::Slot;
+use crate::buffer::{Buffer, RichSample, SampleValue, Slot};
 use crate::commitlog::{self, Ticket};
 use crate::error::{CommitLogError, TsdbError};
-use crate::namespace::{MemoPosition, Namespace, NewEncoding, PendingSeries, Place, Tables};
+use crate::limits::ANNOTATION_BYTES_MAX;
+use crate::namespace::{
+    MemoPosition, Namespace, NewEncoding, PendingSeries, Place, Tables, WriteWindow,
+};
 
 /// A series as a [`WriteSession`] knows it. Valid in the session that gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +28,7 @@ pub struct SeriesHandle {
 }
 
 /// Why a sample was not taken. The rest of the request is not affected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum WriteRefusal {
     /// The sample is older than the namespace keeps samples.
     #[error(
@@ -37,6 +41,18 @@ pub enum WriteRefusal {
         /// The oldest time that is kept.
         oldest: TimestampNs,
     },
+    /// The sample is older than the namespace takes samples without cold writes.
+    #[error(
+        "timestamp {} ms is before {} ms, the oldest that is taken without cold writes \
+         (cold_writes, buffer_past)",
+        .t.to_ms().0, .oldest.to_ms().0
+    )]
+    OutsideBuffer {
+        /// The sample's time.
+        t: TimestampNs,
+        /// The oldest time that is taken.
+        oldest: TimestampNs,
+    },
     /// The sample's time is too far ahead of this server's clock.
     #[error(
         "timestamp {} ms is too far in the future: the latest taken is {} ms",
@@ -47,6 +63,15 @@ pub enum WriteRefusal {
         t: TimestampNs,
         /// The latest time that is taken.
         latest: TimestampNs,
+    },
+    /// A histogram that breaks a rule.
+    #[error(transparent)]
+    Histogram(#[from] HistogramError),
+    /// An annotation that is too long.
+    #[error("annotation of {bytes} bytes, the limit is {}", ANNOTATION_BYTES_MAX)]
+    Annotation {
+        /// Its length.
+        bytes: usize,
     },
 }
 
@@ -72,15 +97,88 @@ struct ShardBatch {
     refs: Vec<u32>,
     ts: Vec<i64>,
     vs: Vec<f64>,
+    /// Start timestamps of the floats up to the last one that carries one; 0 is none.
+    starts: Vec<i64>,
+    rich: RichBatch,
+}
+
+/// Samples that are more than floats with a start timestamp.
+#[derive(Debug, Default)]
+struct RichBatch {
+    slots: Vec<Slot>,
+    refs: Vec<u32>,
+    ts: Vec<i64>,
+    samples: Vec<RichSample>,
 }
 
 impl ShardBatch {
+    fn is_empty(&self) -> bool {
+        self.refs.is_empty() && self.rich.refs.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.slots.clear();
+        self.refs.clear();
+        self.ts.clear();
+        self.vs.clear();
+        self.starts.clear();
+        self.rich.slots.clear();
+        self.rich.refs.clear();
+        self.rich.ts.clear();
+        self.rich.samples.clear();
+    }
+
     #[inline]
-    fn push(&mut self, series: SeriesHandle, t: i64, v: f64) {
+    fn push(&mut self, series: SeriesHandle, t: i64, v: f64, start: i64) {
         self.slots.push(series.place.slot);
         self.refs.push(series.series);
         self.ts.push(t);
         self.vs.push(v);
+        if start != 0 {
+            self.starts.resize(self.ts.len() - 1, 0);
+            self.starts.push(start);
+        }
+    }
+
+    fn push_rich(&mut self, series: SeriesHandle, t: i64, sample: RichSample) {
+        self.rich.slots.push(series.place.slot);
+        self.rich.refs.push(series.series);
+        self.rich.ts.push(t);
+        self.rich.samples.push(sample);
+    }
+
+    /// Appends the log entries of the batch.
+    fn encode(&mut self, out: &mut Vec<u8>, namespace: u32, shard: u16) {
+        let Self { refs, ts, vs, starts, rich, .. } = self;
+        if starts.is_empty() {
+            commitlog::encode_samples(out, namespace, shard, refs, ts, vs);
+        } else {
+            starts.resize(ts.len(), 0);
+            commitlog::encode_started_samples(out, (namespace, shard), refs, ts, vs, starts);
+        }
+        let RichBatch { refs, ts, samples, .. } = rich;
+        commitlog::encode_rich_samples(out, (namespace, shard), refs, ts, samples);
+    }
+
+    /// Appends the batch to the buffer, in the order in which it stands in the log.
+    fn append(&self, buffer: &mut Buffer, now: Duration) {
+        if self.starts.is_empty() {
+            for ((&slot, &t), &v) in self.slots.iter().zip(&self.ts).zip(&self.vs) {
+                buffer.append(slot, t, v, now);
+            }
+        } else {
+            let floats = self.slots.iter().zip(&self.ts).zip(&self.vs).zip(&self.starts);
+            for (((&slot, &t), &v), &start) in floats {
+                match start {
+                    0 => buffer.append(slot, t, v, now),
+                    start => buffer.append_started(slot, t, v, start, now),
+                }
+            }
+        }
+        let rich = &self.rich;
+        for ((&slot, &t), sample) in rich.slots.iter().zip(&rich.ts).zip(&rich.samples) {
+            buffer.append_rich(slot, t, sample, now);
+        }
     }
 }
 
@@ -89,12 +187,30 @@ impl ShardBatch {
 pub(crate) struct WriteScratch {
     batches: Vec<ShardBatch>,
     entries: Vec<u8>,
-    /// Series that were not known, and samples of these.
-    pending: Vec<PendingSeries>,
-    pending_samples: Vec<(u32, i64, f64)>,
+    pending: Pending,
     /// New encodings of known series, and then those of the new ones.
     encodings: Vec<NewEncoding>,
 }
+
+/// Series that a request names and that were not known, and their samples.
+#[derive(Debug, Default)]
+struct Pending {
+    series: Vec<PendingSeries>,
+    /// Number of the series, time, value, start timestamp.
+    floats: Vec<(u32, i64, f64, i64)>,
+    rich: Vec<(u32, i64, RichSample)>,
+}
+
+impl Pending {
+    fn clear(&mut self) {
+        self.series.clear();
+        self.floats.clear();
+        self.rich.clear();
+    }
+}
+
+/// Bytes of disk that a sample takes before the disk is looked at again, roughly.
+const SAMPLE_BYTES: u64 = 16;
 
 /// Most scratches that a namespace keeps between requests.
 const SCRATCHES_MAX: usize = 64;
@@ -106,9 +222,16 @@ pub struct WriteSession<'a> {
     scratch: WriteScratch,
     /// Where in the order of known encodings the request is.
     memo: Option<MemoPosition>,
-    oldest: TimestampNs,
-    latest: TimestampNs,
+    window: WriteWindow,
+    logs: Logging,
     samples: u64,
+}
+
+/// Whether what a request writes goes to the commit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Logging {
+    On,
+    Off,
 }
 
 impl fmt::Debug for WriteSession<'_> {
@@ -121,14 +244,14 @@ impl<'a> WriteSession<'a> {
     pub(crate) fn new(namespace: &'a Namespace) -> Self {
         let mut scratch = namespace.scratch.lock().pop().unwrap_or_default();
         scratch.batches.resize_with(namespace.shards.len(), ShardBatch::default);
-        let now = namespace.clock.now().0;
+        let options = namespace.options();
         Self {
             namespace,
             tables: None,
             scratch,
             memo: None,
-            oldest: namespace.horizon(),
-            latest: TimestampNs(now.saturating_add(namespace.options.buffer_future_ns)),
+            window: namespace.write_window(&options),
+            logs: if options.writes_to_commit_log { Logging::On } else { Logging::Off },
             samples: 0,
         }
     }
@@ -197,9 +320,13 @@ impl<'a> WriteSession<'a> {
             encodings.extend(encoding.map(|(hash, len)| NewEncoding { hash, len, series }));
             return Ok(SeriesHandle { series, place });
         }
-        namespace.permit_series(tables.next_ref(), pending.len())?;
-        let number = u32::try_from(pending.len()).expect("BUG: permitted series fit a u32");
-        pending.push(PendingSeries { labels, labels_hash, encoding, series: 0 });
+        namespace.permit_series(
+            tables.next_ref(),
+            pending.series.len(),
+            labels.as_bytes().len(),
+        )?;
+        let number = u32::try_from(pending.series.len()).expect("BUG: permitted series fit a u32");
+        pending.series.push(PendingSeries { labels, labels_hash, encoding, series: 0 });
         Ok(SeriesHandle { series: number, place: Place::GAP })
     }
 
@@ -214,18 +341,91 @@ impl<'a> WriteSession<'a> {
         t: TimestampNs,
         v: f64,
     ) -> Result<(), WriteRefusal> {
-        if t < self.oldest {
-            return Err(WriteRefusal::OutsideRetention { t, oldest: self.oldest });
-        }
-        if t > self.latest {
-            return Err(WriteRefusal::TooFarInFuture { t, latest: self.latest });
-        }
+        self.push_started(series, t, v, TimestampNs(0))
+    }
+
+    /// As [`WriteSession::push`], with the time since when the value has been counted; 0 is none.
+    ///
+    /// # Errors
+    /// As [`WriteSession::push`].
+    #[inline]
+    pub fn push_started(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        v: f64,
+        start: TimestampNs,
+    ) -> Result<(), WriteRefusal> {
+        self.window.check(t)?;
+        let (t, v) = self.window.transform(t, v);
         self.samples += 1;
         if series.place == Place::GAP {
-            self.scratch.pending_samples.push((series.series, t.0, v));
-            return Ok(());
+            self.scratch.pending.floats.push((series.series, t, v, start.0));
+        } else {
+            self.scratch.batches[usize::from(series.place.shard)].push(series, t, v, start.0);
         }
-        self.scratch.batches[usize::from(series.place.shard)].push(series, t.0, v);
+        Ok(())
+    }
+
+    /// Adds one histogram to the request, with the time since when it has been counted; 0 is
+    /// none. Of a float and a histogram of one time in one request the histogram stays.
+    ///
+    /// # Errors
+    /// As [`WriteSession::push`], and [`WriteRefusal::Histogram`].
+    pub fn push_histogram(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        h: Histogram,
+        start: TimestampNs,
+    ) -> Result<(), WriteRefusal> {
+        h.validate()?;
+        let sample = RichSample { start_ns: start.0, ..RichSample::histogram(Arc::new(h)) };
+        self.push_checked(series, t, sample)
+    }
+
+    /// Adds one sample of any kind to the request; otherwise as [`WriteSession::push_histogram`].
+    /// An empty annotation is none.
+    ///
+    /// # Errors
+    /// As [`WriteSession::push_histogram`], and [`WriteRefusal::Annotation`].
+    pub fn push_rich(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        mut sample: RichSample,
+    ) -> Result<(), WriteRefusal> {
+        if let SampleValue::Histogram(h) = &sample.value {
+            h.validate()?;
+        }
+        sample.annotation = sample.annotation.filter(|a| !a.is_empty());
+        if let Some(a) = sample.annotation.as_ref().filter(|a| a.len() > ANNOTATION_BYTES_MAX) {
+            return Err(WriteRefusal::Annotation { bytes: a.len() });
+        }
+        self.push_checked(series, t, sample)
+    }
+
+    fn push_checked(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        mut sample: RichSample,
+    ) -> Result<(), WriteRefusal> {
+        self.window.check(t)?;
+        let t = match &mut sample.value {
+            SampleValue::Float(v) => {
+                let (t, forced) = self.window.transform(t, *v);
+                *v = forced;
+                t
+            }
+            SampleValue::Histogram(_) => self.window.transform_time(t),
+        };
+        self.samples += 1;
+        if series.place == Place::GAP {
+            self.scratch.pending.rich.push((series.series, t, sample));
+        } else {
+            self.scratch.batches[usize::from(series.place.shard)].push_rich(series, t, sample);
+        }
         Ok(())
     }
 
@@ -233,14 +433,16 @@ impl<'a> WriteSession<'a> {
     /// and durable when the returned [`Commit`] says so.
     ///
     /// # Errors
-    /// Errors of the commit log, [`TsdbError::WindowLimit`], and [`TsdbError::SeriesLimit`] if
-    /// other requests made the last series meanwhile. Samples of some shards may then have been
-    /// written; sending all again is safe.
+    /// Errors of the commit log, [`TsdbError::WindowLimit`], [`TsdbError::DiskFloor`],
+    /// [`TsdbError::NamespaceRetired`], and [`TsdbError::SeriesLimit`] if other requests made the
+    /// last series meanwhile. Samples of some shards may then have been written; sending all again
+    /// is safe.
     pub fn commit(mut self) -> Result<Commit, TsdbError> {
         self.tables = None;
-        self.make_pending()?;
         let mut ticket = None;
         let now = self.namespace.clock.monotonic();
+        self.namespace.disk.check(self.samples * SAMPLE_BYTES, now)?;
+        self.make_pending()?;
         for shard in 0..self.scratch.batches.len() {
             if let Some(newer) = self.commit_shard(shard, now)? {
                 ticket = Some(newer);
@@ -257,17 +459,26 @@ impl<'a> WriteSession<'a> {
     /// series wait here or none does, in the order in which they came.
     fn make_pending(&mut self) -> Result<(), TsdbError> {
         let namespace = self.namespace;
-        let WriteScratch { batches, pending, pending_samples, encodings, .. } = &mut self.scratch;
-        if !pending.is_empty() {
-            namespace.make_series(pending)?;
+        let WriteScratch { batches, pending, encodings, .. } = &mut self.scratch;
+        let Pending { series, floats, rich } = pending;
+        if !series.is_empty() {
+            namespace.make_series(series)?;
             let tables = namespace.registry.read();
-            for &(number, t, v) in pending_samples.iter() {
-                let series = pending[number as usize].series;
+            let made = |number: u32| {
+                let series = series[number as usize].series;
                 let place = tables.place(series).expect("BUG: a series that was made has a place");
-                batches[usize::from(place.shard)].push(SeriesHandle { series, place }, t, v);
+                SeriesHandle { series, place }
+            };
+            for &(number, t, v, start) in floats.iter() {
+                let handle = made(number);
+                batches[usize::from(handle.place.shard)].push(handle, t, v, start);
+            }
+            for (number, t, sample) in rich.drain(..) {
+                let handle = made(number);
+                batches[usize::from(handle.place.shard)].push_rich(handle, t, sample);
             }
         }
-        encodings.extend(pending.iter().filter_map(|p| {
+        encodings.extend(series.iter().filter_map(|p| {
             let (hash, len) = p.encoding?;
             Some(NewEncoding { hash, len, series: p.series })
         }));
@@ -282,45 +493,36 @@ impl<'a> WriteSession<'a> {
     /// log replays each series' samples in the order in which the buffer took them.
     fn commit_shard(&mut self, shard: usize, now: Duration) -> Result<Option<Ticket>, TsdbError> {
         let WriteScratch { batches, entries, .. } = &mut self.scratch;
-        let batch = &batches[shard];
-        if batch.refs.is_empty() {
+        let batch = &mut batches[shard];
+        if batch.is_empty() {
             return Ok(None);
         }
         let namespace = self.namespace;
         let shard = &namespace.shards[shard];
         entries.clear();
-        commitlog::encode_samples(
-            entries,
-            namespace.id,
-            shard.id,
-            &batch.refs,
-            &batch.ts,
-            &batch.vs,
-        );
+        if self.logs == Logging::On {
+            batch.encode(entries, namespace.id, shard.id);
+        }
         let mut state = shard.lock();
+        namespace.check_serving()?;
         let limit = namespace.limits.windows_max;
         if state.buffer.window_count() > limit {
             return Err(TsdbError::WindowLimit { limit });
         }
-        let ticket = namespace.log.append(entries)?;
-        for ((&slot, &t), &v) in batch.slots.iter().zip(&batch.ts).zip(&batch.vs) {
-            state.buffer.append(slot, t, v, now);
-        }
-        Ok(Some(ticket))
+        let ticket = match self.logs {
+            Logging::On => Some(namespace.log.append(entries)?),
+            Logging::Off => None,
+        };
+        batch.append(&mut state.buffer, now);
+        Ok(ticket)
     }
 }
 
 impl Drop for WriteSession<'_> {
     fn drop(&mut self) {
         self.tables = None;
-        for batch in &mut self.scratch.batches {
-            batch.slots.clear();
-            batch.refs.clear();
-            batch.ts.clear();
-            batch.vs.clear();
-        }
+        self.scratch.batches.iter_mut().for_each(ShardBatch::clear);
         self.scratch.pending.clear();
-        self.scratch.pending_samples.clear();
         self.scratch.encodings.clear();
         let mut kept = self.namespace.scratch.lock();
         if kept.len() < SCRATCHES_MAX {

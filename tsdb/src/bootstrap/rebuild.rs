@@ -52,7 +52,7 @@ pub(super) fn rebuild_index(
         names_of_file(fs.as_ref(), &path, &mut all);
     }
     names_of_log(fs.as_ref(), &layout.commitlog(), meta.id, &mut all)?;
-    let dir = layout.index(&meta.name);
+    let dir = layout.index(&meta.dir);
     set_aside(fs.as_ref(), &dir)?;
     let (index, _) = Index::open(fs, &dir, Default::default())?;
     let all: Vec<(u32, Labels)> = all.into_iter().collect();
@@ -75,8 +75,8 @@ fn files_with_names(
     meta: &NamespaceMeta,
 ) -> Result<Vec<PathBuf>, TsdbError> {
     let mut files = Vec::new();
-    for shard in 0..meta.shard_count {
-        for dir in [layout.data(&meta.name, shard), layout.snapshots(&meta.name, shard)] {
+    for shard in 0..meta.options.shard_count {
+        for dir in [layout.data(&meta.dir, shard), layout.snapshots(&meta.dir, shard)] {
             let mut found = fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))?;
             for path in found.clone().iter().filter(|p| parse_compacted_dir(p).is_some()) {
                 found.extend(fs.list(path).map_err(|e| TsdbError::io("list", path, e))?);

@@ -22,6 +22,7 @@ use m3rs_core::wire::Cursor;
 use m3rs_index::{Doc, Identity};
 use parking_lot::Mutex;
 
+use crate::buffer::{Buffer, Slot};
 use crate::commitlog::{
     self, Entry, EntryDecoder, Head, SegmentReader, SegmentReport, missing_seals, next_head,
 };
@@ -69,10 +70,14 @@ struct Scanned {
 }
 
 /// Replays the log into series and buffers; returns how many bytes were read.
+///
+/// Entries of namespaces that were removed or replaced are passed over: those of numbers below
+/// `next_id` that no namespace has.
 pub(super) fn replay(
     fs: &dyn Fs,
     dir: &Path,
     namespaces: &BTreeMap<String, Arc<Namespace>>,
+    next_id: u32,
     progress: &Progress,
     damage: &mut Vec<Damage>,
 ) -> Result<u64, TsdbError> {
@@ -91,10 +96,13 @@ pub(super) fn replay(
     }
     hash_names(&mut log);
     let by_id: BTreeMap<u32, &Arc<Namespace>> = namespaces.values().map(|n| (n.id, n)).collect();
-    let (mut unknown, fresh) = place(&log, &by_id);
+    let (mut unknown, fresh) = place(&log, &by_id, next_id);
     let mut batches = Batches::new();
     for scanned in &mut log {
         for (owner, mut list) in std::mem::take(&mut scanned.batches) {
+            if !by_id.contains_key(&owner.0) && owner.0 < next_id {
+                continue;
+            }
             batches.entry(owner).or_default().append(&mut list);
         }
     }
@@ -196,7 +204,7 @@ type Fresh = BTreeMap<u32, Vec<(u32, u32)>>;
 
 /// Gives the series that the log alone names their places, in the order of the log. Returns how
 /// many have lost their names, and which the index must take.
-fn place(log: &[Scanned], by_id: &BTreeMap<u32, &Arc<Namespace>>) -> (u64, Fresh) {
+fn place(log: &[Scanned], by_id: &BTreeMap<u32, &Arc<Namespace>>, next_id: u32) -> (u64, Fresh) {
     let (mut unknown, mut fresh) = (0, Fresh::new());
     for (at, scanned) in log.iter().enumerate() {
         for (&id, namespace) in by_id {
@@ -222,7 +230,8 @@ fn place(log: &[Scanned], by_id: &BTreeMap<u32, &Arc<Namespace>>) -> (u64, Fresh
                 namespace.registry.reserve(next - 1);
             }
         }
-        let foreign = scanned.names.iter().filter(|n| !by_id.contains_key(&n.namespace));
+        let is_foreign = |n: &&Named| n.namespace >= next_id && !by_id.contains_key(&n.namespace);
+        let foreign = scanned.names.iter().filter(is_foreign);
         unknown += foreign.count() as u64;
     }
     (unknown, fresh)
@@ -293,12 +302,25 @@ impl Replay<'_> {
             return applied;
         };
         let mut decoder = EntryDecoder::new();
+        let now = namespace.clock.monotonic();
         for batch in list {
             let scanned = &self.log[batch.segment as usize];
             let bytes = &scanned.bytes[batch.at..batch.at + batch.len as usize];
             match decoder.next(&mut Cursor::new("log entry", bytes)) {
-                Ok(Some(Entry::Samples { refs, ts, vs, .. })) => {
-                    applied.unknown += namespace.replay_samples(shard, refs, ts, vs);
+                Ok(Some(Entry::Samples { refs, ts, vs, starts, .. })) => {
+                    applied.unknown +=
+                        namespace.replay_samples(shard, refs, ts, |buffer, slot, i| {
+                            match starts.get(i).copied().unwrap_or(0) {
+                                0 => buffer.append(slot, ts[i], vs[i], now),
+                                start => buffer.append_started(slot, ts[i], vs[i], start, now),
+                            }
+                        });
+                }
+                Ok(Some(Entry::RichSamples { refs, ts, samples, .. })) => {
+                    applied.unknown +=
+                        namespace.replay_samples(shard, refs, ts, |buffer, slot, i| {
+                            buffer.append_rich(slot, ts[i], &samples[i], now);
+                        });
                 }
                 Ok(Some(Entry::Series { .. }) | None) => {}
                 Err(corrupt) => {
@@ -315,19 +337,25 @@ impl Replay<'_> {
 
 impl Namespace {
     /// Appends samples of one shard; returns how many have no series.
-    fn replay_samples(&self, shard: u16, refs: &[u32], ts: &[i64], vs: &[f64]) -> u64 {
+    fn replay_samples(
+        &self,
+        shard: u16,
+        refs: &[u32],
+        ts: &[i64],
+        append: impl Fn(&mut Buffer, Slot, usize),
+    ) -> u64 {
         let Some(home) = self.shards.get(usize::from(shard)) else { return refs.len() as u64 };
-        let (oldest, now) = (self.horizon().0, self.clock.monotonic());
+        let oldest = self.horizon().0;
         let mut unknown = 0;
         let mut highest = 0;
         {
             let tables = self.registry.read();
             let mut state = home.lock();
-            for ((&series, &t), &v) in refs.iter().zip(ts).zip(vs) {
+            for (i, (&series, &t)) in refs.iter().zip(ts).enumerate() {
                 match tables.place(series) {
                     Some(place) if place.shard == shard => {
                         if t >= oldest {
-                            state.buffer.append(place.slot, t, v, now);
+                            append(&mut state.buffer, place.slot, i);
                         }
                     }
                     _ => {

@@ -5,7 +5,10 @@
 use m3rs_core::Corrupt;
 use m3rs_core::wire::Cursor;
 
-use super::entry::{KIND_PADDING, KIND_SAMPLES, KIND_SERIES, read_u16, read_u32};
+use super::entry::{
+    KIND_PADDING, KIND_RICH_SAMPLES, KIND_SAMPLES, KIND_SERIES, KIND_STARTED_SAMPLES, read_u16,
+    read_u32,
+};
 
 /// An entry that is not decoded yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +59,7 @@ pub fn next_head<'p>(payload: &mut Cursor<'p>) -> Result<Option<Head<'p>>, Corru
                 continue;
             }
             KIND_SERIES => series(&mut body).map_err(within)?,
-            KIND_SAMPLES => {
+            KIND_SAMPLES | KIND_STARTED_SAMPLES | KIND_RICH_SAMPLES => {
                 let entry = &start[..start.len() - ahead.remaining()];
                 batch(&mut body, entry).map_err(within)?
             }
@@ -85,10 +88,15 @@ fn batch<'p>(body: &mut Cursor<'_>, entry: &'p [u8]) -> Result<Head<'p>, Corrupt
 
 #[cfg(test)]
 mod tests {
+    use m3rs_core::model::Histogram;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::commitlog::{Entry, EntryDecoder, encode_samples, encode_series};
+    use crate::RichSample;
+    use crate::commitlog::{
+        Entry, EntryDecoder, encode_rich_samples, encode_samples, encode_series,
+        encode_started_samples,
+    };
 
     /// What heads and what the decoder say of a payload, up to its first fault.
     fn both(payload: &[u8]) -> (Vec<(u32, bool)>, Vec<(u32, bool)>) {
@@ -112,7 +120,9 @@ mod tests {
         while let Ok(Some(entry)) = decoder.next(&mut cursor) {
             entries.push(match entry {
                 Entry::Series { namespace, .. } => (namespace, true),
-                Entry::Samples { namespace, .. } => (namespace, false),
+                Entry::Samples { namespace, .. } | Entry::RichSamples { namespace, .. } => {
+                    (namespace, false)
+                }
             });
         }
         (heads, entries)
@@ -121,16 +131,19 @@ mod tests {
     proptest! {
         #[test]
         fn heads_find_the_entries_that_the_decoder_finds(
-            entries in prop::collection::vec((any::<u32>(), any::<bool>(), 1usize..9), 0..8),
+            entries in prop::collection::vec((any::<u32>(), 0u8..4, 1usize..9), 0..8),
             edit in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
         ) {
             let mut payload = Vec::new();
-            for (namespace, is_series, len) in entries {
-                if is_series {
-                    encode_series(&mut payload, namespace, 7, 3, &vec![b'x'; len]);
-                } else {
-                    let refs: Vec<u32> = (0..len as u32).map(|r| r * r).collect();
-                    encode_samples(&mut payload, namespace, 3, &refs, &vec![5; len], &vec![1.5; len]);
+            for (namespace, kind, len) in entries {
+                let refs: Vec<u32> = (0..len as u32).map(|r| r * r).collect();
+                let (ts, vs, out) = (vec![5; len], vec![1.5; len], &mut payload);
+                let samples = vec![RichSample::histogram(Histogram::stale().into()); len];
+                match kind {
+                    0 => encode_series(out, namespace, 7, 3, &vec![b'x'; len]),
+                    1 => encode_samples(out, namespace, 3, &refs, &ts, &vs),
+                    2 => encode_started_samples(out, (namespace, 3), &refs, &ts, &vs, &ts),
+                    _ => encode_rich_samples(out, (namespace, 3), &refs, &ts, &samples),
                 }
             }
             if let Some((at, xor)) = edit.filter(|_| !payload.is_empty()) {

@@ -33,6 +33,8 @@ pub(super) const HEADER_LEN: usize = header::LEN;
 pub enum BlockCodec {
     /// An M3TSZ stream.
     M3tsz = 1,
+    /// Parts with codecs of their own, for samples of mixed kinds.
+    Parts = 64,
 }
 
 impl BlockCodec {
@@ -41,6 +43,7 @@ impl BlockCodec {
     pub fn from_tag(tag: u8) -> Option<Self> {
         match tag {
             1 => Some(Self::M3tsz),
+            64 => Some(Self::Parts),
             _ => None,
         }
     }

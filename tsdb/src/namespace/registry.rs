@@ -16,7 +16,7 @@ use hashbrown::HashTable;
 use m3rs_core::model::Labels;
 use m3rs_index::{Index, IndexError};
 use parking_lot::{RwLock, RwLockReadGuard};
-use xxhash_rust::xxh3::xxh3_128_with_secret;
+use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_secret};
 
 use crate::buffer::Slot;
 
@@ -188,6 +188,14 @@ impl Registry {
     /// Look-ups of many encodings under one guard; drop it before a series is made.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Tables> {
         self.tables.read()
+    }
+
+    /// The ref of the series with exactly these labels.
+    ///
+    /// # Errors
+    /// [`IndexError::Corrupt`].
+    pub(crate) fn find(&self, labels: &Labels, index: &Index) -> Result<Option<u32>, IndexError> {
+        self.read().find(labels, xxh3_128(labels.as_bytes()), index)
     }
 
     /// The next ref that no series has.
