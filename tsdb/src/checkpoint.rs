@@ -33,6 +33,9 @@ const LAYERS_MAX: usize = 8;
 /// How long a block that is past its time must be left alone before it is flushed.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// Series whose labels are read at a time.
+const LABELS_BATCH: usize = 256;
+
 /// What a checkpoint or a flush wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
@@ -357,14 +360,19 @@ impl Namespace {
         let effort = if is_compacted { Effort::Compact } else { Effort::Flush };
         let mut merger = Merger::new(self, files, &info, effort);
         fileset::write_fileset(self.fs.as_ref(), path, &info, |sink| {
-            for &(series, slot) in &all {
-                go_on()?;
-                let Some(labels) = self.index.labels(series)? else {
-                    tracing::error!(series, path = %path.display(), "BUG: series without labels");
-                    continue;
-                };
-                if merger.push(sink, series, slot, &labels)? {
-                    written.series_blocks += 1;
+            for batch in all.chunks(LABELS_BATCH) {
+                // Neighbours share most labels, so it is cheaper to read several at a time.
+                let refs: Vec<u32> = batch.iter().map(|(series, _)| *series).collect();
+                for (&(series, slot), labels) in batch.iter().zip(self.index.labels_of(&refs)?) {
+                    go_on()?;
+                    let Some(labels) = labels else {
+                        let path = path.display();
+                        tracing::error!(series, %path, "BUG: series without labels");
+                        continue;
+                    };
+                    if merger.push(sink, series, slot, &labels)? {
+                        written.series_blocks += 1;
+                    }
                 }
             }
             Ok::<(), TsdbError>(())

@@ -43,11 +43,8 @@ fn without_cold_writes_samples_outside_the_buffer_are_refused() {
 #[test]
 fn cold_writes_may_be_as_far_ahead_as_future_retention() {
     let world = World::new(2);
-    let ahead = NamespaceOptions {
-        retention_ns: 24 * HOUR,
-        future_retention_ns: 48 * HOUR,
-        ..options()
-    };
+    let ahead =
+        NamespaceOptions { retention_ns: 24 * HOUR, future_retention_ns: 48 * HOUR, ..options() };
     world.database().add_namespace("ahead", ahead).expect("made");
     assert_eq!(push(&world, "ahead", START + 48 * HOUR), Ok(()));
     push(&world, "ahead", START + 48 * HOUR + 1).expect_err("too far");
@@ -240,10 +237,8 @@ fn series_that_are_not_indexed_are_found_by_all_of_their_labels() {
         index: IndexOptions { do_not_index: matchers, ..IndexOptions::default() },
         ..options()
     };
-    let hidden = vec![
-        Matcher::equal("series", "2"),
-        Matcher::new("series", MatchOp::Regexp, "[4-9]"),
-    ];
+    let hidden =
+        vec![Matcher::equal("series", "2"), Matcher::new("series", MatchOp::Regexp, "[4-9]")];
     world.database().add_namespace("hidden", hide(hidden.clone())).expect("made");
     let all: Vec<_> = (1..7).map(|s| (s, START, 1.0)).collect();
     world.write("hidden", &all).expect("written");

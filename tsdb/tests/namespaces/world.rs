@@ -169,8 +169,7 @@ pub(crate) fn read_all(selection: &Selection) -> Samples {
     for (number, labels) in selection.labels().iter().enumerate() {
         selection.read(number, &mut columns);
         let series = labels.get("series").and_then(|s| s.parse().ok()).expect("our label");
-        let samples: BTreeMap<i64, u64> =
-            columns.iter().map(|s| (s.t.0, s.v.to_bits())).collect();
+        let samples: BTreeMap<i64, u64> = columns.iter().map(|s| (s.t.0, s.v.to_bits())).collect();
         if !samples.is_empty() {
             assert!(all.insert(series, samples).is_none(), "series {series} twice");
         }
