@@ -2,6 +2,7 @@
 
 mod log_need;
 mod namespaces;
+mod reshard;
 mod status;
 
 use std::collections::BTreeMap;
@@ -275,6 +276,7 @@ impl Database {
         let background = options.background;
         let clock = options.clock.clone();
         let snapshot_log_bytes = options.snapshot_log_bytes;
+        let configured = options.namespaces.clone();
         let loaded = bootstrap::load(options, &progress)?;
         let core = Arc::new(Core {
             namespaces: RwLock::new(loaded.namespaces),
@@ -291,6 +293,11 @@ impl Database {
             maintenance: Mutex::new(()),
         });
         core.try_purge();
+        for (name, configured) in &configured {
+            if let Some(shard_count) = configured.shard_count {
+                core.reshard(name, shard_count)?;
+            }
+        }
         if loaded.replayed_bytes >= snapshot_log_bytes {
             core.snapshot()?;
         }

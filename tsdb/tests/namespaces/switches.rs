@@ -146,7 +146,7 @@ fn a_namespace_without_snapshots_keeps_the_log_until_it_is_flushed() {
             world.write("default", &[(1, START + round, 1.0)]).expect("written");
             world.database().snapshot().expect("a snapshot");
         }
-        assert!(world.files("commitlog").len() > 5, "the log is kept");
+        assert!(world.files("commitlog").len() >= 5, "the log is kept");
         assert_eq!(world.files("snapshots/plain").len(), 0);
         let late = (1, START + 30 * NS_PER_S, 3.0);
         world.write("plain", &[late]).expect("written");
