@@ -11,7 +11,8 @@ use m3rs_tsdb::{Database, Namespace, Progress, Stage, TsdbError};
 use crate::http::{StorageControl, StorageStatus};
 use crate::write::StoreError;
 
-/// One namespace of a database that may still be opening.
+/// One namespace of a database that may still be opening. It is looked up for each request, as it
+/// may be removed or replaced.
 #[derive(Debug)]
 pub struct LocalStorage {
     progress: Arc<Progress>,
@@ -21,7 +22,7 @@ pub struct LocalStorage {
 #[derive(Debug)]
 struct Opened {
     database: Arc<Database>,
-    namespace: Arc<Namespace>,
+    namespace: String,
 }
 
 /// Why [`LocalStorage::open`] did not take a database.
@@ -47,15 +48,20 @@ impl LocalStorage {
     /// # Errors
     /// Every kind of [`OpenError`].
     pub fn open(&self, database: Arc<Database>, name: &str) -> Result<(), OpenError> {
-        let Some(namespace) = database.namespace(name) else {
+        if database.namespace(name).is_none() {
             return Err(OpenError::NoNamespace(name.to_owned()));
-        };
+        }
+        let namespace = name.to_owned();
         self.opened.set(Opened { database, namespace }).map_err(|_| OpenError::Twice)
     }
 
-    /// The namespace, once the database is open.
-    pub(crate) fn namespace(&self) -> Result<&Arc<Namespace>, StoreError> {
-        self.opened.get().map(|o| &o.namespace).ok_or_else(|| self.not_open())
+    /// The namespace as it is now, once the database is open.
+    pub(crate) fn namespace(&self) -> Result<Arc<Namespace>, StoreError> {
+        let opened = self.opened.get().ok_or_else(|| self.not_open())?;
+        opened.database.namespace(&opened.namespace).ok_or_else(|| {
+            let message = format!("the namespace {:?} was removed", opened.namespace);
+            StoreError { kind: ErrorKind::NotFound, message }
+        })
     }
 
     fn not_open(&self) -> StoreError {

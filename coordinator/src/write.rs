@@ -15,7 +15,7 @@ use m3rs_core::time::{TimestampMs, TimestampNs};
 
 use crate::ingest::LabelRefusal;
 
-pub use local::{LocalSession, LocalStore};
+pub use local::{LocalSession, LocalStore, LocalTarget};
 
 /// Why a sample, or all samples of a series, were not taken. Sending them again will not help.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -38,6 +38,14 @@ pub enum WriteRefusal {
         t: TimestampMs,
         /// The latest time that is taken now.
         newest: TimestampMs,
+    },
+    /// There are more new series in a second than allowed.
+    #[error("more than {limit} new series in a second ({setting})")]
+    SeriesRate {
+        /// The limit.
+        limit: u64,
+        /// The setting that raises it.
+        setting: &'static str,
     },
     /// There are as many series as allowed.
     #[error("the limit of {limit} active series is reached ({setting})")]
@@ -70,6 +78,7 @@ impl WriteRefusal {
             Self::Labels(_) => RefusalReason::Labels,
             Self::TooOld { .. } => RefusalReason::TooOld,
             Self::TooNew { .. } => RefusalReason::TooNew,
+            Self::SeriesRate { .. } => RefusalReason::SeriesRate,
             Self::SeriesLimit { .. } => RefusalReason::SeriesLimit,
             Self::NativeHistogram => RefusalReason::NativeHistogram,
         }
@@ -85,6 +94,8 @@ pub enum RefusalReason {
     TooOld,
     /// See [`WriteRefusal::TooNew`].
     TooNew,
+    /// See [`WriteRefusal::SeriesRate`].
+    SeriesRate,
     /// See [`WriteRefusal::SeriesLimit`].
     SeriesLimit,
     /// See [`WriteRefusal::NativeHistogram`].
@@ -93,8 +104,14 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [Self; 5] =
-        [Self::Labels, Self::TooOld, Self::TooNew, Self::SeriesLimit, Self::NativeHistogram];
+    pub const ALL: [Self; 6] = [
+        Self::Labels,
+        Self::TooOld,
+        Self::TooNew,
+        Self::SeriesRate,
+        Self::SeriesLimit,
+        Self::NativeHistogram,
+    ];
 
     /// The word for metrics and answers.
     #[must_use]
@@ -103,6 +120,7 @@ impl RefusalReason {
             Self::Labels => "labels",
             Self::TooOld => "too_old",
             Self::TooNew => "too_new",
+            Self::SeriesRate => "series_rate",
             Self::SeriesLimit => "series_limit",
             Self::NativeHistogram => "native_histogram",
         }
@@ -215,11 +233,20 @@ pub struct Committed<D> {
 
 /// Where samples are written.
 pub trait WriteStore: Send + Sync + 'static {
-    /// One request's work; it may borrow scratch memory from the store.
+    /// What a request holds on to.
+    type Target: WriteTarget;
+
+    /// What requests that begin now write to.
+    fn target(&self) -> Self::Target;
+}
+
+/// What one request writes to, whatever becomes of it elsewhere meanwhile.
+pub trait WriteTarget {
+    /// One request's work; it may borrow scratch memory from the target.
     type Session<'a>: WriteSession
     where
         Self: 'a;
 
-    /// Starts a request.
+    /// Starts the request.
     fn session(&self) -> Self::Session<'_>;
 }

@@ -94,11 +94,26 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// Whether something has this name.
     fn exists(&self, path: &Path) -> bool;
 
+    /// How large the volume of a path is, and how much of it is free for us.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn space(&self, path: &Path) -> io::Result<Space>;
+
     /// Takes the file's exclusive lock, without waiting; it is held until the value is dropped.
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if another process holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>>;
+}
+
+/// Bytes of a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// All of them.
+    pub total: u64,
+    /// Those that this process may still fill.
+    pub free: u64,
 }
 
 /// A file open for writing at its end.

@@ -63,6 +63,28 @@ impl Drop for Thread {
     }
 }
 
+/// Runs `work` for `0..count` at the same time, the first on this thread, and returns what each
+/// came to. A part that gets no thread runs on this one.
+///
+/// # Panics
+/// If a part panics: it is a part of the caller.
+pub fn fork<T: Send>(name: &str, count: ThreadCount, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let work = &work;
+        let start = |part| {
+            let builder = std::thread::Builder::new().name(name.to_owned());
+            builder.spawn_scoped(scope, move || work(part))
+        };
+        let others: Vec<_> = (1..count.get()).map(|part| (part, start(part))).collect();
+        let mut results = vec![work(0)];
+        results.extend(others.into_iter().map(|(part, thread)| match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => work(part),
+        }));
+        results
+    })
+}
+
 /// A group of tasks on the present runtime; those still running when it is dropped are cancelled.
 #[derive(Debug)]
 pub struct Tasks {
@@ -202,6 +224,12 @@ mod tests {
         });
         assert_eq!(result, Err(Panicked { name: "group".into() }));
         assert_eq!(count.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn a_fork_returns_what_each_part_came_to() {
+        let squares = fork("square", ThreadCount::new(5), |part| part * part);
+        assert_eq!(squares, [0, 1, 4, 9, 16]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::names::segment_path;
 use crate::open::{self, Damage};
 use crate::postings::{Postings, Union};
 use crate::search::{Plan, PostingsCache, search};
-use crate::segment::{MemorySegment, SealedSegment, Segment, write};
+use crate::segment::{Doc, Identity, MemorySegment, SealedSegment, Segment, write};
 
 /// A segment file that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,18 +147,34 @@ impl Index {
     /// [`IndexError::OutOfOrder`], [`IndexError::LabelsTooLong`], [`IndexError::Full`]: the batch
     /// is taken whole or not at all.
     pub fn insert(&self, docs: &[(u32, Labels)]) -> Result<(), IndexError> {
+        let mut scratch = Vec::new();
+        let docs: Vec<Doc<'_>> = docs
+            .iter()
+            .map(|(id, labels)| {
+                let labels = labels.as_bytes();
+                Doc { id: *id, labels, identity: Identity::of(labels, &mut scratch) }
+            })
+            .collect();
+        self.insert_docs(&docs)
+    }
+
+    /// As [`Index::insert`], for callers that have label bytes and identities at hand.
+    ///
+    /// # Errors
+    /// As [`Index::insert`].
+    pub fn insert_docs(&self, docs: &[Doc<'_>]) -> Result<(), IndexError> {
         let mut last = self.last.lock();
         let mut newest = *last;
         let max = self.limits.labels_len_max.min(LABELS_LEN_CEILING);
-        for (id, labels) in docs {
-            if let Some(last) = newest.filter(|last| id <= last) {
-                return Err(IndexError::OutOfOrder { id: *id, last });
+        for &Doc { id, labels, .. } in docs {
+            if let Some(last) = newest.filter(|last| id <= *last) {
+                return Err(IndexError::OutOfOrder { id, last });
             }
-            let len = labels.as_bytes().len();
+            let len = labels.len();
             if len > max {
-                return Err(IndexError::LabelsTooLong { id: *id, len, max });
+                return Err(IndexError::LabelsTooLong { id, len, max });
             }
-            newest = Some(*id);
+            newest = Some(id);
         }
         let open = Arc::clone(&self.state.read().open);
         let (held, max) = (open.doc_count(), self.limits.open_series_max);
@@ -270,15 +286,17 @@ impl Index {
         Ok(())
     }
 
-    /// Calls `visit` with id and identity hash of each series, in ascending order.
+    /// Calls `visit` with id and identity of each series, in ascending order.
     ///
-    /// The hash is XXH3-128 with seed 0 of the canonical label bytes. Sealed segments store it, so
-    /// that a table of known series is rebuilt at start without reading labels. `visit` must not
-    /// call the index.
+    /// Segments store identities, so that a table of known series is rebuilt at start without
+    /// reading labels. `visit` must not call the index.
     ///
     /// # Errors
     /// [`IndexError::Corrupt`].
-    pub fn for_each_identity(&self, mut visit: impl FnMut(u32, u128)) -> Result<(), IndexError> {
+    pub fn for_each_identity(
+        &self,
+        mut visit: impl FnMut(u32, Identity),
+    ) -> Result<(), IndexError> {
         self.state().segments().try_for_each(|s| s.for_each_identity(&mut visit))
     }
 

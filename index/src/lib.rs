@@ -34,4 +34,4 @@ pub use error::IndexError;
 pub use index::{Index, Limited, SealedInfo};
 pub use limits::{LABELS_LEN_CEILING, Limits};
 pub use open::Damage;
-pub use segment::{SectionSize, SegmentSummary, inspect};
+pub use segment::{Doc, Identity, SectionSize, SegmentSummary, inspect};

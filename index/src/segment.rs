@@ -11,6 +11,9 @@ mod sealed;
 use std::fmt;
 use std::ops::ControlFlow;
 
+use m3rs_core::model::{LabelsIter, shard_hash};
+use xxhash_rust::xxh3::xxh3_128;
+
 use crate::error::IndexError;
 use crate::postings::{Postings, Union};
 use crate::regexp::ValueTest;
@@ -19,6 +22,37 @@ pub(crate) use ids::Ids;
 pub(crate) use memory::MemorySegment;
 pub(crate) use sealed::{SealedSegment, write};
 pub use sealed::{SectionSize, SegmentSummary, inspect};
+
+/// What tells a series from others, and where it lives, without its labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// XXH3-128 with seed 0 of the canonical label bytes.
+    pub labels_hash: u128,
+    /// Murmur3 of M3's quoted ID: its remainder by the number of shards is the shard.
+    pub shard_hash: u32,
+}
+
+impl Identity {
+    /// Of canonical label bytes; `scratch` is cleared and reused.
+    #[must_use]
+    pub fn of(canonical: &[u8], scratch: &mut Vec<u8>) -> Self {
+        Self {
+            labels_hash: xxh3_128(canonical),
+            shard_hash: shard_hash(LabelsIter::over(canonical), scratch),
+        }
+    }
+}
+
+/// A series to be indexed.
+#[derive(Clone, Copy, Debug)]
+pub struct Doc<'a> {
+    /// Its id.
+    pub id: u32,
+    /// Its canonical label bytes, which the caller has checked.
+    pub labels: &'a [u8],
+    /// The identity of these labels.
+    pub identity: Identity,
+}
 
 /// A value of a field that some document has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +72,9 @@ pub(crate) type VisitDoc<'v> = &'v mut dyn FnMut(u32, &[u32], &[u32]);
 
 /// What [`Segment::for_each_labels`] calls: ordinal, canonical label bytes.
 pub(crate) type VisitLabels<'v> = &'v mut dyn FnMut(u32, &[u8]);
+
+/// What [`Segment::for_each_identity`] calls: id and identity.
+pub(crate) type VisitIdentity<'v> = &'v mut dyn FnMut(u32, Identity);
 
 /// Reads a segment. A memory segment may grow meanwhile: numbers once seen keep their meaning, and
 /// a caller that cuts every answer at the [`Segment::doc_count`] of its start sees one moment.
@@ -110,6 +147,6 @@ pub(crate) trait Segment: Send + Sync + fmt::Debug {
     /// Calls `visit` for each ordinal, in the order given.
     fn for_each_labels(&self, ordinals: &[u32], visit: VisitLabels<'_>) -> Result<(), IndexError>;
 
-    /// Calls `visit` with id and identity hash of each document.
-    fn for_each_identity(&self, visit: &mut dyn FnMut(u32, u128)) -> Result<(), IndexError>;
+    /// Calls `visit` with the identity of each document, in the order of ids.
+    fn for_each_identity(&self, visit: VisitIdentity<'_>) -> Result<(), IndexError>;
 }

@@ -98,15 +98,15 @@ fn every_forged_byte_is_borne() {
 fn a_newer_version_is_refused_and_not_taken_for_damage() {
     let (path, sound) = sound_segment();
     let mut newer = sound.clone();
-    newer[8] = 2;
+    newer[8] = 3;
     mend(&mut newer);
-    let refused = open(&path, &newer).map(|_| ()).expect_err("version 2 is not known");
+    let refused = open(&path, &newer).map(|_| ()).expect_err("version 3 is not known");
     assert!(matches!(&refused, IndexError::Version { path: p, .. } if *p == path), "{refused}");
     let text = refused.to_string();
-    assert!(text.contains("version from 1 to 1, got 2"), "{text}");
+    assert!(text.contains("version from 1 to 2, got 3"), "{text}");
     // Without the right checksum it is a flipped bit.
     let mut flipped = sound;
-    flipped[8] = 2;
+    flipped[8] = 3;
     assert_damaged(&path, &flipped, "a flipped version");
 }
 
@@ -138,7 +138,7 @@ proptest! {
     #[test]
     fn any_sections_are_borne(
         body in proptest::collection::vec(0u8..40, 0..200),
-        lens in proptest::collection::vec(0u64..60, 10),
+        lens in proptest::collection::vec(0u64..60, 11),
         doc_count in 1u32..4,
     ) {
         use_forged(&made_up(&body, &lens, doc_count));
@@ -148,7 +148,7 @@ proptest! {
 /// A file of right form with made-up sections; those of fixed length have it.
 fn made_up(body: &[u8], lens: &[u64], doc_count: u32) -> Vec<u8> {
     const SHAPES: usize = 5;
-    let mut bytes = b"m3rsidx\n\x01\x00\0\0\0\0\0\0".to_vec();
+    let mut bytes = b"m3rsidx\n\x02\x00\0\0\0\0\0\0".to_vec();
     assert_eq!(bytes.len(), HEADER_LEN);
     let mut table = Vec::new();
     let mut source = body.iter().cycle();
@@ -156,7 +156,8 @@ fn made_up(body: &[u8], lens: &[u64], doc_count: u32) -> Vec<u8> {
         let len = match section {
             7 => 8,
             8 => u64::from(doc_count) * 16,
-            9 => 0,
+            9 => u64::from(doc_count) * 4,
+            10 => 0,
             _ => len,
         };
         table.extend((bytes.len() as u64).to_le_bytes());

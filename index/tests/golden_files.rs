@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use m3rs_core::fs::{DiskFs, Fs, SharedFs};
-use m3rs_core::model::{Labels, MatchOp, Matcher};
+use m3rs_core::model::{Labels, MatchOp, Matcher, shard_of, shard_of_hash};
 use m3rs_index::{Index, Limits, inspect};
 use m3rs_sim::disk::SimFs;
 use xxhash_rust::xxh3::xxh3_128;
 
 fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/golden/index-segment/v1")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/golden/index-segment/v2")
 }
 
 /// The golden file's bytes; writes them first if that was asked for.
@@ -89,8 +89,14 @@ fn check_answers(docs: &[(u32, Labels)]) {
     let labels = index.labels_of(&ids).expect("labels");
     assert!(labels.iter().zip(docs).all(|(got, (_, want))| got.as_ref() == Some(want)));
     let mut identities = Vec::new();
-    index.for_each_identity(|id, hash| identities.push((id, hash))).expect("hashes");
-    assert!(identities.into_iter().eq(docs.iter().map(|(id, l)| (*id, xxh3_128(l.as_bytes())))));
+    let shard = |hash| shard_of_hash(hash, 4096);
+    index
+        .for_each_identity(|id, i| identities.push((id, i.labels_hash, shard(i.shard_hash))))
+        .expect("hashes");
+    let want = docs
+        .iter()
+        .map(|(id, l)| (*id, xxh3_128(l.as_bytes()), shard_of(l, 4096, &mut Vec::new())));
+    assert!(identities.into_iter().eq(want));
     for (name, op, value) in [
         ("__name__", MatchOp::Equal, "up"),
         ("instance", MatchOp::Equal, "10.0.1.333:9100"),

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use m3rs_core::fs::SharedFs;
-use m3rs_core::model::{Labels, MatchOp, Matcher};
+use m3rs_core::model::{Labels, MatchOp, Matcher, shard_hash};
 use m3rs_core::regexp::AnchoredRegex;
-use m3rs_index::{Index, IndexError, Limits};
+use m3rs_index::{Identity, Index, IndexError, Limits};
 use m3rs_sim::disk::SimFs;
 use proptest::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
@@ -231,8 +231,12 @@ impl Pair {
         }
         prop_assert_eq!(got, want);
         let mut identities = Vec::new();
-        self.index.for_each_identity(|id, hash| identities.push((id, hash))).expect("hashes");
-        let want: Vec<_> = self.all.iter().map(|(id, l)| (*id, xxh3_128(l.as_bytes()))).collect();
+        self.index.for_each_identity(|id, of| identities.push((id, of))).expect("hashes");
+        let identity = |l: &Labels| Identity {
+            labels_hash: xxh3_128(l.as_bytes()),
+            shard_hash: shard_hash(l.iter(), &mut Vec::new()),
+        };
+        let want: Vec<_> = self.all.iter().map(|(id, l)| (*id, identity(l))).collect();
         prop_assert_eq!(identities, want);
         let counted = self.index.cardinality(5).expect("numbers");
         let pairs: BTreeSet<_> = self.all.iter().flat_map(|d| d.1.iter()).collect();

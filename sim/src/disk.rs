@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use m3rs_core::fs::{Fs, FsFile, FsLock, Mapped};
+use m3rs_core::fs::{Fs, FsFile, FsLock, Mapped, Space};
 use parking_lot::Mutex;
 
 use world::World;
@@ -144,6 +144,10 @@ impl Fs for SimFs {
 
     fn exists(&self, path: &Path) -> bool {
         self.0.lock().exists(path)
+    }
+
+    fn space(&self, _: &Path) -> io::Result<Space> {
+        self.0.lock().space()
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {

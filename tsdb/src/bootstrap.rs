@@ -3,27 +3,30 @@
 //! Cost: the index segments and file footers are read, files are mapped, and only the log since
 //! the last snapshot is replayed.
 
+mod catalog;
 mod rebuild;
+mod replay;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use m3rs_core::fs::{Fs, FsLock, TEMP_SUFFIX};
-use m3rs_core::model::{Labels, shard_of};
-use m3rs_index::Index;
+use m3rs_core::clock::SharedClock;
+use m3rs_core::fs::{Fs, FsLock, SharedFs, TEMP_SUFFIX};
+use m3rs_index::{Identity, Index};
 
-use crate::commitlog::{self, CommitLog, CommitLogOptions, Entry, EntryDecoder};
+use crate::blocks::{BlockId, Blocks, Layer};
+use crate::commitlog::{self, CommitLog, CommitLogOptions};
 use crate::database::DatabaseOptions;
 use crate::error::{Damage, FilesetError, TsdbError};
 use crate::fileset::{self, FilesetReader};
-use crate::names::{Layout, parse_snapshot};
-use crate::namespace::{DEFAULT_NAMESPACE, Namespace, NamespaceMeta, Parts, Secret};
+use crate::limits::{DiskFloor, Limits, Throttle, ThrottledFs};
+use crate::names::{Layout, parse_compacted_dir, parse_snapshot};
+use crate::namespace::{Catalog, Namespace, NamespaceMeta, Parts, Secret};
 use crate::progress::{Progress, Stage};
-use crate::shard::{BlockFiles, Layer};
 
-/// Series whose labels are read at a time.
-const LOAD_BATCH: usize = 4096;
+/// Series that get their places at a time.
+const LOAD_BATCH: usize = 1 << 16;
 
 /// A loaded data directory.
 #[derive(Debug)]
@@ -31,10 +34,27 @@ pub(crate) struct Loaded {
     pub(crate) dir: PathBuf,
     pub(crate) lock: Box<dyn FsLock>,
     pub(crate) namespaces: BTreeMap<String, Arc<Namespace>>,
+    pub(crate) catalog: Catalog,
+    pub(crate) opener: Opener,
+    pub(crate) throttle: Arc<Throttle>,
     pub(crate) log: Arc<CommitLog>,
     pub(crate) damage: Vec<Damage>,
     /// Bytes of log that were replayed.
     pub(crate) replayed_bytes: u64,
+}
+
+/// What every namespace of a data directory is opened with.
+#[derive(Debug)]
+pub(crate) struct Opener {
+    /// Not held to the persist rate.
+    pub(crate) fs: SharedFs,
+    throttled: SharedFs,
+    pub(crate) layout: Layout,
+    clock: SharedClock,
+    log: Arc<CommitLog>,
+    pub(crate) limits: Limits,
+    pub(crate) disk: Arc<DiskFloor>,
+    secret: Secret,
 }
 
 /// Loads everything under `options.dir`.
@@ -46,31 +66,47 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
     let lock = lock(fs.as_ref(), &dir, &layout)?;
     let mut damage = Vec::new();
     progress.enter(Stage::Index, 0);
-    let metas = namespace_metas(fs.as_ref(), &layout, &options)?;
+    let catalog = catalog::load(fs.as_ref(), &layout, &options, &mut damage)?;
     let log_dir = layout.commitlog();
-    let newest = commitlog::list_segments(fs.as_ref(), &log_dir)?.last().copied().unwrap_or(0);
+    let log = Arc::new(open_log(&fs, &log_dir, &options)?);
+    let clock = Arc::clone(&options.clock);
+    let rate = options.limits.persist_bytes_per_second_max;
+    let throttle = Arc::new(Throttle::new(Arc::clone(&clock), rate));
+    let floor = options.limits.disk_floor_bytes_max;
+    let opener = Opener {
+        throttled: Arc::new(ThrottledFs::new(Arc::clone(&fs), Arc::clone(&throttle))),
+        disk: Arc::new(DiskFloor::new(Arc::clone(&fs), dir.clone(), floor)),
+        fs,
+        layout,
+        clock,
+        log: Arc::clone(&log),
+        limits: options.limits,
+        secret: Secret::new(options.secret),
+    };
+    let mut namespaces = BTreeMap::new();
+    for meta in &catalog.live {
+        let namespace = opener.open(meta.clone(), progress, &mut damage)?;
+        namespaces.insert(meta.name.clone(), Arc::new(namespace));
+    }
+    let fs = opener.fs.as_ref();
+    let replayed_bytes =
+        replay::replay(fs, &log_dir, &namespaces, catalog.next_id, progress, &mut damage)?;
+    for found in &damage {
+        tracing::error!(path = %found.path.display(), damage = %found, "damage found at start");
+    }
+    let loaded =
+        Loaded { dir, lock, namespaces, catalog, opener, throttle, log, damage, replayed_bytes };
+    Ok(loaded)
+}
+
+fn open_log(fs: &SharedFs, dir: &Path, options: &DatabaseOptions) -> Result<CommitLog, TsdbError> {
+    let newest = commitlog::list_segments(fs.as_ref(), dir)?.last().copied().unwrap_or(0);
     let log_options = CommitLogOptions {
         sync: options.sync,
         pending_bytes_max: options.limits.log_pending_bytes_max as u64,
         ..CommitLogOptions::default()
     };
-    let log = Arc::new(CommitLog::open(Arc::clone(&fs), &log_dir, log_options, newest + 1)?);
-    let mut namespaces = BTreeMap::new();
-    for meta in metas {
-        let name = meta.name.clone();
-        let namespace = open_namespace(meta, &options, &layout, &log, progress, &mut damage)?;
-        progress.enter(Stage::Files, u64::from(namespace.options.shard_count));
-        for shard in 0..namespace.options.shard_count {
-            open_files(&namespace, shard, &mut damage)?;
-            progress.advance(1);
-        }
-        namespaces.insert(name, Arc::new(namespace));
-    }
-    let replayed_bytes = replay(fs.as_ref(), &log_dir, &namespaces, progress, &mut damage)?;
-    for found in &damage {
-        tracing::error!(path = %found.path.display(), damage = %found, "damage found at start");
-    }
-    Ok(Loaded { dir, lock, namespaces, log, damage, replayed_bytes })
+    Ok(CommitLog::open(Arc::clone(fs), dir, log_options, newest + 1)?)
 }
 
 fn lock(fs: &dyn Fs, dir: &Path, layout: &Layout) -> Result<Box<dyn FsLock>, TsdbError> {
@@ -79,34 +115,6 @@ fn lock(fs: &dyn Fs, dir: &Path, layout: &Layout) -> Result<Box<dyn FsLock>, Tsd
         std::io::ErrorKind::WouldBlock => TsdbError::Locked { path: dir.to_owned() },
         _ => TsdbError::io("lock", &path, e),
     })
-}
-
-/// Reads the namespaces' files; a new directory gets the default namespace.
-fn namespace_metas(
-    fs: &dyn Fs,
-    layout: &Layout,
-    options: &DatabaseOptions,
-) -> Result<Vec<NamespaceMeta>, TsdbError> {
-    let dir = layout.namespaces();
-    fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
-    remove_temporary(fs, &dir)?;
-    let mut metas = Vec::new();
-    for path in fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))? {
-        if path.extension().is_some_and(|e| e == "namespace") {
-            metas.push(NamespaceMeta::read(fs, &path)?);
-        }
-    }
-    if metas.is_empty() {
-        let meta = NamespaceMeta {
-            id: 1,
-            shard_count: options.namespace.shard_count,
-            block_size_ns: options.namespace.block_size_ns,
-            name: DEFAULT_NAMESPACE.to_owned(),
-        };
-        meta.write(fs, &layout.namespace_file(DEFAULT_NAMESPACE))?;
-        metas.push(meta);
-    }
-    Ok(metas)
 }
 
 fn remove_temporary(fs: &dyn Fs, dir: &Path) -> Result<(), TsdbError> {
@@ -118,41 +126,47 @@ fn remove_temporary(fs: &dyn Fs, dir: &Path) -> Result<(), TsdbError> {
     Ok(())
 }
 
-/// Opens a namespace with its index; its series get their shards and slots.
-fn open_namespace(
-    meta: NamespaceMeta,
-    options: &DatabaseOptions,
-    layout: &Layout,
-    log: &Arc<CommitLog>,
-    progress: &Progress,
-    damage: &mut Vec<Damage>,
-) -> Result<Namespace, TsdbError> {
-    let index_dir = layout.index(&meta.name);
-    let (mut index, reports) = Index::open(&options.fs, &index_dir, Default::default())?;
-    let named = rebuild::last_named(options.fs.as_ref(), layout, &meta)?;
-    // The index is durable before any file with samples, so a file knows no more than it.
-    if !reports.is_empty() || named > index.last_id() {
-        damage.extend(reports.into_iter().map(Damage::from));
-        index = rebuild::rebuild_index(&options.fs, layout, &meta, &index)?;
+impl Opener {
+    /// Opens a namespace with its index and files; its series get their shards and slots.
+    pub(crate) fn open(
+        &self,
+        meta: NamespaceMeta,
+        progress: &Progress,
+        damage: &mut Vec<Damage>,
+    ) -> Result<Namespace, TsdbError> {
+        let (fs, layout) = (&self.fs, &self.layout);
+        let index_dir = layout.index(&meta.dir);
+        let (mut index, reports) = Index::open(fs, &index_dir, Default::default())?;
+        let named = rebuild::last_named(fs.as_ref(), layout, &meta)?;
+        // The index is durable before any file with samples, so a file knows no more than it.
+        if !reports.is_empty() || named > index.last_id() {
+            damage.extend(reports.into_iter().map(Damage::from));
+            index = rebuild::rebuild_index(fs, layout, &meta, &index)?;
+        }
+        let namespace = Namespace::new(Parts {
+            meta,
+            limits: self.limits,
+            disk: Arc::clone(&self.disk),
+            fs: Arc::clone(&self.throttled),
+            layout: layout.clone(),
+            clock: Arc::clone(&self.clock),
+            log: Arc::clone(&self.log),
+            index,
+            secret: self.secret.clone(),
+        });
+        progress.enter(Stage::Index, namespace.index.len());
+        namespace.load_series(progress)?;
+        if let Some(named) = named {
+            // Whatever is lost, no new series gets the samples of an old one.
+            namespace.registry.reserve(named);
+        }
+        progress.enter(Stage::Files, u64::from(namespace.shard_count()));
+        for shard in 0..namespace.shard_count() {
+            open_files(&namespace, shard, damage)?;
+            progress.advance(1);
+        }
+        Ok(namespace)
     }
-    let namespace = Namespace::new(Parts {
-        meta,
-        options: options.namespace,
-        limits: options.limits,
-        fs: Arc::clone(&options.fs),
-        layout: layout.clone(),
-        clock: Arc::clone(&options.clock),
-        log: Arc::clone(log),
-        index,
-        secret: Secret::new(options.secret),
-    });
-    progress.enter(Stage::Index, namespace.index.len());
-    namespace.load_series(progress)?;
-    if let Some(named) = named {
-        // Whatever is lost, no new series gets the samples of an old one.
-        namespace.registry.reserve(named);
-    }
-    Ok(namespace)
 }
 
 /// Opens the files of a shard: the newest sound volume of each block, and the snapshots over it.
@@ -161,12 +175,41 @@ fn open_files(
     shard: u16,
     damage: &mut Vec<Damage>,
 ) -> Result<(), TsdbError> {
+    let mut blocks = Blocks::default();
+    for (dir, length) in block_dirs(namespace, namespace.layout.data(&namespace.dir, shard))? {
+        open_volumes(namespace, &dir, length, &mut blocks, damage)?;
+    }
+    let snapshots = namespace.layout.snapshots(&namespace.dir, shard);
+    for (dir, length) in block_dirs(namespace, snapshots)? {
+        open_snapshots(namespace, &dir, length, &mut blocks, damage)?;
+    }
+    blocks.retain(|_, files| !files.is_empty());
+    namespace.shards[usize::from(shard)].lock().edit_blocks(|all| *all = blocks);
+    Ok(())
+}
+
+/// A shard's directory and those of its compacted blocks, each with the length of its blocks.
+fn block_dirs(namespace: &Namespace, dir: PathBuf) -> Result<Vec<(PathBuf, i64)>, TsdbError> {
     let fs = namespace.fs.as_ref();
-    let mut blocks: BTreeMap<i64, BlockFiles> = BTreeMap::new();
-    let dir = namespace.layout.data(namespace.name(), shard);
-    remove_temporary(fs, &dir)?;
+    let inside = fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))?;
+    let compacted = inside.into_iter().filter_map(|path| {
+        let length = parse_compacted_dir(&path)?;
+        Some((path, length))
+    });
+    Ok(std::iter::once((dir, namespace.block_size_ns())).chain(compacted).collect())
+}
+
+fn open_volumes(
+    namespace: &Namespace,
+    dir: &Path,
+    length: i64,
+    blocks: &mut Blocks,
+    damage: &mut Vec<Damage>,
+) -> Result<(), TsdbError> {
+    let fs = namespace.fs.as_ref();
+    remove_temporary(fs, dir)?;
     let mut volumes = Vec::new();
-    for path in fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))? {
+    for path in fs.list(dir).map_err(|e| TsdbError::io("list", dir, e))? {
         if let Some((start, volume)) = fileset::parse_file_name(&path) {
             volumes.push((start, volume, path));
         }
@@ -174,37 +217,34 @@ fn open_files(
     volumes.sort();
     // Newest first: the first that opens is served, older ones are leftovers of a flush.
     for (start, _, path) in volumes.into_iter().rev() {
-        let block = blocks.entry(start).or_default();
+        let block = blocks.entry(BlockId::new(start, length));
         if block.volume.is_some() {
             namespace.remove_file(&path)?;
         } else if let Some(reader) = open_or_set_aside(namespace, &path, damage)? {
             block.volume = Some(reader);
         }
     }
-    open_snapshots(namespace, shard, &mut blocks, damage)?;
-    blocks.retain(|_, files| files.volume.is_some() || !files.layers.is_empty());
-    namespace.shards[usize::from(shard)].lock().edit_blocks(|all| *all = blocks);
     Ok(())
 }
 
 fn open_snapshots(
     namespace: &Namespace,
-    shard: u16,
-    blocks: &mut BTreeMap<i64, BlockFiles>,
+    dir: &Path,
+    length: i64,
+    blocks: &mut Blocks,
     damage: &mut Vec<Damage>,
 ) -> Result<(), TsdbError> {
     let fs = namespace.fs.as_ref();
-    let dir = namespace.layout.snapshots(namespace.name(), shard);
-    remove_temporary(fs, &dir)?;
+    remove_temporary(fs, dir)?;
     let mut snapshots = Vec::new();
-    for path in fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))? {
+    for path in fs.list(dir).map_err(|e| TsdbError::io("list", dir, e))? {
         if let Some((start, segment)) = parse_snapshot(&path) {
             snapshots.push((start, segment, path));
         }
     }
     snapshots.sort();
     for (start, segment, path) in snapshots {
-        let block = blocks.entry(start).or_default();
+        let block = blocks.entry(BlockId::new(start, length));
         if block.volume.as_ref().is_some_and(|v| v.info().log_segment >= segment) {
             // The volume was merged from it; a crash kept it from being removed.
             namespace.remove_file(&path)?;
@@ -234,125 +274,22 @@ fn open_or_set_aside(
     }
 }
 
-/// Replays the log into series and buffers; returns how many bytes were read.
-fn replay(
-    fs: &dyn Fs,
-    dir: &Path,
-    namespaces: &BTreeMap<String, Arc<Namespace>>,
-    progress: &Progress,
-    damage: &mut Vec<Damage>,
-) -> Result<u64, TsdbError> {
-    let segments = commitlog::list_segments(fs, dir)?;
-    let mut total = 0;
-    for segment in &segments {
-        let path = commitlog::segment_path(dir, *segment);
-        total += fs.file_len(&path).map_err(|e| TsdbError::io("read", &path, e))?;
-    }
-    progress.enter(Stage::CommitLog, total);
-    let by_id: BTreeMap<u32, &Arc<Namespace>> = namespaces.values().map(|n| (n.id, n)).collect();
-    let mut unknown = 0u64;
-    let mut decoder = EntryDecoder::new();
-    // Older segments are gone because files cover them.
-    let first = segments.first().copied().unwrap_or(0);
-    let report = commitlog::replay::<TsdbError>(fs, dir, first, &mut decoder, |entry| {
-        let id = match entry {
-            Entry::Series { namespace, .. } | Entry::Samples { namespace, .. } => namespace,
-        };
-        match by_id.get(&id) {
-            Some(namespace) => unknown += namespace.replay_entry(entry, progress)?,
-            None => unknown += 1,
-        }
-        Ok(())
-    })?;
-    damage.extend(report.all_damages().cloned());
-    if unknown > 0 {
-        damage.push(Damage {
-            path: dir.to_owned(),
-            offset: 0,
-            lost_bytes: 0,
-            what: "commit log entries",
-            expected: "series that the log or the index names".to_owned(),
-            got: format!("{unknown} samples of series whose names are lost"),
-        });
-    }
-    Ok(total)
-}
-
 impl Namespace {
-    /// Gives every series of the index its shard and slot.
+    /// Gives every series of the index its shard and slot. Reads arrays, no labels.
     fn load_series(&self, progress: &Progress) -> Result<(), TsdbError> {
-        let (mut refs, mut identities) = (Vec::new(), Vec::new());
-        self.index.for_each_identity(|series, identity| {
-            refs.push(series);
-            identities.push(identity);
-        })?;
-        let mut scratch = Vec::new();
-        for (refs, identities) in refs.chunks(LOAD_BATCH).zip(identities.chunks(LOAD_BATCH)) {
-            let labels = self.index.labels_of(refs)?;
-            for ((&series, &identity), labels) in refs.iter().zip(identities).zip(labels) {
-                if let Some(labels) = labels {
-                    let shard = shard_of(&labels, self.options.shard_count, &mut scratch);
-                    self.place_series(series, shard, identity);
-                }
-            }
-            progress.advance(refs.len() as u64);
-        }
-        Ok(())
-    }
-
-    /// Applies one entry of the log; returns how many samples had no series.
-    fn replay_entry(&self, entry: Entry<'_>, progress: &Progress) -> Result<u64, TsdbError> {
-        match entry {
-            Entry::Series { series_ref, labels, .. } => {
-                progress.advance(labels.len() as u64);
-                self.replay_series(series_ref, labels)
-            }
-            Entry::Samples { shard, refs, ts, vs, .. } => {
-                progress.advance(refs.len() as u64 * 8);
-                Ok(self.replay_samples(shard, refs, ts, vs))
-            }
-        }
-    }
-
-    fn replay_series(&self, series: u32, labels: &[u8]) -> Result<u64, TsdbError> {
-        if series < self.registry.next_ref() {
-            return Ok(0);
-        }
-        let Ok(labels) = Labels::from_canonical(labels) else {
-            self.registry.reserve(series);
-            return Ok(1);
+        let mut batch = Vec::with_capacity(LOAD_BATCH);
+        let place = |batch: &mut Vec<(u32, Identity)>| {
+            self.place_series(batch.iter().copied());
+            progress.advance(batch.len() as u64);
+            batch.clear();
         };
-        let shard = shard_of(&labels, self.options.shard_count, &mut Vec::new());
-        self.admit(series, shard, &labels)?;
-        Ok(0)
-    }
-
-    fn replay_samples(&self, shard: u16, refs: &[u32], ts: &[i64], vs: &[f64]) -> u64 {
-        let Some(home) = self.shards.get(usize::from(shard)) else { return refs.len() as u64 };
-        let (oldest, now) = (self.horizon().0, self.clock.monotonic());
-        let mut unknown = 0;
-        let mut highest = 0;
-        {
-            let tables = self.registry.read();
-            let mut state = home.lock();
-            for ((&series, &t), &v) in refs.iter().zip(ts).zip(vs) {
-                match tables.place(series) {
-                    Some(place) if place.shard == shard => {
-                        if t >= oldest {
-                            state.buffer.append(place.slot, t, v, now);
-                        }
-                    }
-                    _ => {
-                        unknown += 1;
-                        highest = highest.max(series);
-                    }
-                }
+        self.index.for_each_identity(|series, identity| {
+            batch.push((series, identity));
+            if batch.len() == LOAD_BATCH {
+                place(&mut batch);
             }
-        }
-        if unknown > 0 {
-            // INVARIANT: a ref that a file names is never given to another series.
-            self.registry.reserve(highest);
-        }
-        unknown
+        })?;
+        place(&mut batch);
+        Ok(())
     }
 }

@@ -6,10 +6,14 @@
 //! Within one buffer every sample of a series that is later than all before it goes to the page
 //! and then to the window's stream; every other one goes to the window's list of late arrivals.
 //! So for one time a late arrival always came after the stream's sample, and laying the list over
-//! the stream keeps "the last write wins" (the `arrivals` test holds it to a model).
+//! the stream keeps "the last write wins" (the `arrivals` test holds it to a model). Histograms
+//! follow the same rule with streams of their own, and what a sample carries beside its value is a
+//! run of its window, see [`rich`]. A series in such a run has a `block_end` of `i64::MIN`, so that
+//! a plain float, which ends the run, takes the slow path; others pay nothing for it.
 
 mod columns;
 mod page;
+mod rich;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,10 +22,13 @@ use hashbrown::HashMap;
 use m3rs_core::Corrupt;
 use m3rs_core::time::TimestampNs;
 
-pub use columns::Columns;
+pub use columns::{Columns, Rich, Timed};
 use page::{PAGE_SAMPLES, PageId, PageSlab};
+use rich::{RichCopy, RichWindow};
+pub use rich::{RichSample, SampleValue};
 
 use crate::codec::m3tsz::{self, Encoder, EncoderOptions};
+use crate::namespace::BlockGrid;
 
 /// Number of a series within its shard, dense, in order of arrival.
 pub(crate) type Slot = u32;
@@ -31,8 +38,10 @@ pub(crate) type Slot = u32;
 struct Hot {
     /// The latest time ever appended; late samples do not move it.
     last_t: i64,
-    /// The window that the page belongs to; `block_end` is `i64::MIN` while there is none.
+    /// The window that the streams belong to, `i64::MIN` while there is none.
     block_start: i64,
+    /// Where the window ends; `i64::MIN` without a window or a page, and while its samples carry
+    /// something.
     block_end: i64,
     page: PageId,
     page_len: u8,
@@ -61,6 +70,7 @@ struct Stream {
 struct Window {
     streams: HashMap<Slot, Stream>,
     late: HashMap<Slot, Vec<(i64, f64)>>,
+    rich: RichWindow,
     /// Monotonic time of the last change that was noticed (a page drained, a late arrival).
     touched: Duration,
 }
@@ -68,21 +78,24 @@ struct Window {
 /// The unflushed samples of a shard.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    block_size_ns: i64,
+    grid: BlockGrid,
     hot: Vec<Hot>,
     pages: PageSlab,
     windows: BTreeMap<i64, Window>,
+    /// By slot, the start timestamp that the samples of the stream carry now and all they carry;
+    /// 0 for none. Empty until the first one comes.
+    starts: Vec<i64>,
 }
 
 impl Buffer {
     /// An empty buffer for blocks of `block_size_ns`, which is positive.
     pub(crate) fn new(block_size_ns: i64) -> Self {
-        assert!(block_size_ns > 0, "BUG: block size {block_size_ns}");
         Self {
-            block_size_ns,
+            grid: BlockGrid::new(block_size_ns),
             hot: Vec::new(),
             pages: PageSlab::default(),
             windows: BTreeMap::new(),
+            starts: Vec::new(),
         }
     }
 
@@ -94,9 +107,14 @@ impl Buffer {
         }
     }
 
+    /// Length of a window, in nanoseconds.
+    pub(crate) fn block_size_ns(&self) -> i64 {
+        self.grid.size_ns()
+    }
+
     /// The start of the block that holds `t`.
     pub(crate) fn block_start(&self, t: i64) -> i64 {
-        t - t.rem_euclid(self.block_size_ns)
+        self.grid.start_of(t)
     }
 
     /// The number of windows with samples.
@@ -131,9 +149,13 @@ impl Buffer {
     #[inline(never)]
     fn append_slow(&mut self, slot: Slot, t: i64, v: f64, now: Duration) {
         let hot = self.hot[slot as usize];
-        if t == hot.last_t && hot.page_len > 0 {
-            self.pages[hot.page].vs[usize::from(hot.page_len) - 1] = v;
-            return;
+        if t == hot.last_t && t < hot.block_end && hot.page_len > 0 {
+            let page = &mut self.pages[hot.page];
+            let last = usize::from(hot.page_len) - 1;
+            if page.ts[last] == t {
+                page.vs[last] = v;
+                return;
+            }
         }
         let start = self.block_start(t);
         if t <= hot.last_t {
@@ -142,19 +164,106 @@ impl Buffer {
             window.late.entry(slot).or_default().push((t, v));
             return;
         }
-        self.drain_page(slot, now);
-        self.windows.entry(start).or_default().touched = now;
+        let window = self.enter_window(slot, start, now);
+        window.rich.carry_nothing(slot, t);
+        let block_end = start.saturating_add(self.grid.size_ns());
+        self.hot[slot as usize].block_end = block_end;
+        if let Some(carried) = self.starts.get_mut(slot as usize) {
+            *carried = 0;
+        }
+        self.push_to_page(slot, t, v, now);
+    }
+
+    /// Adds one float that carries a start timestamp; `start_ns` is not 0.
+    #[inline]
+    pub(crate) fn append_started(
+        &mut self,
+        slot: Slot,
+        t: i64,
+        v: f64,
+        start_ns: i64,
+        now: Duration,
+    ) {
+        let hot = &self.hot[slot as usize];
+        let goes_on = t > hot.last_t
+            && self.starts.get(slot as usize) == Some(&start_ns)
+            && t < hot.block_start.saturating_add(self.grid.size_ns());
+        if goes_on {
+            return self.push_to_page(slot, t, v, now);
+        }
+        let sample = RichSample { start_ns, ..RichSample::float(v) };
+        self.append_rich(slot, t, &sample, now);
+    }
+
+    /// Adds one sample of any kind.
+    #[inline(never)]
+    pub(crate) fn append_rich(&mut self, slot: Slot, t: i64, sample: &RichSample, now: Duration) {
+        let start = self.block_start(t);
+        let hot = &mut self.hot[slot as usize];
+        if t <= hot.last_t {
+            if t == hot.last_t {
+                // A plain float of this time must not replace the one in the page any more.
+                hot.block_end = i64::MIN;
+            }
+            let window = self.windows.entry(start).or_default();
+            window.touched = now;
+            let after = window.late.get(&slot).map_or(0, Vec::len);
+            window.rich.push_late(slot, t, after, sample.clone());
+            return;
+        }
+        let window = self.enter_window(slot, start, now);
+        window.rich.carry(slot, t, sample);
+        if let SampleValue::Histogram(h) = &sample.value {
+            window.rich.push_histogram(slot, t, h);
+        }
+        self.set_carried(slot, start, sample);
+        match sample.value {
+            SampleValue::Float(v) => self.push_to_page(slot, t, v, now),
+            SampleValue::Histogram(_) => self.hot[slot as usize].last_t = t,
+        }
+    }
+
+    /// Remembers what samples of the stream carry, so that the next one need not look.
+    fn set_carried(&mut self, slot: Slot, block_start: i64, sample: &RichSample) {
+        let carries = sample.start_ns != 0 || sample.annotation.is_some();
+        let block_end = block_start.saturating_add(self.grid.size_ns());
+        let hot = &mut self.hot[slot as usize];
+        // INVARIANT: whoever is sent to the page by `block_end` has one.
+        hot.block_end = if carries || hot.page.is_none() { i64::MIN } else { block_end };
+        if self.starts.len() < self.hot.len() {
+            self.starts.resize(self.hot.len(), 0);
+        }
+        let alone = if sample.annotation.is_none() { sample.start_ns } else { 0 };
+        self.starts[slot as usize] = alone;
+    }
+
+    /// Makes the window at `start` the one of the series' streams, and returns it.
+    fn enter_window(&mut self, slot: Slot, start: i64, now: Duration) -> &mut Window {
+        if self.hot[slot as usize].block_start != start {
+            self.drain_page(slot, now);
+            self.hot[slot as usize].block_start = start;
+        }
+        let window = self.windows.entry(start).or_default();
+        window.touched = now;
+        window
+    }
+
+    /// Puts a float that is later than all before it to the page of the series' window.
+    #[inline]
+    fn push_to_page(&mut self, slot: Slot, t: i64, v: f64, now: Duration) {
         let hot = &mut self.hot[slot as usize];
         if hot.page.is_none() {
             hot.page = self.pages.take();
         }
-        hot.block_start = start;
-        hot.block_end = start.saturating_add(self.block_size_ns);
-        hot.last_t = t;
-        hot.page_len = 1;
         let page = &mut self.pages[hot.page];
-        page.ts[0] = t;
-        page.vs[0] = v;
+        let at = usize::from(hot.page_len);
+        page.ts[at] = t;
+        page.vs[at] = v;
+        hot.last_t = t;
+        hot.page_len += 1;
+        if usize::from(hot.page_len) == PAGE_SAMPLES {
+            self.drain_page(slot, now);
+        }
     }
 
     /// Encodes the page of `slot` into its window's stream and empties it.
@@ -179,7 +288,7 @@ impl Buffer {
             // A time that the stream cannot hold: the list of late arrivals takes any.
             Err(_) => {
                 let late = window.late.entry(slot).or_default();
-                late.extend(ts.iter().copied().zip(vs.iter().copied()));
+                window.rich.floats_become_late(slot, ts, vs, late);
             }
         }
     }
@@ -203,6 +312,9 @@ impl Buffer {
                     self.pages.give(hot.page);
                 }
                 *hot = Hot { last_t: hot.last_t, ..Hot::NEW };
+                if let Some(carried) = self.starts.get_mut(slot) {
+                    *carried = 0;
+                }
             }
         }
         let taken = starts.iter().filter_map(|start| {
@@ -214,7 +326,7 @@ impl Buffer {
 
     /// Drops the windows that end at or before `horizon`, with their samples.
     pub(crate) fn expire(&mut self, horizon: i64, now: Duration) {
-        let size = self.block_size_ns;
+        let size = self.grid.size_ns();
         drop(self.freeze(now, |start| start.saturating_add(size) <= horizon));
     }
 
@@ -254,6 +366,7 @@ impl Window {
         if let Some(late) = self.late.get(&slot) {
             copy.late.extend_from_slice(late);
         }
+        copy.rich = self.rich.copy_series(slot, from, to);
     }
 }
 
@@ -264,11 +377,13 @@ pub(crate) struct BlockCopy {
     stream: Vec<u8>,
     page: Columns,
     late: Vec<(i64, f64)>,
+    rich: Option<Box<RichCopy>>,
 }
 
 impl BlockCopy {
     fn is_empty(&self) -> bool {
-        self.stream.is_empty() && self.page.is_empty() && self.late.is_empty()
+        let is_plain = self.rich.is_none();
+        is_plain && self.stream.is_empty() && self.page.is_empty() && self.late.is_empty()
     }
 
     /// Lays the samples in `from..=to` over `out`.
@@ -279,12 +394,37 @@ impl BlockCopy {
         scratch: &mut Columns,
         out: &mut Columns,
     ) -> Result<(), Corrupt> {
+        if let Some(rich) = &self.rich {
+            return self.overlay_any_kind(rich, (from, to), scratch, out);
+        }
         overlay_stream(&self.stream, from, to, scratch, out)?;
         out.overlay(&self.page);
         if !self.late.is_empty() {
             scratch.set_from_arrivals(&self.late, from, to);
             out.overlay(scratch);
         }
+        Ok(())
+    }
+
+    /// The streams first, each time in one of them, then the late arrivals of all kinds.
+    #[cold]
+    fn overlay_any_kind(
+        &self,
+        rich: &RichCopy,
+        (from, to): (i64, i64),
+        scratch: &mut Columns,
+        out: &mut Columns,
+    ) -> Result<(), Corrupt> {
+        scratch.clear();
+        if !self.stream.is_empty() {
+            let (ts, vs) = (&mut scratch.ts, &mut scratch.vs);
+            m3tsz::decode_range_into(&self.stream, true, from, to, ts, vs)?;
+        }
+        scratch.overlay(&self.page);
+        rich.complete((from, to), !out.values_only, scratch)?;
+        out.overlay(scratch);
+        scratch.set_from_mixed_arrivals(&self.late, &rich.late, (from, to));
+        out.overlay(scratch);
         Ok(())
     }
 }
@@ -324,6 +464,7 @@ impl Frozen {
     pub(crate) fn slots(&self) -> Vec<Slot> {
         let mut slots: Vec<Slot> =
             self.window.streams.keys().chain(self.window.late.keys()).copied().collect();
+        slots.extend(self.window.rich.slots());
         slots.sort_unstable();
         slots.dedup();
         slots
@@ -345,7 +486,7 @@ impl Frozen {
     /// The finished stream of `slot`, with the times of its first and last sample and their
     /// number, if the stream is all that there is of it.
     pub(crate) fn sole_stream(&self, slot: Slot) -> Option<(Vec<u8>, i64, i64, u32)> {
-        if self.window.late.contains_key(&slot) {
+        if self.window.late.contains_key(&slot) || !self.window.rich.is_plain(slot) {
             return None;
         }
         let stream = self.window.streams.get(&slot)?;
@@ -390,6 +531,86 @@ mod tests {
                     model[slot as usize].range(50..=333).map(|(&t, &v)| (t, v)).collect();
                 prop_assert_eq!(got, want);
             }
+        }
+    }
+
+    /// A sample by kind: 0 a plain float, 1 a float with a start, 2 a histogram, 3 an annotation.
+    fn sample_of(kind: u8, v: u8) -> RichSample {
+        let float = RichSample::float(f64::from(v));
+        match kind {
+            0 => float,
+            1 => RichSample { start_ns: i64::from(v % 3), ..float },
+            2 => {
+                let sum = f64::from(v);
+                let h = m3rs_core::model::Histogram { sum, ..m3rs_core::model::Histogram::stale() };
+                RichSample { start_ns: i64::from(v % 2), ..RichSample::histogram(h.into()) }
+            }
+            _ => RichSample { annotation: Some([v % 2 + 1].as_slice().into()), ..float },
+        }
+    }
+
+    type AnyKind = BTreeMap<i64, RichSample>;
+
+    fn append_any(buffer: &mut Buffer, t: i64, sample: &RichSample) {
+        match sample {
+            RichSample { value: SampleValue::Float(v), start_ns: 0, annotation: None } => {
+                buffer.append(0, t, *v, Duration::ZERO);
+            }
+            RichSample { value: SampleValue::Float(v), start_ns, annotation: None } => {
+                buffer.append_started(0, t, *v, *start_ns, Duration::ZERO);
+            }
+            other => buffer.append_rich(0, t, other, Duration::ZERO),
+        }
+    }
+
+    fn any_kind(columns: &Columns) -> AnyKind {
+        let rich = &columns.rich;
+        let value = |t: i64| match rich.histograms.at(t) {
+            Some(h) => SampleValue::Histogram(h.clone()),
+            None => {
+                let at = columns.ts.binary_search(&t).expect("one of both has the time");
+                SampleValue::Float(columns.vs[at])
+            }
+        };
+        let sample = |t: i64| {
+            let start_ns = rich.starts.at(t).copied().unwrap_or(0);
+            let annotation = rich.annotations.at(t).cloned();
+            (t, RichSample { value: value(t), start_ns, annotation })
+        };
+        columns.times().into_iter().map(sample).collect()
+    }
+
+    proptest! {
+        /// Samples of all kinds in any order, with freezes between them, equal a map.
+        #[test]
+        fn arrivals_of_all_kinds(
+            steps in prop::collection::vec(
+                (prop_oneof![4 => 0i64..3, 1 => -40i64..60], 0u8..4, any::<u8>(), 0u8..50), 0..400),
+            wide in any::<bool>(),
+        ) {
+            let mut buffer = Buffer::new(if wide { i64::MAX / 2 } else { 100 });
+            buffer.ensure_slot(0);
+            let mut model = AnyKind::new();
+            let mut layers = Vec::new();
+            let mut t = 0;
+            for (step, kind, v, freeze) in steps {
+                t = (t + step).max(0);
+                let sample = sample_of(kind, v);
+                append_any(&mut buffer, t, &sample);
+                model.insert(t, sample);
+                if freeze == 0 {
+                    layers.extend(buffer.freeze(Duration::ZERO, |_| true));
+                }
+            }
+            let (mut got, mut scratch) = (Columns::default(), Columns::default());
+            for (_, layer) in &layers {
+                prop_assert_eq!(layer.slots(), [0]);
+                layer.overlay_on(0, (10, 333), &mut scratch, &mut got).expect("sound");
+            }
+            got.overlay(&read(&buffer, 0, 10, 333));
+            prop_assert!(got.ts.is_sorted_by(|a, b| a < b));
+            let want: AnyKind = model.range(10..=333).map(|(t, s)| (*t, s.clone())).collect();
+            prop_assert_eq!(any_kind(&got), want);
         }
     }
 

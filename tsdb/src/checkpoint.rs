@@ -10,19 +10,22 @@
 //! durable file. Replaying a suffix of them again is harmless, as it ends with the latest write of
 //! each time.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bitvec::bitvec;
 use m3rs_core::model::{Labels, SampleKind};
 
+use crate::blocks::{BlockFiles, BlockId, Layer};
 use crate::buffer::{Columns, Slot};
 use crate::error::TsdbError;
 use crate::fileset::{self, BlockCodec, FilesetInfo, FilesetKind, FilesetReader, SeriesBlock};
+use crate::names::{compacted_dir, snapshot_name};
 use crate::namespace::Namespace;
 use crate::series_block::{BlockDecoder, BlockEncoder, Effort};
-use crate::shard::{BlockFiles, Layer, Shard};
+use crate::shard::Shard;
 
 /// Layers over a block at which it is merged though it is still open: more would slow reads.
 const LAYERS_MAX: usize = 8;
@@ -40,6 +43,13 @@ pub(crate) struct Written {
     damaged: u64,
 }
 
+impl Written {
+    /// Whether all of the sources could be read.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.damaged == 0
+    }
+}
+
 /// Which blocks become volumes; the others become snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Merge {
@@ -47,6 +57,8 @@ pub(crate) enum Merge {
     All,
     /// Those that are past their time and idle, and those with many layers.
     Due,
+    /// None: the namespace is not flushed.
+    Never,
 }
 
 impl Namespace {
@@ -55,7 +67,7 @@ impl Namespace {
     pub(crate) fn freeze_all(&self) {
         let now = self.clock.monotonic();
         for shard in &self.shards {
-            freeze(shard, now, |_| true);
+            shard.freeze(now, |_| true);
         }
     }
 
@@ -64,48 +76,49 @@ impl Namespace {
         &self,
         segment: u64,
         merge: Merge,
-        due: &[(u16, i64)],
+        due: &[(u16, BlockId)],
     ) -> Result<Written, TsdbError> {
         let mut written = Written::default();
         for shard in &self.shards {
             let blocks = shard.lock().blocks();
-            for (&start, files) in blocks.iter().filter(|(_, f)| !f.layers.is_empty()) {
-                let is_due = merge == Merge::All
-                    || due.contains(&(shard.id, start))
-                    || files.layers.len() > LAYERS_MAX;
-                if is_due {
-                    self.flush_block(shard, start, segment, &mut written)?;
+            for (id, files) in blocks.iter().filter(|(_, f)| !f.layers.is_empty()) {
+                let is_due = match merge {
+                    Merge::All => true,
+                    Merge::Due => due.contains(&(shard.id, id)) || files.layers.len() > LAYERS_MAX,
+                    Merge::Never => false,
+                };
+                if is_due && !self.is_compacting(shard.id, id) {
+                    self.flush_block(shard, id, segment, &mut written)?;
                 } else {
-                    self.snapshot_block(shard, start, segment, &mut written)?;
+                    self.snapshot_block(shard, id, segment, &mut written)?;
                 }
             }
         }
         Ok(written)
     }
 
-    /// Blocks that are past their time and were not written to for a while, by shard and start.
-    pub(crate) fn due_blocks(&self) -> Vec<(u16, i64)> {
+    /// Blocks that are past their time and were not written to for a while, by shard.
+    pub(crate) fn due_blocks(&self) -> Vec<(u16, BlockId)> {
         let now = self.clock.monotonic();
-        let closed_before = self.clock.now().0.saturating_sub(self.options.buffer_past_ns);
+        let closed_before = self.clock.now().0.saturating_sub(self.options().buffer_past_ns);
         let mut due = Vec::new();
         for shard in &self.shards {
             let state = shard.lock();
-            let is_closed =
-                |start: i64| start.saturating_add(self.options.block_size_ns) <= closed_before;
-            let busy: Vec<i64> = state
+            let window = |start| BlockId::new(start, self.block_size_ns());
+            let busy: Vec<BlockId> = state
                 .buffer
                 .windows()
                 .filter(|(_, touched)| now.saturating_sub(*touched) < IDLE)
-                .map(|(start, _)| start)
+                .map(|(start, _)| window(start))
                 .collect();
-            let open = state.buffer.windows().map(|(start, _)| start);
+            let open = state.buffer.windows().map(|(start, _)| window(start));
             let blocks = state.blocks();
-            let layered = blocks.iter().filter(|(_, f)| !f.layers.is_empty()).map(|(&s, _)| s);
-            let mut starts: Vec<i64> =
-                open.chain(layered).filter(|s| is_closed(*s) && !busy.contains(s)).collect();
-            starts.sort_unstable();
-            starts.dedup();
-            due.extend(starts.into_iter().map(|start| (shard.id, start)));
+            let layered = blocks.iter().filter(|(_, f)| !f.layers.is_empty()).map(|(id, _)| id);
+            let is_due = |id: &BlockId| id.end() <= closed_before && !busy.contains(id);
+            let mut ids: Vec<BlockId> = open.chain(layered).filter(is_due).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            due.extend(ids.into_iter().map(|id| (shard.id, id)));
         }
         due
     }
@@ -113,19 +126,23 @@ impl Namespace {
     /// Freezes and merges the blocks that are due, without a cut of the log.
     pub(crate) fn flush_due(&self) -> Result<Written, TsdbError> {
         let mut written = Written::default();
-        let due = self.due_blocks();
+        if !self.options().flush_enabled {
+            return Ok(written);
+        }
+        let mut due = self.due_blocks();
+        due.retain(|&(shard, id)| !self.is_compacting(shard, id));
         if due.is_empty() {
             return Ok(written);
         }
         let now = self.clock.monotonic();
         self.settle_series();
-        for &(shard, start) in &due {
-            freeze(&self.shards[usize::from(shard)], now, |s| s == start);
+        for &(shard, id) in due.iter().filter(|(_, id)| id.length() == self.block_size_ns()) {
+            self.shards[usize::from(shard)].freeze(now, |start| start == id.start());
         }
         self.seal_index()?;
-        for (shard, start) in due {
+        for (shard, id) in due {
             // Segment 0 claims nothing about the log: it is replayed over the volume, harmlessly.
-            self.flush_block(&self.shards[usize::from(shard)], start, 0, &mut written)?;
+            self.flush_block(&self.shards[usize::from(shard)], id, 0, &mut written)?;
         }
         Ok(written)
     }
@@ -141,12 +158,12 @@ impl Namespace {
 
     /// Removes blocks that are older than retention.
     pub(crate) fn expire(&self) -> Result<u64, TsdbError> {
-        if self.options.retention_ns == 0 {
+        let options = self.options();
+        if options.retention_ns == 0 || !options.cleanup_enabled {
             return Ok(0);
         }
         let horizon = self.horizon().0;
         let now = self.clock.monotonic();
-        let size = self.options.block_size_ns;
         let mut removed = 0;
         for shard in &self.shards {
             let mut gone = Vec::new();
@@ -154,11 +171,13 @@ impl Namespace {
                 let mut state = shard.lock();
                 state.buffer.expire(horizon, now);
                 state.edit_blocks(|blocks| {
-                    while let Some(first) = blocks.first_entry()
-                        && first.key().saturating_add(size) <= horizon
-                    {
-                        gone.push(first.remove());
-                    }
+                    blocks.retain(|id, files| {
+                        let expired = id.end() <= horizon;
+                        if expired {
+                            gone.push(std::mem::take(files));
+                        }
+                        !expired
+                    });
                 });
             }
             for files in gone {
@@ -175,26 +194,27 @@ impl Namespace {
     fn snapshot_block(
         &self,
         shard: &Shard,
-        start: i64,
+        id: BlockId,
         segment: u64,
         written: &mut Written,
     ) -> Result<(), TsdbError> {
-        let Some(files) = shard.lock().blocks().get(&start).cloned() else { return Ok(()) };
+        let Some(files) = shard.lock().blocks().get(id).cloned() else { return Ok(()) };
         let on_disk = files.layers.iter().take_while(|l| matches!(l, Layer::File(_))).count();
         let memory = BlockFiles { volume: None, layers: files.layers[on_disk..].to_vec() };
         if memory.layers.is_empty() {
             return Ok(());
         }
-        let dir = self.layout.snapshots(self.name(), shard.id);
+        let dir = self.block_dir(self.layout.snapshots(&self.dir, shard.id), id);
         self.fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
-        let path = self.layout.snapshot(self.name(), shard.id, start, segment);
-        let info = self.info(shard, start, FilesetKind::Snapshot, 0, segment);
-        let Some(reader) = self.write_block(shard, &memory, &path, info, written)? else {
+        let path = dir.join(snapshot_name(id.start(), segment));
+        let info = self.info(shard, id, FilesetKind::Snapshot, 0, segment);
+        let Some(reader) = self.write_block(shard, &memory, &path, info, written, || Ok(()))?
+        else {
             return Ok(());
         };
         written.snapshots += 1;
         shard.lock().edit_blocks(|blocks| {
-            if let Some(block) = blocks.get_mut(&start) {
+            if let Some(block) = blocks.get_mut(id) {
                 let merged = on_disk..on_disk + memory.layers.len();
                 block.layers.splice(merged, [Layer::File(reader)]);
             }
@@ -206,27 +226,25 @@ impl Namespace {
     fn flush_block(
         &self,
         shard: &Shard,
-        start: i64,
+        id: BlockId,
         segment: u64,
         written: &mut Written,
     ) -> Result<(), TsdbError> {
-        let Some(files) = shard.lock().blocks().get(&start).cloned() else { return Ok(()) };
+        let Some(files) = shard.lock().blocks().get(id).cloned() else { return Ok(()) };
         if files.layers.is_empty() {
             return Ok(());
         }
         let volume = files.volume.as_ref().map_or(0, |v| v.info().volume + 1);
         let covered = files.readers().map(|r| r.info().log_segment).chain([segment]).max();
-        let dir = self.layout.data(self.name(), shard.id);
-        self.fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
-        let path = dir.join(fileset::file_name(start, volume));
+        let path = self.volume_path(shard, id, volume)?;
         let damaged_before = written.damaged;
-        let info = self.info(shard, start, FilesetKind::Volume, volume, covered.unwrap_or(0));
-        let Some(reader) = self.write_block(shard, &files, &path, info, written)? else {
+        let info = self.info(shard, id, FilesetKind::Volume, volume, covered.unwrap_or(0));
+        let Some(reader) = self.write_block(shard, &files, &path, info, written, || Ok(()))? else {
             return Ok(());
         };
         written.volumes += 1;
         shard.lock().edit_blocks(|blocks| {
-            if let Some(block) = blocks.get_mut(&start) {
+            if let Some(block) = blocks.get_mut(id) {
                 block.volume = Some(reader);
                 block.layers.drain(..files.layers.len());
             }
@@ -242,10 +260,46 @@ impl Namespace {
         Ok(())
     }
 
-    fn info(
+    /// The directory of blocks of this length; `shard_dir` is that of the shard.
+    fn block_dir(&self, shard_dir: PathBuf, id: BlockId) -> PathBuf {
+        if id.length() == self.block_size_ns() {
+            return shard_dir;
+        }
+        compacted_dir(&shard_dir, id.length())
+    }
+
+    /// Makes durable which files of these blocks were removed so far.
+    pub(crate) fn sync_block_dirs(
         &self,
         shard: &Shard,
-        block_start: i64,
+        blocks: impl Iterator<Item = BlockId>,
+    ) -> Result<(), TsdbError> {
+        let roots =
+            [self.layout.snapshots(&self.dir, shard.id), self.layout.data(&self.dir, shard.id)];
+        let dirs = |id| roots.clone().map(|root| self.block_dir(root, id));
+        let dirs: BTreeSet<PathBuf> = blocks.flat_map(dirs).collect();
+        for dir in dirs.iter().filter(|dir| self.fs.exists(dir)) {
+            self.fs.sync_dir(dir).map_err(|e| TsdbError::io("sync", dir, e))?;
+        }
+        Ok(())
+    }
+
+    /// Where a volume is to be written; its directory is there.
+    pub(crate) fn volume_path(
+        &self,
+        shard: &Shard,
+        id: BlockId,
+        volume: u32,
+    ) -> Result<PathBuf, TsdbError> {
+        let dir = self.block_dir(self.layout.data(&self.dir, shard.id), id);
+        self.fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
+        Ok(dir.join(fileset::file_name(id.start(), volume)))
+    }
+
+    pub(crate) fn info(
+        &self,
+        shard: &Shard,
+        id: BlockId,
         kind: FilesetKind,
         volume: u32,
         log_segment: u64,
@@ -254,33 +308,38 @@ impl Namespace {
             kind,
             namespace: self.name().to_owned(),
             shard: shard.id,
-            shard_count: self.options.shard_count,
+            shard_count: self.shard_count(),
             id_scheme: 1,
-            block_start_ns: block_start,
-            block_size_ns: self.options.block_size_ns,
+            block_start_ns: id.start(),
+            block_size_ns: id.length(),
             volume,
             log_segment,
             created_ns: self.clock.now().0,
         }
     }
 
-    /// Writes all samples of `files` as one file; `None` if there are none.
-    fn write_block(
+    /// Writes all samples of `files` as one file; `None` if there are none. `go_on` is asked at
+    /// each series, and its error ends the work.
+    pub(crate) fn write_block(
         &self,
         shard: &Shard,
         files: &BlockFiles,
         path: &Path,
         info: FilesetInfo,
         written: &mut Written,
+        go_on: impl Fn() -> Result<(), TsdbError>,
     ) -> Result<Option<Arc<FilesetReader>>, TsdbError> {
         let by_slot = shard.lock().refs().to_vec();
         let all = files.series(&by_slot, &mut written.damaged);
         if all.is_empty() {
             return Ok(None);
         }
-        let mut merger = Merger::new(self, files, info.kind);
+        let is_compacted = info.block_size_ns > self.block_size_ns();
+        let effort = if is_compacted { Effort::Compact } else { Effort::Flush };
+        let mut merger = Merger::new(self, files, info.kind, effort);
         fileset::write_fileset(self.fs.as_ref(), path, &info, |sink| {
             for &(series, slot) in &all {
+                go_on()?;
                 let Some(labels) = self.index.labels(series)? else {
                     tracing::error!(series, path = %path.display(), "BUG: series without labels");
                     continue;
@@ -307,21 +366,12 @@ impl Namespace {
     }
 }
 
-fn freeze(shard: &Shard, now: Duration, wanted: impl FnMut(i64) -> bool) {
-    let mut state = shard.lock();
-    let frozen = state.buffer.freeze(now, wanted);
-    state.edit_blocks(|blocks| {
-        for (start, window) in frozen {
-            blocks.entry(start).or_default().layers.push(Layer::Memory(Arc::new(window)));
-        }
-    });
-}
-
 /// Merges the samples of one series after the other.
 struct Merger<'a> {
     namespace: &'a Namespace,
     files: &'a BlockFiles,
     kind: FilesetKind,
+    effort: Effort,
     /// Blocks that could not be read.
     damaged: u64,
     all: Columns,
@@ -330,9 +380,22 @@ struct Merger<'a> {
 }
 
 impl<'a> Merger<'a> {
-    fn new(namespace: &'a Namespace, files: &'a BlockFiles, kind: FilesetKind) -> Self {
-        let (decoder, encoder) = (BlockDecoder::default(), BlockEncoder::default());
-        Self { namespace, files, kind, damaged: 0, all: Columns::default(), decoder, encoder }
+    fn new(
+        namespace: &'a Namespace,
+        files: &'a BlockFiles,
+        kind: FilesetKind,
+        effort: Effort,
+    ) -> Self {
+        Self {
+            namespace,
+            files,
+            kind,
+            effort,
+            damaged: 0,
+            all: Columns::default(),
+            decoder: BlockDecoder::default(),
+            encoder: BlockEncoder::default(),
+        }
     }
 
     /// Adds the series' samples to the file; says whether there were any.
@@ -368,7 +431,7 @@ impl<'a> Merger<'a> {
             self.namespace.counters.damaged_reads.add(1);
             tracing::error!(%error, "a block is damaged and left out of the merge");
         });
-        let encoded = self.encoder.encode(&self.all, Effort::Flush);
+        let encoded = self.encoder.encode(&self.all, self.effort);
         let Some(block) = encoded.map_err(TsdbError::Encode)? else { return Ok(false) };
         sink.push(&SeriesBlock {
             series,
@@ -386,21 +449,6 @@ impl<'a> Merger<'a> {
 }
 
 impl BlockFiles {
-    /// The files among volume and layers, oldest first.
-    pub(crate) fn readers(&self) -> impl Iterator<Item = &Arc<FilesetReader>> {
-        let layers = self.layers.iter().filter_map(|layer| match layer {
-            Layer::File(file) => Some(file),
-            Layer::Memory(_) => None,
-        });
-        self.volume.iter().chain(layers)
-    }
-
-    /// Paths of those files. They are removed in this order, so that what is left after a crash
-    /// is never older than what is gone.
-    fn paths(&self) -> Vec<std::path::PathBuf> {
-        self.readers().map(|r| r.path().to_owned()).collect()
-    }
-
     /// All series with samples here, ascending by ref, with their slots. What cannot be read or
     /// has no name any more is counted in `damaged`.
     fn series(&self, by_slot: &[u32], damaged: &mut u64) -> Vec<(u32, Slot)> {

@@ -3,6 +3,7 @@
 //! [`m3tsz`] is the appendable stream of an open window, bit-compatible with M3. The others are
 //! for blocks that are closed: [`values`] chooses among constant, run-length, scaled integers, XOR
 //! and pco, and [`times`] writes the times beside them. Drawn in `docs/formats/codecs.md`.
+//! [`histogram`] holds native histograms, in open windows and in closed blocks.
 
 mod bits;
 mod constant;
@@ -13,6 +14,7 @@ mod run_length;
 mod scaled;
 mod xor;
 
+pub mod histogram;
 pub mod m3tsz;
 pub mod times;
 pub mod values;

@@ -22,6 +22,7 @@
 
 mod entry;
 mod format;
+mod head;
 mod log_thread;
 mod names;
 mod progress;
@@ -29,9 +30,15 @@ mod reader;
 mod segment;
 mod writer;
 
-pub use entry::{BATCH_SAMPLES_MAX, Entry, EntryDecoder, encode_samples, encode_series};
+pub use entry::{
+    BATCH_SAMPLES_MAX, Entry, EntryDecoder, encode_rich_samples, encode_samples, encode_series,
+    encode_started_samples,
+};
 pub use format::{CHUNK_PAYLOAD_MAX, MAGIC, VERSION};
+pub use head::{Head, next_head};
 pub use names::{list_segments, parse_segment_name, segment_path};
 pub use progress::Ticket;
-pub use reader::{Chunk, ReplayReport, SegmentEnd, SegmentReader, SegmentReport, replay};
+pub use reader::{
+    Chunk, ReplayReport, SegmentEnd, SegmentReader, SegmentReport, missing_seals, replay,
+};
 pub use writer::{CommitLog, CommitLogOptions, SyncMode};

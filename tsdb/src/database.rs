@@ -1,5 +1,9 @@
 //! The database: all namespaces of a data directory over one commit log.
 
+mod log_need;
+mod namespaces;
+mod status;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -8,15 +12,20 @@ use std::sync::Arc;
 use m3rs_core::clock::SharedClock;
 use m3rs_core::fs::{FsLock, SharedFs};
 use m3rs_core::spawn::Thread;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
-use crate::bootstrap;
+pub(crate) use log_need::LogNeed;
+pub use status::{NamespaceStatus, Status};
+
+use crate::bootstrap::{self, Opener};
 use crate::checkpoint::{Merge, Written};
 use crate::commitlog::{CommitLog, SyncMode};
 use crate::error::{Damage, TsdbError};
-use crate::limits::Limits;
-use crate::mediator::{self, Stop};
-use crate::namespace::{Counter, Namespace, NamespaceOptions};
+use crate::limits::{Limits, Throttle};
+use crate::mediator::{self, JobKind, Jobs, Stop};
+use crate::namespace::{
+    Catalog, ConfiguredNamespace, Counter, Counters, Namespace, NamespaceOptions,
+};
 use crate::progress::{Progress, Stage};
 
 /// What a database is opened with.
@@ -28,8 +37,12 @@ pub struct DatabaseOptions {
     pub clock: SharedClock,
     /// The data directory; it is made if it is not there.
     pub dir: PathBuf,
-    /// How namespaces keep samples; shard count and block size of old ones stay as they were.
+    /// How the namespace `default` keeps samples, unless `namespaces` says it; its shard count and
+    /// block size stay as they were made.
     pub namespace: NamespaceOptions,
+    /// Namespaces that configuration names: made, or given these options, at the opening. Others
+    /// that are there are opened with the options that they have.
+    pub namespaces: BTreeMap<String, ConfiguredNamespace>,
     /// When the commit log is synced.
     pub sync: SyncMode,
     /// Bytes of log after which buffers are put into snapshots, so that start-up stays short.
@@ -51,6 +64,7 @@ impl DatabaseOptions {
             clock,
             dir,
             namespace: NamespaceOptions::default(),
+            namespaces: BTreeMap::new(),
             sync: SyncMode::Group,
             snapshot_log_bytes: 128 << 20,
             limits: Limits::default(),
@@ -81,39 +95,14 @@ pub struct FlushReport {
     pub segments_removed: u64,
 }
 
-/// Numbers about the database, for metrics and `/ready`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Status {
-    /// Series of all namespaces.
-    pub series: u64,
-    /// Samples written since start.
-    pub samples_written: u64,
-    /// Block windows with samples that are not frozen yet.
-    pub windows_open: u64,
-    /// Volumes that are served.
-    pub volumes: u64,
-    /// Snapshot files that are served.
-    pub snapshots: u64,
-    /// Bytes in the commit log since its last cut.
-    pub log_bytes: u64,
-    /// Why the log takes no writes, if it does not.
-    pub log_failure: Option<String>,
-    /// Blocks that reads had to leave out since start.
-    pub damaged_reads: u64,
-    /// Background jobs that failed since start.
-    pub background_failures: u64,
-    /// Damage found at start.
-    pub damage_at_start: u64,
-}
-
-/// An open database. Dropping it closes it.
+/// An open database. Dropping it closes its log; [`Database::close`] does it in order.
 #[derive(Debug)]
 pub struct Database {
     core: Arc<Core>,
     progress: Arc<Progress>,
     damage: Vec<Damage>,
     stop: Arc<Stop>,
-    mediator: Mutex<Option<Thread>>,
+    background: Mutex<Vec<Thread>>,
     // Released last, after everything that writes.
     _lock: Box<dyn FsLock>,
 }
@@ -121,32 +110,49 @@ pub struct Database {
 /// What background work and callers share.
 #[derive(Debug)]
 pub(crate) struct Core {
-    pub(crate) namespaces: BTreeMap<String, Arc<Namespace>>,
+    namespaces: RwLock<BTreeMap<String, Arc<Namespace>>>,
+    catalog: Mutex<Catalog>,
+    /// Namespaces that were removed or replaced and may still be read.
+    retired: Mutex<Vec<Arc<Namespace>>>,
+    /// What retired namespaces counted.
+    gone: Counters,
+    opener: Opener,
     pub(crate) log: Arc<CommitLog>,
     pub(crate) snapshot_log_bytes: u64,
     pub(crate) background_failures: Counter,
+    pub(crate) jobs: Jobs,
+    throttle: Arc<Throttle>,
+    /// Held by whoever compacts; taken before `maintenance`.
+    compaction: Mutex<()>,
     /// Held by whoever freezes, merges or removes.
     maintenance: Mutex<()>,
 }
 
+/// How much of memory goes into files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// What the namespaces' options say.
+    ByOptions,
+    /// All, as the log does not hold it.
+    Everything,
+}
+
 impl Core {
-    /// Cuts the log and makes everything before the cut durable in files.
+    /// Cuts the log and makes everything before the cut durable in files, as far as namespaces
+    /// are put into files; the log is kept for the others.
     fn checkpoint(&self, merge: Merge) -> Result<(Written, u64), TsdbError> {
         let segment = self.log.rotate()?;
-        let written = self.persist(segment, merge)?;
-        let removed = self.log.remove_before(segment)?;
+        let written = self.persist(segment, merge, Extent::ByOptions)?;
+        let needed = self.all().iter().filter_map(|n| n.log_need.lock().oldest()).min();
+        let removed = self.log.remove_before(needed.unwrap_or(segment).min(segment))?;
         Ok((written, removed as u64))
     }
 
-    /// Makes all series and samples in memory durable in files.
-    fn persist(&self, segment: u64, merge: Merge) -> Result<Written, TsdbError> {
+    /// Makes series and samples in memory durable in files.
+    fn persist(&self, segment: u64, merge: Merge, extent: Extent) -> Result<Written, TsdbError> {
         let mut written = Written::default();
-        for namespace in self.namespaces.values() {
-            let due = namespace.due_blocks();
-            namespace.settle_series();
-            namespace.freeze_all();
-            namespace.seal_index()?;
-            let more = namespace.persist_frozen(segment, merge, &due)?;
+        for namespace in self.all() {
+            let more = persist_one(&namespace, segment, merge, extent)?;
             written.volumes += more.volumes;
             written.snapshots += more.snapshots;
             written.series_blocks += more.series_blocks;
@@ -157,7 +163,8 @@ impl Core {
     /// Puts the buffers into snapshots and drops the log before them.
     pub(crate) fn snapshot(&self) -> Result<(), TsdbError> {
         let _one = self.maintenance.lock();
-        let (written, removed) = self.checkpoint(Merge::Due)?;
+        let (written, removed) =
+            self.jobs.run(JobKind::Snapshot, || self.checkpoint(Merge::Due))?;
         tracing::debug!(?written, segments_removed = removed, "snapshot");
         Ok(())
     }
@@ -165,25 +172,56 @@ impl Core {
     /// Flushes the blocks that are past their time.
     pub(crate) fn flush_due(&self) -> Result<(), TsdbError> {
         let _one = self.maintenance.lock();
-        for namespace in self.namespaces.values() {
-            let written = namespace.flush_due()?;
-            if written.volumes > 0 {
-                tracing::info!(namespace = namespace.name(), volumes = written.volumes, "flushed");
+        self.jobs.run(JobKind::Flush, || {
+            for namespace in self.all() {
+                let written = namespace.flush_due()?;
+                if written.volumes > 0 {
+                    let name = namespace.name();
+                    tracing::info!(namespace = name, volumes = written.volumes, "flushed");
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
-    /// Removes what is older than retention.
-    pub(crate) fn expire(&self) -> Result<(), TsdbError> {
-        let _one = self.maintenance.lock();
-        for namespace in self.namespaces.values() {
-            let removed = namespace.expire()?;
-            if removed > 0 {
-                tracing::info!(namespace = namespace.name(), files = removed, "expired");
+    /// Makes one longer block of closed ones; says whether there was anything to do.
+    pub(crate) fn compact_one(&self, stop: &Stop) -> Result<bool, TsdbError> {
+        let _one = self.compaction.lock();
+        for namespace in self.all() {
+            let options = namespace.options();
+            if !options.flush_enabled || !namespace.has_compaction() {
+                continue;
             }
+            return self.jobs.run(JobKind::Compact, || self.compact_in(&namespace, stop));
         }
-        Ok(())
+        Ok(false)
+    }
+
+    fn compact_in(&self, namespace: &Namespace, stop: &Stop) -> Result<bool, TsdbError> {
+        let Some(compacted) = namespace.compact_next(stop)? else { return Ok(false) };
+        let _one = self.maintenance.lock();
+        let Some(report) = namespace.publish(compacted)? else { return Ok(false) };
+        let counters = &namespace.counters;
+        counters.compactions.add(1);
+        counters.compaction_read_bytes.add(report.bytes_read);
+        counters.compaction_written_bytes.add(report.bytes_written);
+        tracing::info!(namespace = namespace.name(), ?report, "compacted");
+        Ok(true)
+    }
+
+    /// Removes what is older than retention, and what removed namespaces left.
+    pub(crate) fn expire(&self) -> Result<(), TsdbError> {
+        let maintenance = self.maintenance.lock();
+        self.jobs.run(JobKind::Expire, || {
+            for namespace in self.all() {
+                let removed = namespace.expire()?;
+                if removed > 0 {
+                    tracing::info!(namespace = namespace.name(), files = removed, "expired");
+                }
+            }
+            self.purge(&maintenance)?;
+            Ok(())
+        })
     }
 
     /// After a failure of the log: proves that the disk takes writes, makes durable what the
@@ -191,11 +229,38 @@ impl Core {
     pub(crate) fn recover_log(&self) -> Result<(), TsdbError> {
         let _one = self.maintenance.lock();
         let segment = self.log.probe()?;
-        self.persist(segment, Merge::Due)?;
+        self.persist(segment, Merge::Due, Extent::Everything)?;
         self.log.resume()?;
         self.log.remove_before(segment)?;
         Ok(())
     }
+}
+
+/// Makes the series of a namespace durable, and its samples as its options say.
+fn persist_one(
+    namespace: &Namespace,
+    segment: u64,
+    merge: Merge,
+    extent: Extent,
+) -> Result<Written, TsdbError> {
+    let options = namespace.options();
+    let is_flushed_whole = options.flush_enabled && merge == Merge::All;
+    if extent == Extent::ByOptions && !options.snapshot_enabled && !is_flushed_whole {
+        let written = namespace.flush_due()?;
+        namespace.settle_series();
+        namespace.seal_index()?;
+        let in_memory = namespace.blocks_in_memory();
+        namespace.log_need.lock().meet(segment, in_memory.into_iter());
+        return Ok(written);
+    }
+    let merge = if options.flush_enabled { merge } else { Merge::Never };
+    let due = namespace.due_blocks();
+    namespace.settle_series();
+    namespace.freeze_all();
+    namespace.seal_index()?;
+    let written = namespace.persist_frozen(segment, merge, &due)?;
+    namespace.log_need.lock().none_before(segment);
+    Ok(written)
 }
 
 impl Database {
@@ -212,39 +277,45 @@ impl Database {
         let snapshot_log_bytes = options.snapshot_log_bytes;
         let loaded = bootstrap::load(options, &progress)?;
         let core = Arc::new(Core {
-            namespaces: loaded.namespaces,
+            namespaces: RwLock::new(loaded.namespaces),
+            catalog: Mutex::new(loaded.catalog),
+            retired: Mutex::default(),
+            gone: Counters::default(),
+            opener: loaded.opener,
             log: loaded.log,
             snapshot_log_bytes,
             background_failures: Counter::default(),
+            jobs: Jobs::new(Arc::clone(&clock)),
+            throttle: loaded.throttle,
+            compaction: Mutex::new(()),
             maintenance: Mutex::new(()),
         });
+        core.try_purge();
         if loaded.replayed_bytes >= snapshot_log_bytes {
             core.snapshot()?;
         }
         let stop = Arc::new(Stop::default());
-        let mediator = if background {
-            let (core, stop) = (Arc::clone(&core), Arc::clone(&stop));
-            let handle = Thread::start("mediator", move || mediator::run(&core, &stop, &clock))
-                .map_err(|e| TsdbError::io("start the background thread of", &loaded.dir, e))?;
-            Some(handle)
-        } else {
-            None
-        };
+        let mut threads = Vec::new();
+        if background {
+            let mut start = |name, job: fn(&Arc<Core>, &Stop, &SharedClock)| {
+                let (core, stop, clock) = (Arc::clone(&core), Arc::clone(&stop), clock.clone());
+                let thread = Thread::start(name, move || job(&core, &stop, &clock))
+                    .map_err(|e| TsdbError::io("start a background thread of", &loaded.dir, e))?;
+                threads.push(thread);
+                Ok::<(), TsdbError>(())
+            };
+            start("mediator", mediator::run)?;
+            start("compactor", mediator::run_compaction)?;
+        }
         progress.enter(Stage::Ready, 0);
         Ok(Self {
             core,
             progress,
             damage: loaded.damage,
             stop,
-            mediator: Mutex::new(mediator),
+            background: Mutex::new(threads),
             _lock: loaded.lock,
         })
-    }
-
-    /// The namespace of that name.
-    #[must_use]
-    pub fn namespace(&self, name: &str) -> Option<Arc<Namespace>> {
-        self.core.namespaces.get(name).cloned()
     }
 
     /// Makes every window durable in a volume, merges all layers and drops the log before.
@@ -253,8 +324,11 @@ impl Database {
     /// # Errors
     /// Errors of the file system and the log; what is not flushed stays in memory and in the log.
     pub fn flush_all(&self) -> Result<FlushReport, TsdbError> {
+        // A compaction that runs would keep blocks from being merged.
+        let _no_compaction = self.core.compaction.lock();
         let _one = self.core.maintenance.lock();
-        let (written, segments_removed) = self.core.checkpoint(Merge::All)?;
+        let (written, segments_removed) =
+            self.core.jobs.run(JobKind::Flush, || self.core.checkpoint(Merge::All))?;
         Ok(FlushReport {
             volumes: written.volumes,
             series_blocks: written.series_blocks,
@@ -279,63 +353,67 @@ impl Database {
         self.core.expire()
     }
 
+    /// Makes longer blocks of closed ones until there is nothing left to do; returns how many.
+    ///
+    /// # Errors
+    /// As [`Database::flush_all`]; what was compacted before stays.
+    pub fn compact(&self) -> Result<u64, TsdbError> {
+        let mut blocks = 0;
+        while self.core.compact_one(&self.stop)? {
+            blocks += 1;
+        }
+        Ok(blocks)
+    }
+
     /// What was found damaged when the directory was opened.
     #[must_use]
     pub fn damage_at_start(&self) -> &[Damage] {
         &self.damage
     }
 
-    /// Numbers about the database as it stands.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        let mut status = Status {
-            log_bytes: self.core.log.bytes_since_rotation(),
-            log_failure: self.core.log.failure().map(|why| why.to_string()),
-            background_failures: self.core.background_failures.get(),
-            damage_at_start: self.damage.len() as u64,
-            ..Status::default()
-        };
-        for namespace in self.core.namespaces.values() {
-            status.series += namespace.series_count();
-            status.samples_written += namespace.counters.samples.get();
-            status.damaged_reads += namespace.counters.damaged_reads.get();
-            for shard in &namespace.shards {
-                let (windows, blocks) = {
-                    let state = shard.lock();
-                    (state.buffer.window_count() as u64, state.blocks())
-                };
-                status.windows_open += windows;
-                for files in blocks.values() {
-                    let volumes = u64::from(files.volume.is_some());
-                    status.volumes += volumes;
-                    status.snapshots += files.readers().count() as u64 - volumes;
-                }
-            }
-        }
-        status
+    /// Lets flushes, snapshots and merges write so many bytes a second from now on, those under
+    /// way too; 0 is no limit. It is not kept over a restart.
+    pub fn set_persist_rate(&self, bytes_per_second: u64) {
+        self.core.throttle.set(bytes_per_second);
+        tracing::info!(bytes_per_second, "persist rate");
     }
 
     /// Stops background work, writes and syncs what the log holds, and closes it. Buffers are not
-    /// flushed: the log has them.
+    /// flushed, as the log has them; those of namespaces that are not logged become snapshots.
     ///
     /// # Errors
-    /// Errors of the commit log.
+    /// Errors of the commit log, and of those snapshots.
     pub fn close(&self) -> Result<(), TsdbError> {
-        self.stop.stop();
-        let handle = self.mediator.lock().take();
-        if let Some(handle) = handle
-            && handle.join().is_err()
-        {
-            tracing::error!("BUG: the background thread panicked");
-        }
+        let was_closed = self.stop_work();
+        let is_unlogged = |n: &Arc<Namespace>| !n.options().writes_to_commit_log;
+        let saved = match !was_closed && self.core.all().iter().any(is_unlogged) {
+            true => self.core.snapshot(),
+            false => Ok(()),
+        };
         self.progress.enter(Stage::Closed, 0);
-        Ok(self.core.log.close()?)
+        self.core.log.close()?;
+        saved
+    }
+
+    /// Ends the background threads; says whether that was done before.
+    fn stop_work(&self) -> bool {
+        let was_stopped = self.stop.stop();
+        self.core.throttle.release();
+        for thread in self.background.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("BUG: a background thread panicked");
+            }
+        }
+        was_stopped
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if let Err(error) = self.close() {
+        // As a kill would do it: what is not logged is lost.
+        self.stop_work();
+        self.progress.enter(Stage::Closed, 0);
+        if let Err(error) = self.core.log.close() {
             tracing::error!(%error, "closing the database");
         }
     }

@@ -16,9 +16,11 @@
 //!   the open window.
 #![forbid(unsafe_code)]
 
+mod blocks;
 mod bootstrap;
 mod buffer;
 mod checkpoint;
+mod compact;
 mod database;
 mod error;
 mod limits;
@@ -35,12 +37,17 @@ pub mod commitlog;
 pub mod fileset;
 pub mod series_block;
 
-pub use buffer::Columns;
-pub use database::{Database, DatabaseOptions, FlushReport, Status};
+pub use buffer::{Columns, Rich, RichSample, SampleValue, Timed};
+pub use database::{Database, DatabaseOptions, FlushReport, NamespaceStatus, Status};
 pub use error::{CommitLogError, Damage, FilesetError, TsdbError};
-pub use limits::Limits;
+pub use limits::{ANNOTATION_BYTES_MAX, Limits};
 pub use m3rs_index::Limited;
-pub use namespace::{DEFAULT_NAMESPACE, Namespace, NamespaceOptions};
+pub use mediator::{JobKind, JobStatus};
+pub use namespace::{
+    Aggregation, CachingOptions, ConfiguredNamespace, DEFAULT_NAMESPACE, Downsample,
+    ExtendedOptions, IndexOptions, NAME_BYTES_MAX, Namespace, NamespaceOptions, OptionsError,
+    RuntimeOptions, StagingState, TruncateTime, WriteTransforms,
+};
 pub use progress::{Progress, Stage};
 pub use read::Selection;
 pub use write::{Commit, ResolveError, SeriesHandle, WriteRefusal, WriteSession};

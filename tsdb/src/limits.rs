@@ -1,16 +1,38 @@
-//! Named limits of the storage engine.
+//! Named limits of the storage engine, and what holds work to a rate.
+
+mod disk;
+mod rate;
+mod throttle;
+
+pub(crate) use disk::DiskFloor;
+pub(crate) use rate::RateLimit;
+pub(crate) use throttle::{Throttle, ThrottledFs};
+
+/// The longest annotation of one sample, in bytes. What M3 writes is a few bytes long.
+pub const ANNOTATION_BYTES_MAX: usize = 4096;
 
 /// What the engine refuses to go beyond. Every refusal names the limit and its setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Most namespaces (`limits.namespaces_max`).
+    pub namespaces_max: usize,
     /// Most series that one namespace ever had, as refs are never given again
     /// (`limits.series_max`).
     pub series_max: u32,
+    /// Most series that one namespace makes in a second, after a second's worth at once
+    /// (`limits.new_series_per_second_max`); 0 is no limit.
+    pub new_series_per_second_max: u32,
     /// Most windows with unflushed samples in one shard (`limits.windows_max`). Each costs memory
     /// and becomes a file; a sender of random times must not make millions.
     pub windows_max: usize,
     /// Most bytes of log entries that wait to be written (`limits.log_pending_bytes_max`).
     pub log_pending_bytes_max: usize,
+    /// Free bytes of the volume below which writes are refused, unless 1 % of the volume is less
+    /// (`limits.disk_floor_bytes_max`); 0 is no floor.
+    pub disk_floor_bytes_max: u64,
+    /// Bytes a second that flushes, snapshots and merges write at most
+    /// (`limits.persist_bytes_per_second_max`); 0 is no limit. May change while running.
+    pub persist_bytes_per_second_max: u64,
     /// Most encodings of label sets remembered per series on average
     /// (`limits.encodings_per_series_max`); above it the memory of encodings starts anew.
     pub encodings_per_series_max: usize,
@@ -19,9 +41,13 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            namespaces_max: 1000,
             series_max: 100_000_000,
+            new_series_per_second_max: 0,
             windows_max: 10_000,
             log_pending_bytes_max: 256 << 20,
+            disk_floor_bytes_max: 256 << 20,
+            persist_bytes_per_second_max: 0,
             encodings_per_series_max: 4,
         }
     }

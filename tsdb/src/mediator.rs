@@ -1,10 +1,17 @@
-//! The order of all background work: one thread, one job at a time.
+//! The order of background work: one thread for what must be done in time, one job after the
+//! other, and one for compaction, which can take long and can wait.
+
+mod jobs;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use m3rs_core::clock::SharedClock;
 use parking_lot::{Condvar, Mutex};
+
+pub(crate) use jobs::Jobs;
+pub use jobs::{JobKind, JobStatus};
 
 use crate::database::Core;
 use crate::error::TsdbError;
@@ -16,17 +23,30 @@ const SLOW_TICK: Duration = Duration::from_secs(10);
 /// How long a job that failed waits before it is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// Tells the mediator to stop.
+/// How long compaction rests after a failure, which may be a full disk.
+const COMPACTION_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// Tells background threads to stop.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     stopped: Mutex<bool>,
     changed: Condvar,
+    /// The same, for loops that look often.
+    flag: AtomicBool,
 }
 
 impl Stop {
-    pub(crate) fn stop(&self) {
-        *self.stopped.lock() = true;
+    /// Asks for the end; says whether that was asked for before.
+    pub(crate) fn stop(&self) -> bool {
+        self.flag.store(true, Ordering::Relaxed);
+        let was_stopped = std::mem::replace(&mut *self.stopped.lock(), true);
         self.changed.notify_all();
+        was_stopped
+    }
+
+    /// Fails if it is time to stop.
+    pub(crate) fn check(&self) -> Result<(), TsdbError> {
+        if self.flag.load(Ordering::Relaxed) { Err(TsdbError::Closing) } else { Ok(()) }
     }
 
     /// Waits for at most `time`; says whether to stop.
@@ -57,6 +77,23 @@ pub(crate) fn run(core: &Arc<Core>, stop: &Stop, clock: &SharedClock) {
         } else if slow {
             slow_at = clock.monotonic() + SLOW_TICK;
         }
+    }
+}
+
+/// Compacts until it is stopped.
+pub(crate) fn run_compaction(core: &Arc<Core>, stop: &Stop, _clock: &SharedClock) {
+    let mut pause = SLOW_TICK;
+    while !stop.wait(pause) {
+        pause = match core.compact_one(stop) {
+            Ok(true) => Duration::ZERO,
+            Ok(false) => SLOW_TICK,
+            Err(TsdbError::Closing) => return,
+            Err(error) => {
+                core.background_failures.add(1);
+                tracing::error!(%error, "a compaction failed");
+                COMPACTION_RETRY_AFTER
+            }
+        };
     }
 }
 

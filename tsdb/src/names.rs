@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use m3rs_core::time::duration::DurationNs;
+
 /// Directory names and file names of a data directory.
+///
+/// `dir` is the name of a namespace's directories, which its metadata has.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     root: PathBuf,
@@ -26,32 +30,49 @@ impl Layout {
         self.root.join("namespaces")
     }
 
-    pub(crate) fn namespace_file(&self, name: &str) -> PathBuf {
-        self.namespaces().join(format!("{name}.namespace"))
+    /// Which namespaces there are.
+    pub(crate) fn catalog(&self) -> PathBuf {
+        self.namespaces().join("catalog")
     }
 
-    pub(crate) fn index(&self, namespace: &str) -> PathBuf {
-        self.root.join("index").join(namespace)
+    /// The same once more.
+    pub(crate) fn catalog_copy(&self) -> PathBuf {
+        self.namespaces().join("catalog.copy")
     }
 
-    pub(crate) fn data(&self, namespace: &str, shard: u16) -> PathBuf {
-        self.root.join("data").join(namespace).join(shard.to_string())
+    /// Directories of which each namespace has one.
+    pub(crate) fn parts(&self) -> [PathBuf; 3] {
+        ["data", "snapshots", "index"].map(|part| self.root.join(part))
     }
 
-    pub(crate) fn snapshots(&self, namespace: &str, shard: u16) -> PathBuf {
-        self.root.join("snapshots").join(namespace).join(shard.to_string())
+    pub(crate) fn index(&self, dir: &str) -> PathBuf {
+        self.root.join("index").join(dir)
     }
 
-    /// The snapshot of one window: `{block start ns}-{log segment}.snapshot`.
-    pub(crate) fn snapshot(
-        &self,
-        namespace: &str,
-        shard: u16,
-        block_start: i64,
-        segment: u64,
-    ) -> PathBuf {
-        self.snapshots(namespace, shard).join(format!("{block_start}-{segment:010}.snapshot"))
+    pub(crate) fn data(&self, dir: &str, shard: u16) -> PathBuf {
+        self.root.join("data").join(dir).join(shard.to_string())
     }
+
+    pub(crate) fn snapshots(&self, dir: &str, shard: u16) -> PathBuf {
+        self.root.join("snapshots").join(dir).join(shard.to_string())
+    }
+}
+
+/// The directory, below a shard's, of blocks that compaction made: their length, such as `1d`.
+pub(crate) fn compacted_dir(shard_dir: &Path, length_ns: i64) -> PathBuf {
+    shard_dir.join(DurationNs(length_ns).prometheus().to_string())
+}
+
+/// The length of blocks in a directory that [`compacted_dir`] names; `None` for any other.
+pub(crate) fn parse_compacted_dir(path: &Path) -> Option<i64> {
+    let name = path.file_name()?.to_str()?;
+    let length = DurationNs::parse_prometheus(name).ok()?;
+    (length.0 > 0 && length.prometheus().to_string() == name).then_some(length.0)
+}
+
+/// The file name of the snapshot of one window: `{block start ns}-{log segment}.snapshot`.
+pub(crate) fn snapshot_name(block_start: i64, segment: u64) -> String {
+    format!("{block_start}-{segment:010}.snapshot")
 }
 
 /// Block start and log segment from a snapshot's file name; `None` for any other name.
@@ -67,12 +88,21 @@ mod tests {
 
     #[test]
     fn snapshot_names_are_read_back() {
-        let layout = Layout::new(Path::new("/d"));
         for start in [-7_200_000_000_000, 0, 1_600_000_000_000_000_000] {
-            let path = layout.snapshot("default", 3, start, 12);
-            assert_eq!(parse_snapshot(&path), Some((start, 12)));
+            let name = snapshot_name(start, 12);
+            assert_eq!(parse_snapshot(&Path::new("/d").join(name)), Some((start, 12)));
         }
         assert_eq!(parse_snapshot(Path::new("x.snapshot")), None);
         assert_eq!(parse_snapshot(Path::new("1-2.fileset")), None);
+    }
+
+    #[test]
+    fn directories_of_compacted_blocks_are_read_back() {
+        let dir = compacted_dir(Path::new("/d/0"), 86_400_000_000_000);
+        assert_eq!(dir, Path::new("/d/0/1d"));
+        assert_eq!(parse_compacted_dir(&dir), Some(86_400_000_000_000));
+        for name in ["0", "24h", "-1d", "01d", "d", "1-2.fileset", "1-2.snapshot"] {
+            assert_eq!(parse_compacted_dir(Path::new(name)), None, "{name}");
+        }
     }
 }

@@ -1,59 +1,46 @@
 //! A namespace: one set of series with one retention, sharded.
 
-mod meta;
+mod catalog;
+mod find;
+mod grid;
+mod options;
 mod registry;
+mod validate;
+mod window;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use m3rs_core::clock::SharedClock;
 use m3rs_core::fs::SharedFs;
-use m3rs_core::model::{Labels, Matcher, shard_of};
-use m3rs_core::time::{NS_PER_S, TimestampNs};
-use m3rs_index::{Index, Limited};
-use parking_lot::Mutex;
+use m3rs_core::model::{Labels, shard_of_hash};
+use m3rs_core::time::TimestampNs;
+use m3rs_index::{Doc, Identity, Index};
+use parking_lot::{Mutex, RwLock};
 
-pub(crate) use meta::NamespaceMeta;
+pub(crate) use catalog::{Catalog, NamespaceMeta};
+pub(crate) use grid::BlockGrid;
+pub use options::{
+    Aggregation, CachingOptions, ConfiguredNamespace, Downsample, ExtendedOptions, IndexOptions,
+    NamespaceOptions, RuntimeOptions, StagingState, TruncateTime, WriteTransforms,
+};
 pub(crate) use registry::{Place, Registry, Secret, Tables};
+pub(crate) use validate::check_name;
+pub use validate::{NAME_BYTES_MAX, OptionsError};
+pub(crate) use window::WriteWindow;
 
+use crate::blocks::BlockId;
 use crate::commitlog::{self, CommitLog};
+use crate::database::LogNeed;
 use crate::error::TsdbError;
-use crate::limits::Limits;
+use crate::limits::{DiskFloor, Limits, RateLimit};
 use crate::names::Layout;
-use crate::read::Selection;
 use crate::shard::Shard;
 use crate::write::{WriteScratch, WriteSession};
 
 /// The namespace that a server has without any configuration.
 pub const DEFAULT_NAMESPACE: &str = "default";
-
-/// How a namespace keeps its samples. Shard count and block size are fixed at its creation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NamespaceOptions {
-    /// How long samples are kept, in nanoseconds; 0 keeps them for ever.
-    pub retention_ns: i64,
-    /// Length of a block, in nanoseconds.
-    pub block_size_ns: i64,
-    /// How long after its end a block waits for late samples before it is flushed.
-    pub buffer_past_ns: i64,
-    /// How far in the future a sample may be.
-    pub buffer_future_ns: i64,
-    /// Number of shards.
-    pub shard_count: u16,
-}
-
-impl Default for NamespaceOptions {
-    fn default() -> Self {
-        Self {
-            retention_ns: 30 * 24 * 3600 * NS_PER_S,
-            block_size_ns: 2 * 3600 * NS_PER_S,
-            buffer_past_ns: 600 * NS_PER_S,
-            buffer_future_ns: 600 * NS_PER_S,
-            shard_count: 4,
-        }
-    }
-}
 
 /// A namespace that is open. All methods may be called from any thread.
 #[derive(Debug)]
@@ -61,8 +48,13 @@ pub struct Namespace {
     /// Its number in the commit log.
     pub(crate) id: u32,
     name: String,
-    pub(crate) options: NamespaceOptions,
+    /// The name of its directories.
+    pub(crate) dir: String,
+    options: RwLock<Arc<NamespaceOptions>>,
+    pub(crate) grid: BlockGrid,
     pub(crate) limits: Limits,
+    pub(crate) disk: Arc<DiskFloor>,
+    /// Held to the persist rate.
     pub(crate) fs: SharedFs,
     pub(crate) layout: Layout,
     pub(crate) clock: SharedClock,
@@ -74,6 +66,12 @@ pub struct Namespace {
     create: Mutex<CreateScratch>,
     pub(crate) scratch: Mutex<Vec<WriteScratch>>,
     pub(crate) counters: Counters,
+    /// Shard and span of the compaction that runs; flushes pass over it.
+    pub(crate) compacting: Mutex<Option<(usize, BlockId)>>,
+    /// Which segments of the log its memory needs.
+    pub(crate) log_need: Mutex<LogNeed>,
+    /// Set when it is removed or replaced: it takes no writes any more, reads go on.
+    retired: AtomicBool,
 }
 
 /// What happened in a namespace since it was opened.
@@ -83,6 +81,14 @@ pub(crate) struct Counters {
     pub(crate) damaged_reads: Counter,
     /// Samples written.
     pub(crate) samples: Counter,
+    /// Blocks that compaction wrote.
+    pub(crate) compactions: Counter,
+    /// Bytes of the blocks that it read.
+    pub(crate) compaction_read_bytes: Counter,
+    /// Bytes of the blocks that it wrote.
+    pub(crate) compaction_written_bytes: Counter,
+    /// New series that the limit on their rate refused.
+    pub(crate) series_rate_refusals: Counter,
 }
 
 /// A number that only grows.
@@ -103,14 +109,16 @@ impl Counter {
 struct CreateScratch {
     series_id: Vec<u8>,
     entry: Vec<u8>,
+    rate: RateLimit,
 }
 
 /// What a namespace is opened with.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) meta: NamespaceMeta,
-    pub(crate) options: NamespaceOptions,
     pub(crate) limits: Limits,
+    pub(crate) disk: Arc<DiskFloor>,
+    /// Held to the persist rate.
     pub(crate) fs: SharedFs,
     pub(crate) layout: Layout,
     pub(crate) clock: SharedClock,
@@ -121,18 +129,18 @@ pub(crate) struct Parts {
 
 impl Namespace {
     pub(crate) fn new(parts: Parts) -> Self {
-        let options = NamespaceOptions {
-            block_size_ns: parts.meta.block_size_ns,
-            shard_count: parts.meta.shard_count,
-            ..parts.options
-        };
-        let shards = (0..options.shard_count).map(|id| Shard::new(id, options.block_size_ns));
+        let options = parts.meta.options;
+        let grid = BlockGrid::new(options.block_size_ns);
+        let shards = (0..options.shard_count).map(|id| Shard::new(id, grid.size_ns()));
         Self {
             id: parts.meta.id,
             name: parts.meta.name,
+            dir: parts.meta.dir,
             shards: shards.collect(),
-            options,
+            options: RwLock::new(Arc::new(options)),
+            grid,
             limits: parts.limits,
+            disk: parts.disk,
             fs: parts.fs,
             layout: parts.layout,
             clock: parts.clock,
@@ -142,6 +150,9 @@ impl Namespace {
             create: Mutex::default(),
             scratch: Mutex::default(),
             counters: Counters::default(),
+            compacting: Mutex::default(),
+            log_need: Mutex::default(),
+            retired: AtomicBool::new(false),
         }
     }
 
@@ -151,10 +162,66 @@ impl Namespace {
         &self.name
     }
 
-    /// How it keeps samples.
+    /// How it keeps samples, as of now.
     #[must_use]
-    pub fn options(&self) -> &NamespaceOptions {
-        &self.options
+    pub fn options(&self) -> Arc<NamespaceOptions> {
+        Arc::clone(&self.options.read())
+    }
+
+    /// Length of a block in nanoseconds.
+    #[must_use]
+    pub fn block_size_ns(&self) -> i64 {
+        self.grid.size_ns()
+    }
+
+    /// Number of shards.
+    #[must_use]
+    pub fn shard_count(&self) -> u16 {
+        u16::try_from(self.shards.len()).expect("BUG: made of a u16")
+    }
+
+    /// Takes other options once `store` has made them durable; they were checked, and block size
+    /// and shards are as ever.
+    ///
+    /// Series that were not logged are made durable before the log names samples of them.
+    pub(crate) fn change_options(
+        &self,
+        options: NamespaceOptions,
+        store: impl FnOnce() -> Result<(), TsdbError>,
+    ) -> Result<(), TsdbError> {
+        let _no_new_series = self.create.lock();
+        if options.writes_to_commit_log && !self.options().writes_to_commit_log {
+            self.seal_index()?;
+        }
+        store()?;
+        *self.options.write() = Arc::new(options);
+        Ok(())
+    }
+
+    /// Refuses writes from now on. When this returns, no write is under way any more.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        drop(self.create.lock());
+        for shard in &self.shards {
+            drop(shard.lock());
+        }
+    }
+
+    /// Takes writes again.
+    pub(crate) fn reinstate(&self) {
+        self.retired.store(false, Ordering::Release);
+    }
+
+    /// Call under the lock of the shard that is written to, or of `create`.
+    ///
+    /// # Errors
+    /// [`TsdbError::NamespaceRetired`] if it was removed or replaced.
+    #[inline]
+    pub(crate) fn check_serving(&self) -> Result<(), TsdbError> {
+        if self.retired.load(Ordering::Acquire) {
+            return Err(TsdbError::NamespaceRetired { name: self.name.clone() });
+        }
+        Ok(())
     }
 
     /// The number of series ever seen and not dropped.
@@ -169,74 +236,15 @@ impl Namespace {
         WriteSession::new(self)
     }
 
-    /// Finds the series for which all matchers hold; their samples are read afterwards.
-    ///
-    /// # Errors
-    /// [`TsdbError::Index`] for a bad regular expression or more than `series_max` series.
-    pub fn select(
-        self: &Arc<Self>,
-        matchers: &[Matcher],
-        start: TimestampNs,
-        end: TimestampNs,
-        series_max: usize,
-    ) -> Result<Selection, TsdbError> {
-        Selection::new(
-            Arc::clone(self),
-            matchers,
-            (start.0.max(self.horizon().0), end.0),
-            series_max,
-        )
-    }
-
-    /// Names of labels of the series for which any of the matcher sets holds; 0 is no limit.
-    ///
-    /// # Errors
-    /// [`TsdbError::Index`].
-    pub fn label_names(
-        &self,
-        matcher_sets: &[Vec<Matcher>],
-        limit: usize,
-    ) -> Result<Limited<String>, TsdbError> {
-        Ok(self.index.label_names(matcher_sets, count_max(limit))?)
-    }
-
-    /// Values of the label `name`, as [`Namespace::label_names`].
-    ///
-    /// # Errors
-    /// [`TsdbError::Index`].
-    pub fn label_values(
-        &self,
-        name: &str,
-        matcher_sets: &[Vec<Matcher>],
-        limit: usize,
-    ) -> Result<Limited<String>, TsdbError> {
-        Ok(self.index.label_values(name, matcher_sets, count_max(limit))?)
-    }
-
-    /// Label sets of series, as [`Namespace::label_names`].
-    ///
-    /// # Errors
-    /// [`TsdbError::Index`].
-    pub fn series(
-        &self,
-        matcher_sets: &[Vec<Matcher>],
-        limit: usize,
-    ) -> Result<Limited<Labels>, TsdbError> {
-        let found = self.index.series(matcher_sets, count_max(limit))?;
-        let labels = self.index.labels_of(&found.items)?;
-        let mut items: Vec<Labels> = labels.into_iter().flatten().collect();
-        items.sort_unstable();
-        Ok(Limited { items, truncated: found.truncated })
-    }
-
     /// Samples before this time are outside retention.
     #[must_use]
     pub fn horizon(&self) -> TimestampNs {
-        if self.options.retention_ns == 0 {
+        let retention_ns = self.options.read().retention_ns;
+        if retention_ns == 0 {
             return TimestampNs(0);
         }
         let now = self.clock.now().0;
-        TimestampNs(now.saturating_sub(self.options.retention_ns).max(0))
+        TimestampNs(now.saturating_sub(retention_ns).max(0))
     }
 
     /// The ref of the series with these labels; it is made, logged and indexed if it is new.
@@ -248,17 +256,31 @@ impl Namespace {
         if let Some(series) = self.registry.find(labels, &self.index)? {
             return Ok(series);
         }
+        self.check_serving()?;
+        let now = self.clock.monotonic();
+        self.disk.check(labels.as_bytes().len() as u64, now)?;
+        let options = self.options();
         let series = self.registry.next_ref();
-        if series >= self.limits.series_max {
-            return Err(TsdbError::SeriesLimit { limit: self.limits.series_max });
+        let limit = nonzero_or(options.series_max, self.limits.series_max);
+        if series >= limit {
+            return Err(TsdbError::SeriesLimit { limit });
         }
-        let CreateScratch { series_id, entry } = &mut *scratch;
-        let shard = shard_of(labels, self.options.shard_count, series_id);
-        entry.clear();
-        commitlog::encode_series(entry, self.id, series, shard, labels.as_bytes());
-        // The log entry comes first: no sample of this series can stand before it in the log.
-        self.log.append(entry)?;
-        let admitted = self.admit(series, shard, labels);
+        let CreateScratch { series_id, entry, rate } = &mut *scratch;
+        let limit =
+            nonzero_or(options.new_series_per_second_max, self.limits.new_series_per_second_max);
+        if !rate.take(u64::from(limit), now) {
+            self.counters.series_rate_refusals.add(1);
+            return Err(TsdbError::NewSeriesRate { limit });
+        }
+        let identity = Identity::of(labels.as_bytes(), series_id);
+        if options.writes_to_commit_log {
+            let shard = self.shard_of(identity);
+            entry.clear();
+            commitlog::encode_series(entry, self.id, series, shard, labels.as_bytes());
+            // The log entry comes first: no sample of this series can stand before it in the log.
+            self.log.append(entry)?;
+        }
+        let admitted = self.admit(&[Doc { id: series, labels: labels.as_bytes(), identity }]);
         if admitted.is_err() {
             // The log names this ref now, so no other series may get it.
             self.registry.reserve(series);
@@ -266,18 +288,34 @@ impl Namespace {
         admitted.map(|()| series)
     }
 
-    /// Makes a series findable and writable. Refs arrive in ascending order; the caller holds the
+    /// Makes series findable and writable. Refs arrive in ascending order; the caller holds the
     /// right to make series (`create`, or start-up).
-    pub(crate) fn admit(&self, series: u32, shard: u16, labels: &Labels) -> Result<(), TsdbError> {
-        self.index.insert(&[(series, labels.clone())])?;
-        self.place_series(series, shard, registry::identity_of(labels));
+    pub(crate) fn admit(&self, docs: &[Doc<'_>]) -> Result<(), TsdbError> {
+        self.index.insert_docs(docs)?;
+        self.place_series(docs.iter().map(|doc| (doc.id, doc.identity)));
         Ok(())
     }
 
-    /// Gives an indexed series its slot, and makes it known to writers and readers.
-    pub(crate) fn place_series(&self, series: u32, shard: u16, identity: u128) {
-        let slot = self.shards[usize::from(shard)].lock().add_series(series);
-        self.registry.insert(series, Place { shard, slot }, identity);
+    /// Gives indexed series their slots, and makes them known to writers and readers.
+    pub(crate) fn place_series(&self, all: impl ExactSizeIterator<Item = (u32, Identity)>) {
+        let mut placed = Vec::with_capacity(all.len());
+        {
+            // Held together, so that a batch takes each lock once. No one else holds two of them.
+            let mut states: Vec<_> = self.shards.iter().map(|_| None).collect();
+            for (series, identity) in all {
+                let shard = self.shard_of(identity);
+                let at = usize::from(shard);
+                let state = states[at].get_or_insert_with(|| self.shards[at].lock());
+                let slot = state.add_series(series);
+                placed.push((series, Place { shard, slot }, identity.labels_hash));
+            }
+        }
+        self.registry.insert(&placed);
+    }
+
+    /// The shard of a series.
+    pub(crate) fn shard_of(&self, identity: Identity) -> u16 {
+        shard_of_hash(identity.shard_hash, self.shard_count())
     }
 
     /// Waits until every series with a ref that was given so far is in the index.
@@ -286,11 +324,11 @@ impl Namespace {
     }
 
     pub(crate) fn index_dir(&self) -> PathBuf {
-        self.layout.index(&self.name)
+        self.layout.index(&self.dir)
     }
 }
 
-/// A limit of 0 is none.
-fn count_max(limit: usize) -> usize {
-    if limit == 0 { usize::MAX } else { limit }
+/// A namespace's own limit, or else the server's.
+fn nonzero_or(own: u32, server: u32) -> u32 {
+    if own == 0 { server } else { own }
 }

@@ -8,6 +8,8 @@
 
 use std::ops::Range;
 
+mod parts;
+
 use m3rs_core::Corrupt;
 use m3rs_core::model::SampleKind;
 use m3rs_core::wire::Cursor;
@@ -52,6 +54,7 @@ pub struct BlockEncoder {
     value_encoder: ValueEncoder,
     times: Vec<u8>,
     bytes: Vec<u8>,
+    parts: Vec<u8>,
 }
 
 impl BlockEncoder {
@@ -64,6 +67,9 @@ impl BlockEncoder {
         columns: &Columns,
         effort: Effort,
     ) -> Result<Option<EncodedBlock<'_>>, Corrupt> {
+        if !columns.rich.is_empty() {
+            return self.encode_parts(columns, effort);
+        }
         let (Some(&first_ns), Some(&last_ns)) = (columns.ts.first(), columns.ts.last()) else {
             return Ok(None);
         };
@@ -94,6 +100,7 @@ impl BlockEncoder {
 #[derive(Debug)]
 pub struct BlockDecoder {
     columns: Columns,
+    parts: Columns,
     values: ValueDecoder,
     kept: Box<[KeptTimes]>,
     own: Vec<i64>,
@@ -106,6 +113,7 @@ impl Default for BlockDecoder {
             values: ValueDecoder::default(),
             kept: (0..KEPT_COLUMNS).map(|_| KeptTimes::default()).collect(),
             own: Vec::new(),
+            parts: Columns::default(),
         }
     }
 }
@@ -132,6 +140,7 @@ impl BlockDecoder {
             (SampleKind::Float, BlockCodec::M3tsz) => {
                 overlay_stream(block.bytes, from, to, &mut self.columns, out)
             }
+            (SampleKind::Mixed, BlockCodec::Parts) => self.overlay_parts(block, (from, to), out),
             (SampleKind::Float, BlockCodec::Sealed(codec)) => {
                 self.overlay_sealed(block, codec, (from, to), out)
             }
@@ -154,7 +163,7 @@ impl BlockDecoder {
         if wanted.is_empty() {
             return Ok(());
         }
-        let is_after = out.ts.last().is_none_or(|last| *last < times[wanted.start]);
+        let is_after = out.bounds().is_none_or(|(_, last)| last < times[wanted.start]);
         if is_after {
             let begin = out.vs.len();
             let decoded = self.values.decode(codec, bytes, times.len(), &mut out.vs);
@@ -254,11 +263,11 @@ mod tests {
 
     #[test]
     fn a_block_comes_back_and_lies_over_what_is_there() {
-        let columns = Columns { ts: vec![10, 20, 30], vs: vec![1.0, -0.0, f64::NAN] };
+        let columns = Columns::of_floats(vec![10, 20, 30], vec![1.0, -0.0, f64::NAN]);
         let mut encoder = BlockEncoder::default();
         let block = encoder.encode(&columns, Effort::Flush).expect("fits").expect("some");
         assert_eq!((block.count, block.first_ns, block.last_ns), (3, 10, 30));
-        let mut out = Columns { ts: vec![5, 20], vs: vec![7.0, 8.0] };
+        let mut out = Columns::of_floats(vec![5, 20], vec![7.0, 8.0]);
         BlockDecoder::default().overlay(&block, (0, 25), &mut out).expect("sound");
         assert_eq!(out.ts, [5, 10, 20]);
         assert_eq!(out.vs[2].to_bits(), (-0.0f64).to_bits());
@@ -284,10 +293,8 @@ mod tests {
             let (mut encoder, mut decoder) = (BlockEncoder::default(), BlockDecoder::default());
             let (mut out, mut model) = (Columns::default(), BTreeMap::new());
             for map in maps {
-                let columns = Columns {
-                    ts: map.keys().copied().collect(),
-                    vs: map.values().map(|v| f64::from_bits(*v)).collect(),
-                };
+                let vs = map.values().map(|v| f64::from_bits(*v)).collect();
+                let columns = Columns::of_floats(map.keys().copied().collect(), vs);
                 let block = encoder.encode(&columns, effort).expect("fits").expect("some");
                 let whole = [block.times, block.bytes].concat();
                 let block = if inline {
@@ -310,7 +317,7 @@ mod tests {
         let (mut encoder, mut decoder) = (BlockEncoder::default(), BlockDecoder::default());
         for start in [0, 500, -70] {
             let ts: Vec<i64> = (0..100).map(|i| start + i * 15).collect();
-            let columns = Columns { vs: vec![1.0; 100], ts };
+            let columns = Columns::of_floats(ts, vec![1.0; 100]);
             let block = encoder.encode(&columns, Effort::Flush).expect("fits").expect("some");
             let mut out = Columns::default();
             decoder.overlay(&block, (i64::MIN, i64::MAX), &mut out).expect("sound");

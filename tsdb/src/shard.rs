@@ -1,40 +1,22 @@
 //! One shard of a namespace: a buffer, and the files under it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::buffer::{BlockCopy, Buffer, Columns, Frozen, Slot};
+use crate::blocks::{BlockFiles, BlockId, Blocks, Layer};
+use crate::buffer::{BlockCopy, Buffer, Columns, Slot};
 use crate::error::TsdbError;
 use crate::fileset::FilesetReader;
+use crate::namespace::BlockGrid;
 use crate::series_block::{BlockDecoder, EncodedBlock};
-
-/// What lies over a block's volume, until a flush merges it in.
-#[derive(Clone, Debug)]
-pub(crate) enum Layer {
-    /// A window that was frozen and is not in a file yet.
-    Memory(Arc<Frozen>),
-    /// A snapshot file.
-    File(Arc<FilesetReader>),
-}
-
-/// Everything of one block that is outside the buffer.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct BlockFiles {
-    /// The newest volume.
-    pub(crate) volume: Option<Arc<FilesetReader>>,
-    /// Layers over the volume, oldest first.
-    pub(crate) layers: Vec<Layer>,
-}
-
-/// Blocks by their start.
-pub(crate) type Blocks = BTreeMap<i64, BlockFiles>;
 
 /// A shard. Everything that must agree with each other is under one lock.
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) id: u16,
+    block_size_ns: i64,
     state: Mutex<ShardState>,
 }
 
@@ -67,6 +49,18 @@ impl ShardState {
         Arc::clone(&self.blocks)
     }
 
+    /// See [`Shard::freeze`].
+    pub(crate) fn freeze(&mut self, now: Duration, wanted: impl FnMut(i64) -> bool) {
+        let length = self.buffer.block_size_ns();
+        let frozen = self.buffer.freeze(now, wanted);
+        self.edit_blocks(|blocks| {
+            for (start, window) in frozen {
+                let block = blocks.entry(BlockId::new(start, length));
+                block.layers.push(Layer::Memory(Arc::new(window)));
+            }
+        });
+    }
+
     /// Changes the blocks for all later readers.
     pub(crate) fn edit_blocks(&mut self, edit: impl FnOnce(&mut Blocks)) {
         edit(Arc::make_mut(&mut self.blocks));
@@ -87,12 +81,22 @@ impl Shard {
             refs: Vec::new(),
             blocks: Arc::default(),
         };
-        Self { id, state: Mutex::new(state) }
+        Self { id, block_size_ns, state: Mutex::new(state) }
     }
 
     /// Takes the lock: for as long as a batch of samples, or a copy of one series, takes.
     pub(crate) fn lock(&self) -> MutexGuard<'_, ShardState> {
         self.state.lock()
+    }
+
+    /// The start of the block of `length` that holds `t`.
+    pub(crate) fn align(&self, t: i64, length: i64) -> i64 {
+        BlockGrid::new(length).start_of(t)
+    }
+
+    /// Moves the windows that `wanted` names by their start from the buffer to the layers.
+    pub(crate) fn freeze(&self, now: Duration, wanted: impl FnMut(i64) -> bool) {
+        self.lock().freeze(now, wanted);
     }
 
     /// Reads one series in `from..=to` into `out`, merged over all layers.
@@ -108,29 +112,26 @@ impl Shard {
     ) {
         out.clear();
         scratch.copies.clear();
-        let (blocks, series, first) = {
+        let (blocks, series) = {
             let state = self.lock();
             state.buffer.copy_series(slot, from, to, &mut scratch.copies);
             let Some(&series) = state.refs.get(slot as usize) else { return };
-            (state.blocks(), series, state.buffer.block_start(from))
+            (state.blocks(), series)
         };
+        let mut block = Columns { values_only: out.values_only, ..Columns::default() };
+        for length in blocks.lengths().filter(|&l| l != self.block_size_ns) {
+            for (_, files) in blocks.overlapping(length, from, to) {
+                let decoder = &mut scratch.decoder;
+                files.overlay_on(slot, series, (from, to), decoder, &mut block, out, &mut damaged);
+            }
+        }
         let mut copies = scratch.copies.iter().peekable();
-        let mut block = Columns::default();
-        for (&start, files) in blocks.range(first..=to) {
-            while let Some(copy) = copies.next_if(|c| c.block_start < start) {
-                overlay_copy(copy, (from, to), scratch.decoder.columns(), out, &mut damaged);
+        for (id, files) in blocks.overlapping(self.block_size_ns, from, to) {
+            let decoder = &mut scratch.decoder;
+            while let Some(copy) = copies.next_if(|c| c.block_start < id.start()) {
+                overlay_copy(copy, (from, to), decoder.columns(), out, &mut damaged);
             }
-            let copy = copies.next_if(|c| c.block_start == start);
-            if files.layers.is_empty() && copy.is_none() && files.volume.is_some() {
-                files.read(slot, series, (from, to), &mut scratch.decoder, out, &mut damaged);
-                continue;
-            }
-            block.clear();
-            files.read(slot, series, (from, to), &mut scratch.decoder, &mut block, &mut damaged);
-            if let Some(copy) = copy {
-                overlay_copy(copy, (from, to), scratch.decoder.columns(), &mut block, &mut damaged);
-            }
-            out.overlay(&block);
+            files.overlay_on(slot, series, (from, to), decoder, &mut block, out, &mut damaged);
         }
         for copy in copies {
             overlay_copy(copy, (from, to), scratch.decoder.columns(), out, &mut damaged);
@@ -151,6 +152,28 @@ fn overlay_copy(
 }
 
 impl BlockFiles {
+    /// Lays the samples of one series over `out`, which has those of older blocks. `block` is
+    /// working memory.
+    #[expect(clippy::too_many_arguments, reason = "one caller, and all of it is borrowed there")]
+    fn overlay_on(
+        &self,
+        slot: Slot,
+        series: u32,
+        range: (i64, i64),
+        decoder: &mut BlockDecoder,
+        block: &mut Columns,
+        out: &mut Columns,
+        damaged: impl FnMut(TsdbError),
+    ) {
+        if self.layers.is_empty() {
+            self.read(slot, series, range, decoder, out, damaged);
+            return;
+        }
+        block.clear();
+        self.read(slot, series, range, decoder, block, damaged);
+        out.overlay(block);
+    }
+
     /// Lays all samples of one series in this block over `out`, oldest layer first.
     pub(crate) fn read(
         &self,

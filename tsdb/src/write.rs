@@ -1,17 +1,19 @@
 //! The write path: resolve series, collect samples by shard, log and buffer them, wait for the log.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use m3rs_core::ErrorKind;
-use m3rs_core::model::Labels;
+use m3rs_core::model::{Histogram, HistogramError, Labels};
 use m3rs_core::time::TimestampNs;
 use parking_lot::RwLockReadGuard;
 
-use crate::buffer::Slot;
+use crate::buffer::{Buffer, RichSample, SampleValue, Slot};
 use crate::commitlog::{self, Ticket};
 use crate::error::{CommitLogError, TsdbError};
-use crate::namespace::{Namespace, Place, Tables};
+use crate::limits::ANNOTATION_BYTES_MAX;
+use crate::namespace::{Namespace, Place, Tables, WriteWindow};
 
 /// A series as the write path knows it. Valid for the namespace that gave it, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +23,7 @@ pub struct SeriesHandle {
 }
 
 /// Why a sample was not taken. The rest of the request is not affected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum WriteRefusal {
     /// The sample is older than the namespace keeps samples.
     #[error(
@@ -34,6 +36,18 @@ pub enum WriteRefusal {
         /// The oldest time that is kept.
         oldest: TimestampNs,
     },
+    /// The sample is older than the namespace takes samples without cold writes.
+    #[error(
+        "timestamp {} ms is before {} ms, the oldest that is taken without cold writes \
+         (cold_writes, buffer_past)",
+        .t.to_ms().0, .oldest.to_ms().0
+    )]
+    OutsideBuffer {
+        /// The sample's time.
+        t: TimestampNs,
+        /// The oldest time that is taken.
+        oldest: TimestampNs,
+    },
     /// The sample's time is too far ahead of this server's clock.
     #[error(
         "timestamp {} ms is too far in the future: the latest taken is {} ms",
@@ -44,6 +58,15 @@ pub enum WriteRefusal {
         t: TimestampNs,
         /// The latest time that is taken.
         latest: TimestampNs,
+    },
+    /// A histogram that breaks a rule.
+    #[error(transparent)]
+    Histogram(#[from] HistogramError),
+    /// An annotation that is too long.
+    #[error("annotation of {bytes} bytes, the limit is {}", ANNOTATION_BYTES_MAX)]
+    Annotation {
+        /// Its length.
+        bytes: usize,
     },
 }
 
@@ -69,6 +92,70 @@ struct ShardBatch {
     refs: Vec<u32>,
     ts: Vec<i64>,
     vs: Vec<f64>,
+    /// Start timestamps of the floats up to the last one that carries one; 0 is none.
+    starts: Vec<i64>,
+    rich: RichBatch,
+}
+
+/// Samples that are more than floats with a start timestamp.
+#[derive(Debug, Default)]
+struct RichBatch {
+    slots: Vec<Slot>,
+    refs: Vec<u32>,
+    ts: Vec<i64>,
+    samples: Vec<RichSample>,
+}
+
+impl ShardBatch {
+    fn is_empty(&self) -> bool {
+        self.refs.is_empty() && self.rich.refs.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.slots.clear();
+        self.refs.clear();
+        self.ts.clear();
+        self.vs.clear();
+        self.starts.clear();
+        self.rich.slots.clear();
+        self.rich.refs.clear();
+        self.rich.ts.clear();
+        self.rich.samples.clear();
+    }
+
+    /// Appends the log entries of the batch.
+    fn encode(&mut self, out: &mut Vec<u8>, namespace: u32, shard: u16) {
+        let Self { refs, ts, vs, starts, rich, .. } = self;
+        if starts.is_empty() {
+            commitlog::encode_samples(out, namespace, shard, refs, ts, vs);
+        } else {
+            starts.resize(ts.len(), 0);
+            commitlog::encode_started_samples(out, (namespace, shard), refs, ts, vs, starts);
+        }
+        let RichBatch { refs, ts, samples, .. } = rich;
+        commitlog::encode_rich_samples(out, (namespace, shard), refs, ts, samples);
+    }
+
+    /// Appends the batch to the buffer, in the order in which it stands in the log.
+    fn append(&self, buffer: &mut Buffer, now: Duration) {
+        if self.starts.is_empty() {
+            for ((&slot, &t), &v) in self.slots.iter().zip(&self.ts).zip(&self.vs) {
+                buffer.append(slot, t, v, now);
+            }
+        } else {
+            let floats = self.slots.iter().zip(&self.ts).zip(&self.vs).zip(&self.starts);
+            for (((&slot, &t), &v), &start) in floats {
+                match start {
+                    0 => buffer.append(slot, t, v, now),
+                    start => buffer.append_started(slot, t, v, start, now),
+                }
+            }
+        }
+        let rich = &self.rich;
+        for ((&slot, &t), sample) in rich.slots.iter().zip(&rich.ts).zip(&rich.samples) {
+            buffer.append_rich(slot, t, sample, now);
+        }
+    }
 }
 
 /// Memory of a [`WriteSession`], reused by later sessions.
@@ -77,6 +164,9 @@ pub(crate) struct WriteScratch {
     batches: Vec<ShardBatch>,
     entries: Vec<u8>,
 }
+
+/// Bytes of disk that a sample takes before the disk is looked at again, roughly.
+const SAMPLE_BYTES: u64 = 16;
 
 /// Most scratches that a namespace keeps between requests.
 const SCRATCHES_MAX: usize = 64;
@@ -87,9 +177,16 @@ pub struct WriteSession<'a> {
     namespace: &'a Namespace,
     tables: Option<RwLockReadGuard<'a, Tables>>,
     scratch: WriteScratch,
-    oldest: TimestampNs,
-    latest: TimestampNs,
+    window: WriteWindow,
+    logs: Logging,
     samples: u64,
+}
+
+/// Whether what a request writes goes to the commit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Logging {
+    On,
+    Off,
 }
 
 impl fmt::Debug for WriteSession<'_> {
@@ -102,13 +199,13 @@ impl<'a> WriteSession<'a> {
     pub(crate) fn new(namespace: &'a Namespace) -> Self {
         let mut scratch = namespace.scratch.lock().pop().unwrap_or_default();
         scratch.batches.resize_with(namespace.shards.len(), ShardBatch::default);
-        let now = namespace.clock.now().0;
+        let options = namespace.options();
         Self {
             namespace,
             tables: None,
             scratch,
-            oldest: namespace.horizon(),
-            latest: TimestampNs(now.saturating_add(namespace.options.buffer_future_ns)),
+            window: namespace.write_window(&options),
+            logs: if options.writes_to_commit_log { Logging::On } else { Logging::Off },
             samples: 0,
         }
     }
@@ -162,17 +259,96 @@ impl<'a> WriteSession<'a> {
         t: TimestampNs,
         v: f64,
     ) -> Result<(), WriteRefusal> {
-        if t < self.oldest {
-            return Err(WriteRefusal::OutsideRetention { t, oldest: self.oldest });
-        }
-        if t > self.latest {
-            return Err(WriteRefusal::TooFarInFuture { t, latest: self.latest });
-        }
+        self.window.check(t)?;
+        let (t, v) = self.window.transform(t, v);
         let batch = &mut self.scratch.batches[usize::from(series.place.shard)];
         batch.slots.push(series.place.slot);
         batch.refs.push(series.series);
-        batch.ts.push(t.0);
+        batch.ts.push(t);
         batch.vs.push(v);
+        self.samples += 1;
+        Ok(())
+    }
+
+    /// As [`WriteSession::push`], with the time since when the value has been counted; 0 is none.
+    ///
+    /// # Errors
+    /// As [`WriteSession::push`].
+    #[inline]
+    pub fn push_started(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        v: f64,
+        start: TimestampNs,
+    ) -> Result<(), WriteRefusal> {
+        self.push(series, t, v)?;
+        if start.0 != 0 {
+            let batch = &mut self.scratch.batches[usize::from(series.place.shard)];
+            batch.starts.resize(batch.ts.len() - 1, 0);
+            batch.starts.push(start.0);
+        }
+        Ok(())
+    }
+
+    /// Adds one histogram to the request, with the time since when it has been counted; 0 is
+    /// none. Of a float and a histogram of one time in one request the histogram stays.
+    ///
+    /// # Errors
+    /// As [`WriteSession::push`], and [`WriteRefusal::Histogram`].
+    pub fn push_histogram(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        h: Histogram,
+        start: TimestampNs,
+    ) -> Result<(), WriteRefusal> {
+        h.validate()?;
+        let sample = RichSample { start_ns: start.0, ..RichSample::histogram(Arc::new(h)) };
+        self.push_checked(series, t, sample)
+    }
+
+    /// Adds one sample of any kind to the request; otherwise as [`WriteSession::push_histogram`].
+    /// An empty annotation is none.
+    ///
+    /// # Errors
+    /// As [`WriteSession::push_histogram`], and [`WriteRefusal::Annotation`].
+    pub fn push_rich(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        mut sample: RichSample,
+    ) -> Result<(), WriteRefusal> {
+        if let SampleValue::Histogram(h) = &sample.value {
+            h.validate()?;
+        }
+        sample.annotation = sample.annotation.filter(|a| !a.is_empty());
+        if let Some(a) = sample.annotation.as_ref().filter(|a| a.len() > ANNOTATION_BYTES_MAX) {
+            return Err(WriteRefusal::Annotation { bytes: a.len() });
+        }
+        self.push_checked(series, t, sample)
+    }
+
+    fn push_checked(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        mut sample: RichSample,
+    ) -> Result<(), WriteRefusal> {
+        self.window.check(t)?;
+        let t = match &mut sample.value {
+            SampleValue::Float(v) => {
+                let (t, forced) = self.window.transform(t, *v);
+                *v = forced;
+                t
+            }
+            SampleValue::Histogram(_) => self.window.transform_time(t),
+        };
+        let batch = &mut self.scratch.batches[usize::from(series.place.shard)].rich;
+        batch.slots.push(series.place.slot);
+        batch.refs.push(series.series);
+        batch.ts.push(t);
+        batch.samples.push(sample);
         self.samples += 1;
         Ok(())
     }
@@ -181,12 +357,14 @@ impl<'a> WriteSession<'a> {
     /// and durable when the returned [`Commit`] says so.
     ///
     /// # Errors
-    /// Errors of the commit log, and [`TsdbError::WindowLimit`]. Samples of some shards may then
+    /// Errors of the commit log, [`TsdbError::WindowLimit`], [`TsdbError::DiskFloor`] and
+    /// [`TsdbError::NamespaceRetired`]. Samples of some shards may then
     /// have been written; sending all again is safe.
     pub fn commit(mut self) -> Result<Commit, TsdbError> {
         self.tables = None;
         let mut ticket = None;
         let now = self.namespace.clock.monotonic();
+        self.namespace.disk.check(self.samples * SAMPLE_BYTES, now)?;
         for shard in 0..self.scratch.batches.len() {
             if let Some(newer) = self.commit_shard(shard, now)? {
                 ticket = Some(newer);
@@ -201,43 +379,35 @@ impl<'a> WriteSession<'a> {
     /// log replays each series' samples in the order in which the buffer took them.
     fn commit_shard(&mut self, shard: usize, now: Duration) -> Result<Option<Ticket>, TsdbError> {
         let WriteScratch { batches, entries } = &mut self.scratch;
-        let batch = &batches[shard];
-        if batch.refs.is_empty() {
+        let batch = &mut batches[shard];
+        if batch.is_empty() {
             return Ok(None);
         }
         let namespace = self.namespace;
         let shard = &namespace.shards[shard];
         entries.clear();
-        commitlog::encode_samples(
-            entries,
-            namespace.id,
-            shard.id,
-            &batch.refs,
-            &batch.ts,
-            &batch.vs,
-        );
+        if self.logs == Logging::On {
+            batch.encode(entries, namespace.id, shard.id);
+        }
         let mut state = shard.lock();
+        namespace.check_serving()?;
         let limit = namespace.limits.windows_max;
         if state.buffer.window_count() > limit {
             return Err(TsdbError::WindowLimit { limit });
         }
-        let ticket = namespace.log.append(entries)?;
-        for ((&slot, &t), &v) in batch.slots.iter().zip(&batch.ts).zip(&batch.vs) {
-            state.buffer.append(slot, t, v, now);
-        }
-        Ok(Some(ticket))
+        let ticket = match self.logs {
+            Logging::On => Some(namespace.log.append(entries)?),
+            Logging::Off => None,
+        };
+        batch.append(&mut state.buffer, now);
+        Ok(ticket)
     }
 }
 
 impl Drop for WriteSession<'_> {
     fn drop(&mut self) {
         self.tables = None;
-        for batch in &mut self.scratch.batches {
-            batch.slots.clear();
-            batch.refs.clear();
-            batch.ts.clear();
-            batch.vs.clear();
-        }
+        self.scratch.batches.iter_mut().for_each(ShardBatch::clear);
         let mut kept = self.namespace.scratch.lock();
         if kept.len() < SCRATCHES_MAX {
             kept.push(std::mem::take(&mut self.scratch));

@@ -7,19 +7,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use m3rs_core::fs::{DiskFs, Fs};
-use m3rs_core::model::{Labels, NORMAL_NAN_BITS, STALE_NAN_BITS, SampleKind};
+use m3rs_core::model::{
+    BucketCounts, Counts, Histogram, HistogramLayout, Labels, NORMAL_NAN_BITS, ResetHint,
+    SCHEMA_CUSTOM, STALE_NAN_BITS, SampleKind, Span,
+};
 use m3rs_sim::disk::SimFs;
 use m3rs_tsdb::commitlog::{
-    CommitLog, CommitLogOptions, Entry, EntryDecoder, encode_samples, encode_series, replay,
-    segment_path,
+    CommitLog, CommitLogOptions, Entry, EntryDecoder, encode_rich_samples, encode_samples,
+    encode_series, encode_started_samples, replay, segment_path,
 };
 use m3rs_tsdb::fileset::{
     BlockCodec, FilesetInfo, FilesetKind, FilesetReader, SeriesBlock, file_name, write_fileset,
 };
-use m3rs_tsdb::{CommitLogError, FilesetError};
+use m3rs_tsdb::series_block::{BlockDecoder, BlockEncoder, Effort, EncodedBlock};
+use m3rs_tsdb::{Columns, CommitLogError, FilesetError, RichSample};
 
-fn golden(format: &str, version: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/golden").join(format).join(version)
+fn golden(format: &str, version: u16) -> PathBuf {
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/golden");
+    all.join(format).join(format!("v{version}"))
 }
 
 /// The golden file's bytes; writes them first if that was asked for.
@@ -54,6 +59,49 @@ fn batches() -> Vec<(u16, Vec<Row>)> {
     ]
 }
 
+/// One sample of each kind, with all that it may carry.
+fn rich_samples() -> Vec<(i64, RichSample)> {
+    let exponential = Arc::new(HistogramLayout {
+        schema: 3,
+        zero_threshold: 1e-9,
+        positive_spans: vec![Span { offset: -2, length: 2 }, Span { offset: 3, length: 1 }],
+        negative_spans: vec![Span { offset: 0, length: 1 }],
+        custom_bounds: Vec::new(),
+    });
+    let custom = Arc::new(HistogramLayout {
+        schema: SCHEMA_CUSTOM,
+        positive_spans: vec![Span { offset: 0, length: 3 }],
+        custom_bounds: vec![0.25, 1e300],
+        ..HistogramLayout::default()
+    });
+    let integers = |count, first| {
+        let positive = vec![first, 2, 3];
+        Counts::Integer(BucketCounts { count, zero: 1, positive, negative: vec![4] })
+    };
+    let floats = BucketCounts { count: 6.5, positive: vec![1.5, 2.0, 3.0], ..Default::default() };
+    let of = |layout: &Arc<HistogramLayout>, hint, sum, counts| {
+        let layout = Arc::clone(layout);
+        Arc::new(Histogram { layout, reset_hint: hint, sum, counts })
+    };
+    let first = of(&exponential, ResetHint::Reset, 0.1, integers(12, 1));
+    let first = Histogram { sum: f64::NAN, ..Histogram::clone(&first) };
+    let second = of(&exponential, ResetHint::NoReset, 7.0, integers(12, 2));
+    let third = of(&custom, ResetHint::Gauge, -1.5, Counts::Float(floats));
+    let annotation = |bytes: &[u8]| Some(Arc::from(bytes));
+    vec![
+        (T0, RichSample { start_ns: T0 - 1, ..RichSample::histogram(Arc::new(first)) }),
+        (T0 + 15_000_000_000, RichSample::histogram(second)),
+        (
+            T0 + 30_000_000_000,
+            RichSample { annotation: annotation(b"a"), ..RichSample::histogram(third) },
+        ),
+        (
+            T0 + 30_000_000_001,
+            RichSample { annotation: annotation(&[0, 255]), ..RichSample::float(-0.0) },
+        ),
+    ]
+}
+
 fn columns(rows: &[Row]) -> (Vec<u32>, Vec<i64>, Vec<f64>) {
     let refs = rows.iter().map(|r| r.0).collect();
     let ts = rows.iter().map(|r| r.1).collect();
@@ -78,22 +126,36 @@ fn commit_log() {
             log.rotate().expect("rotates");
         }
     }
+    let (refs, ts, vs) = columns(&batches()[2].1);
+    encode_started_samples(&mut entries, (1, 4), &refs, &ts, &vs, &[0, T0, T0, T0 - 5]);
+    let (ts, samples): (Vec<i64>, Vec<RichSample>) = rich_samples().into_iter().unzip();
+    encode_rich_samples(&mut entries, (1, 5), &[4, 4, 5, 9], &ts, &samples);
+    log.wait_durable(log.append(&entries).expect("taken")).expect("durable");
     log.close().expect("closes");
     for sequence in [1, 2] {
         let fresh = fs.read(&segment_path(dir, sequence)).expect("written");
-        let path = segment_path(&golden("commitlog", "v1"), sequence);
+        let path = segment_path(&golden("commitlog", 2), sequence);
         assert_eq!(golden_bytes(&path, &fresh), fresh, "{}", path.display());
     }
     let (mut seen, mut named) = (Vec::new(), 0);
     let mut decoder = EntryDecoder::new();
-    let dir = golden("commitlog", "v1");
+    let dir = golden("commitlog", 2);
     let report = replay::<CommitLogError>(&DiskFs, &dir, 0, &mut decoder, |entry| {
         match entry {
             Entry::Series { namespace: 1, series_ref: 10, shard: 0, labels: bytes } => {
                 assert_eq!(bytes, labels.as_bytes());
                 named += 1;
             }
-            Entry::Samples { namespace: 1, shard, refs, ts, vs } => {
+            Entry::Samples { namespace: 1, shard: 4, refs, starts, .. } => {
+                assert_eq!((refs.len(), starts), (4, &[0, T0, T0, T0 - 5][..]));
+            }
+            Entry::RichSamples { namespace: 1, shard: 5, refs, ts, samples } => {
+                assert_eq!(refs, [4, 4, 5, 9]);
+                let rows = ts.iter().copied().zip(samples.iter().cloned());
+                assert_eq!(rows.collect::<Vec<_>>(), rich_samples());
+                named += 1;
+            }
+            Entry::Samples { namespace: 1, shard, refs, ts, vs, starts: [] } => {
                 let rows = refs.iter().zip(ts).zip(vs);
                 seen.push((shard, rows.map(|((&r, &t), &v)| (r, t, v.to_bits())).collect()));
             }
@@ -102,7 +164,7 @@ fn commit_log() {
         Ok(())
     });
     assert_eq!(report.expect("readable").all_damages().count(), 0);
-    assert_eq!((named, seen), (1, batches()));
+    assert_eq!((named, seen), (2, batches()));
 }
 
 fn write_sample_fileset(fs: &SimFs, path: &Path) -> FilesetInfo {
@@ -160,7 +222,7 @@ fn fileset() {
     let fresh_path = Path::new("/f.fileset");
     let info = write_sample_fileset(&fs, fresh_path);
     let fresh = fs.read(fresh_path).expect("written");
-    let path = golden("fileset", "v2").join(file_name(T0, 2));
+    let path = golden("fileset", 2).join(file_name(T0, 2));
     let bytes = golden_bytes(&path, &fresh);
     let reader = FilesetReader::open(&DiskFs, &path).expect("sound");
     assert_eq!(reader.verify(), []);
@@ -185,4 +247,33 @@ fn fileset() {
 fn section_start(bytes: &[u8], number: usize) -> usize {
     let at = bytes.len() - 182 + 18 + number * 20;
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight")) as usize
+}
+
+/// Histograms, start timestamps and annotations of one series, without floats.
+fn rich_columns() -> Columns {
+    let mut columns = Columns::default();
+    for (t, sample) in rich_samples() {
+        columns.push_rich(t, &sample);
+    }
+    (columns.ts, columns.vs) = (Vec::new(), Vec::new());
+    columns.rich.annotations.ts.pop();
+    columns.rich.annotations.values.pop();
+    columns
+}
+
+#[test]
+fn block_of_parts() {
+    let columns = rich_columns();
+    let mut encoder = BlockEncoder::default();
+    let fresh = encoder.encode(&columns, Effort::Flush).expect("fits").expect("some");
+    let path = golden("series-block", 1).join("parts.block");
+    let bytes = golden_bytes(&path, fresh.bytes);
+    assert_eq!(bytes, fresh.bytes);
+    let block = EncodedBlock { bytes: &bytes, ..fresh };
+    let mut read = Columns::default();
+    BlockDecoder::default().overlay(&block, (i64::MIN, i64::MAX), &mut read).expect("sound");
+    assert_eq!(read.rich.histograms.ts, columns.rich.histograms.ts);
+    assert_eq!(read.rich.histograms.values, columns.rich.histograms.values);
+    assert_eq!(read.rich.starts.values, [T0 - 1]);
+    assert_eq!(*read.rich.annotations.values[0], *b"a");
 }

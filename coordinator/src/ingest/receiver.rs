@@ -10,7 +10,7 @@ use m3rs_core::Corrupt;
 
 use crate::ingest::{MetadataStore, Refusals, WalkCounts, WalkError, walk_write_request};
 use crate::limits::WriteLimits;
-use crate::write::{StoreError, WriteSession, WriteStore};
+use crate::write::{StoreError, WriteSession, WriteStore, WriteTarget};
 
 /// How much decompressed memory a thread keeps between requests. Larger bodies give theirs back.
 const SCRATCH_KEPT_BYTES_MAX: usize = 4 << 20;
@@ -104,7 +104,8 @@ impl<S: WriteStore> RemoteWriteReceiver<S> {
 
     fn write(&self, body: &[u8]) -> Result<WriteOutcome, WriteFailure> {
         let mut refusals = Refusals::new(self.limits.refusals_told_max);
-        let mut session = self.store.session();
+        let target = self.store.target();
+        let mut session = target.session();
         let counts = walk_write_request(
             body,
             &mut session,

@@ -24,6 +24,9 @@ pub(super) struct StorageMetrics {
     log_failed: Gauge,
     damage_at_start: Gauge,
     damaged_reads: Counter,
+    compactions: Counter,
+    compaction_read_bytes: Counter,
+    compaction_written_bytes: Counter,
     background_failures: Counter,
     invariant_violations: Counter,
 }
@@ -52,6 +55,21 @@ impl StorageMetrics {
                 r,
                 "m3rs_storage_damaged_reads",
                 "Blocks that reads had to leave out since start",
+            ),
+            compactions: put(
+                r,
+                "m3rs_storage_compactions",
+                "Blocks that compaction wrote since start",
+            ),
+            compaction_read_bytes: put(
+                r,
+                "m3rs_storage_compaction_read_bytes",
+                "Bytes of the files that compaction read since start",
+            ),
+            compaction_written_bytes: put(
+                r,
+                "m3rs_storage_compaction_written_bytes",
+                "Bytes of the files that compaction wrote since start",
             ),
             background_failures: put(
                 r,
@@ -89,6 +107,9 @@ impl StorageMetrics {
         for (metric, number) in [
             (&self.samples_written, numbers.samples_written),
             (&self.damaged_reads, numbers.damaged_reads),
+            (&self.compactions, numbers.compactions),
+            (&self.compaction_read_bytes, numbers.compaction_read_bytes),
+            (&self.compaction_written_bytes, numbers.compaction_written_bytes),
             (&self.background_failures, numbers.background_failures),
             (&self.invariant_violations, invariant::count()),
         ] {

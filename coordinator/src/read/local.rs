@@ -112,6 +112,7 @@ impl SeriesReader for LocalReader {
         }
         out.clear();
         COLUMNS.with_borrow_mut(|columns| {
+            columns.values_only = true;
             self.0.read(index, columns);
             to_milliseconds(columns, out);
         });
@@ -172,7 +173,7 @@ mod tests {
     fn converted(ts: &[i64]) -> (Vec<i64>, Vec<f64>) {
         let vs = (0..ts.len()).map(|i| i as f64).collect();
         let mut out = SampleColumns::default();
-        to_milliseconds(&Columns { ts: ts.to_vec(), vs }, &mut out);
+        to_milliseconds(&Columns::of_floats(ts.to_vec(), vs), &mut out);
         (out.ts, out.vs)
     }
 

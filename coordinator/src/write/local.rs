@@ -7,14 +7,19 @@ use std::sync::Arc;
 
 use m3rs_core::model::Labels;
 use m3rs_core::time::TimestampNs;
-use m3rs_tsdb::{ResolveError, SeriesHandle, TsdbError};
+use m3rs_tsdb::{Namespace, ResolveError, SeriesHandle, TsdbError};
 
 use crate::ingest::LabelRefusal;
 use crate::local::LocalStorage;
-use crate::write::{Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore};
+use crate::write::{
+    Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore, WriteTarget,
+};
 
 /// The setting that raises the limit on series.
 const SERIES_SETTING: &str = "limits.series_max";
+
+/// The setting that raises the limit on new series in a second.
+const SERIES_RATE_SETTING: &str = "limits.new_series_per_second_max";
 
 /// Writes to one namespace of a local database.
 #[derive(Clone, Debug)]
@@ -29,10 +34,22 @@ impl LocalStore {
 }
 
 impl WriteStore for LocalStore {
+    type Target = LocalTarget;
+
+    fn target(&self) -> LocalTarget {
+        LocalTarget(self.0.namespace())
+    }
+}
+
+/// The namespace as it was when the request began, or why there is none.
+#[derive(Debug)]
+pub struct LocalTarget(Result<Arc<Namespace>, StoreError>);
+
+impl WriteTarget for LocalTarget {
     type Session<'a> = LocalSession<'a>;
 
     fn session(&self) -> LocalSession<'_> {
-        LocalSession(self.0.namespace().map(|namespace| namespace.writer()))
+        LocalSession(self.0.as_ref().map(|namespace| namespace.writer()).map_err(Clone::clone))
     }
 }
 
@@ -62,6 +79,10 @@ impl WriteSession for LocalSession<'_> {
                 let limit = u64::from(limit);
                 WriteRefusal::SeriesLimit { limit, setting: SERIES_SETTING }.into()
             }
+            ResolveError::Storage(TsdbError::NewSeriesRate { limit }) => {
+                let limit = u64::from(limit);
+                WriteRefusal::SeriesRate { limit, setting: SERIES_RATE_SETTING }.into()
+            }
             ResolveError::Storage(error) => StoreError::from(error).into(),
         })
     }
@@ -71,7 +92,8 @@ impl WriteSession for LocalSession<'_> {
         let session = self.0.as_mut().map_err(|e| e.clone())?;
         session.push(series, t, v).map_err(|refusal| {
             let refusal = match refusal {
-                m3rs_tsdb::WriteRefusal::OutsideRetention { t, oldest } => {
+                m3rs_tsdb::WriteRefusal::OutsideRetention { t, oldest }
+                | m3rs_tsdb::WriteRefusal::OutsideBuffer { t, oldest } => {
                     WriteRefusal::TooOld { t: t.to_ms(), oldest: oldest.to_ms() }
                 }
                 m3rs_tsdb::WriteRefusal::TooFarInFuture { t, latest } => {

@@ -17,7 +17,7 @@ use m3rs_coordinator::read::{
     AnswerRest, ErrorType, QueryAnswer, QueryFailure, QueryRequest, QueryService, QueryTime,
 };
 use m3rs_coordinator::write::{
-    Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore,
+    Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore, WriteTarget,
 };
 use m3rs_core::clock::{Clock, SharedClock};
 use m3rs_core::fs::DiskFs;
@@ -90,6 +90,14 @@ pub(crate) struct FakeSession {
 }
 
 impl WriteStore for SharedStore {
+    type Target = Self;
+
+    fn target(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl WriteTarget for SharedStore {
     type Session<'a> = FakeSession;
 
     fn session(&self) -> FakeSession {

@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Fs, FsFile, FsLock, Mapped};
+use super::{Fs, FsFile, FsLock, Mapped, Space};
 
 /// Files of the machine that we run on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -103,6 +103,12 @@ impl Fs for DiskFs {
         path.exists()
     }
 
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let volume = rustix::fs::statvfs(path)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(volume.f_frsize);
+        Ok(Space { total: bytes(volume.f_blocks), free: bytes(volume.f_bavail) })
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         match file.try_lock() {
@@ -110,5 +116,18 @@ impl Fs for DiskFs {
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(e)) => Err(e),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_tells_its_space() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let space = DiskFs.space(dir.path()).expect("known");
+        assert!(space.total > 0 && space.free <= space.total, "{space:?}");
+        assert!(DiskFs.space(&dir.path().join("none")).is_err());
     }
 }

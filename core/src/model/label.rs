@@ -80,24 +80,39 @@ impl Labels {
     /// # Errors
     /// The first invariant that does not hold.
     pub fn from_canonical(bytes: &[u8]) -> Result<Self, LabelError> {
+        Self::check_canonical(bytes)?;
+        Ok(Self(Arc::from(bytes)))
+    }
+
+    /// Checks that bytes are canonical, without an allocation.
+    ///
+    /// # Errors
+    /// As [`Labels::from_canonical`].
+    pub fn check_canonical(bytes: &[u8]) -> Result<(), LabelError> {
+        // Pieces of ASCII are UTF-8; one look at all bytes is cheaper than one at each piece.
+        let is_ascii = bytes.is_ascii();
+        let text = |bytes| if is_ascii { Ok(()) } else { as_text(bytes).map(drop) };
+        let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut cursor = Cursor::new("labels", bytes);
-        let mut last: Option<&str> = None;
+        let mut last: &[u8] = &[];
         while !cursor.is_empty() {
-            let name = read_str(&mut cursor)?;
-            let value = read_str(&mut cursor)?;
+            let name = read_bytes(&mut cursor)?;
+            text(name)?;
+            let value = read_bytes(&mut cursor)?;
+            text(value)?;
             if name.is_empty() {
                 return Err(LabelError::EmptyName);
             }
             if value.is_empty() {
-                return Err(LabelError::EmptyValue(name.to_owned()));
+                return Err(LabelError::EmptyValue(lossy(name)));
             }
-            match last.map(|l| l.cmp(name)) {
-                Some(Ordering::Equal) => return Err(LabelError::Duplicate(name.to_owned())),
-                Some(Ordering::Greater) => return Err(LabelError::Unsorted(name.to_owned())),
-                _ => last = Some(name),
+            match last.cmp(name) {
+                Ordering::Equal => return Err(LabelError::Duplicate(lossy(name))),
+                Ordering::Greater => return Err(LabelError::Unsorted(lossy(name))),
+                Ordering::Less => last = name,
             }
         }
-        Ok(Self(Arc::from(bytes)))
+        Ok(())
     }
 
     /// The canonical encoding.
@@ -203,6 +218,21 @@ pub struct LabelsIter<'a> {
 }
 
 impl<'a> LabelsIter<'a> {
+    /// Iterates over canonical bytes; it ends early at bytes that are not.
+    #[must_use]
+    pub fn over(canonical: &'a [u8]) -> Self {
+        Self { rest: canonical }
+    }
+
+    /// The next label as bytes, which spares the look at whether they are UTF-8.
+    pub fn next_bytes(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let mut cursor = Cursor::new("labels", self.rest);
+        let name = read_bytes(&mut cursor).ok()?;
+        let value = read_bytes(&mut cursor).ok()?;
+        self.rest = cursor.rest();
+        Some((name, value))
+    }
+
     fn take_str(&mut self) -> Option<&'a str> {
         let mut cursor = Cursor::new("labels", self.rest);
         let text = read_str(&mut cursor).ok()?;
@@ -279,7 +309,21 @@ fn push_pair(bytes: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 fn read_str<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, LabelError> {
-    let bytes = cursor.length_prefixed().map_err(|_| LabelError::Truncated)?;
+    as_text(read_bytes(cursor)?)
+}
+
+fn read_bytes<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], LabelError> {
+    // Most texts are short: their length is one byte.
+    if let [len @ 0..0x80, rest @ ..] = cursor.rest()
+        && let Some(text) = rest.get(..usize::from(*len))
+    {
+        let taken = cursor.take(1 + text.len()).map_err(|_| LabelError::Truncated)?;
+        return Ok(&taken[1..]);
+    }
+    cursor.length_prefixed().map_err(|_| LabelError::Truncated)
+}
+
+fn as_text(bytes: &[u8]) -> Result<&str, LabelError> {
     std::str::from_utf8(bytes).map_err(|_| LabelError::NotUtf8)
 }
 

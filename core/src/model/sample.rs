@@ -18,14 +18,14 @@ pub fn is_stale(v: f64) -> bool {
     v.to_bits() == STALE_NAN_BITS
 }
 
-/// The kind of value that a sample carries; the tag stands in every file format.
+/// What the samples of a batch or a block are; the tag stands in the file formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum SampleKind {
-    /// A 64-bit float, every bit pattern kept.
+    /// 64-bit floats, every bit pattern kept.
     Float = 0,
-    /// A native histogram. Reserved: no writer produces it yet.
-    Histogram = 1,
+    /// Any kinds: floats, native histograms, and what samples carry beside their value.
+    Mixed = 1,
 }
 
 impl SampleKind {
@@ -34,7 +34,7 @@ impl SampleKind {
     pub fn from_tag(tag: u8) -> Option<Self> {
         match tag {
             0 => Some(Self::Float),
-            1 => Some(Self::Histogram),
+            1 => Some(Self::Mixed),
             _ => None,
         }
     }

@@ -5,18 +5,24 @@
 use std::sync::LazyLock;
 
 use crate::hash::murmur3_32;
-use crate::model::Labels;
+use crate::model::{Labels, LabelsIter};
 
 /// Appends the quoted ID `{a="1",b="2"}` of `labels` to `out`.
 ///
 /// PARITY(m3): `query/models/tags_id_schemes.go`. A text is escaped as Go's `strconv.Quote` does
 /// if it holds a byte below space, a double quote or a byte above `~`; else it stands as it is.
 pub fn put_quoted_id(out: &mut Vec<u8>, labels: &Labels) {
+    put_quoted(out, labels.iter());
+}
+
+fn put_quoted(out: &mut Vec<u8>, mut labels: LabelsIter<'_>) {
     out.push(b'{');
-    for (i, (name, value)) in labels.iter().enumerate() {
-        if i > 0 {
+    let mut is_first = true;
+    while let Some((name, value)) = labels.next_bytes() {
+        if !is_first {
             out.push(b',');
         }
+        is_first = false;
         put_escaped(out, name);
         out.extend_from_slice(b"=\"");
         put_escaped(out, value);
@@ -30,18 +36,35 @@ pub fn put_quoted_id(out: &mut Vec<u8>, labels: &Labels) {
 /// `scratch` is cleared and reused.
 #[must_use]
 pub fn shard_of(labels: &Labels, shard_count: u16, scratch: &mut Vec<u8>) -> u16 {
+    shard_of_hash(shard_hash(labels.iter(), scratch), shard_count)
+}
+
+/// The murmur3 of a series' quoted ID. It does not depend on the number of shards, so a file may
+/// keep it.
+///
+/// `scratch` is cleared and reused.
+#[must_use]
+pub fn shard_hash(labels: LabelsIter<'_>, scratch: &mut Vec<u8>) -> u32 {
     scratch.clear();
-    put_quoted_id(scratch, labels);
-    let shard = murmur3_32(scratch, 0) % u32::from(shard_count.max(1));
+    put_quoted(scratch, labels);
+    murmur3_32(scratch, 0)
+}
+
+/// The shard among `shard_count` of a series with that [`shard_hash`].
+#[must_use]
+pub fn shard_of_hash(hash: u32, shard_count: u16) -> u16 {
+    let shard = hash % u32::from(shard_count.max(1));
     u16::try_from(shard).expect("BUG: the remainder is below a u16")
 }
 
-fn put_escaped(out: &mut Vec<u8>, text: &str) {
-    if !text.bytes().any(|b| b < b' ' || b == b'"' || b > b'~') {
-        out.extend_from_slice(text.as_bytes());
+fn put_escaped(out: &mut Vec<u8>, text: &[u8]) {
+    // Without a way out of the loop, so that it runs over many bytes at a time.
+    let is_plain = |all, &b: &u8| all & (b >= b' ') & (b != b'"') & (b <= b'~');
+    if text.iter().fold(true, is_plain) {
+        out.extend_from_slice(text);
         return;
     }
-    for c in text.chars() {
+    for c in String::from_utf8_lossy(text).chars() {
         match c {
             '"' => out.extend_from_slice(b"\\\""),
             '\\' => out.extend_from_slice(b"\\\\"),

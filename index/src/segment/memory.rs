@@ -10,12 +10,10 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use hashbrown::DefaultHashBuilder;
-use m3rs_core::model::Labels;
 use m3rs_core::wire::{Cursor, put_length_prefixed, put_varint};
 use parking_lot::RwLock;
-use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Ids, Segment, Term, VisitDoc, VisitLabels, VisitValue};
+use super::{Doc, Identity, Ids, Segment, Term, VisitDoc, VisitIdentity, VisitLabels, VisitValue};
 use crate::error::IndexError;
 use crate::postings::{Postings, Union};
 use crate::regexp::ValueTest;
@@ -40,6 +38,9 @@ struct Inner {
     shapes: Shapes,
     /// Per document the shape's number and the value numbers of its fields, as varints.
     docs: Rows,
+    /// Identities by ordinal, in two arrays without padding.
+    labels_hashes: Vec<u128>,
+    shard_hashes: Vec<u32>,
     /// Seeded per segment, since names and values come from outside.
     hasher: DefaultHashBuilder,
     scratch: Scratch,
@@ -75,6 +76,8 @@ impl MemorySegment {
             by_name: HashMap::default(),
             shapes: Shapes::default(),
             docs: Rows::default(),
+            labels_hashes: Vec::new(),
+            shard_hashes: Vec::new(),
             hasher: DefaultHashBuilder::default(),
             scratch: Scratch::default(),
         };
@@ -82,12 +85,12 @@ impl MemorySegment {
     }
 
     /// Adds documents whose ids ascend and are larger than all in the segment.
-    pub(crate) fn insert(&self, docs: &[(u32, Labels)]) {
+    pub(crate) fn insert(&self, docs: &[Doc<'_>]) {
         for slice in docs.chunks(SLICE) {
             let mut inner = self.inner.write();
             let mut scratch = std::mem::take(&mut inner.scratch);
-            for (id, labels) in slice {
-                inner.add(*id, labels, &mut scratch);
+            for doc in slice {
+                inner.add(doc, &mut scratch);
             }
             inner.scratch = scratch;
         }
@@ -104,11 +107,11 @@ struct Scratch {
 }
 
 impl Inner {
-    fn add(&mut self, id: u32, labels: &Labels, scratch: &mut Scratch) {
+    fn add(&mut self, doc: &Doc<'_>, scratch: &mut Scratch) {
         let ordinal = self.ids.len();
         scratch.fields.clear();
         scratch.values.clear();
-        let mut cursor = Cursor::new("labels", labels.as_bytes());
+        let mut cursor = Cursor::new("labels", doc.labels);
         while !cursor.is_empty() {
             let (name, value) = (take(&mut cursor), take(&mut cursor));
             let shape = self.shapes.all.get(scratch.shape as usize);
@@ -130,7 +133,9 @@ impl Inner {
             put_varint(&mut scratch.row, u64::from(value));
         }
         self.docs.push(&scratch.row);
-        self.ids.push(id);
+        self.labels_hashes.push(doc.identity.labels_hash);
+        self.shard_hashes.push(doc.identity.shard_hash);
+        self.ids.push(doc.id);
     }
 
     /// The field of that name, made if it is new, with `ordinal` added to its documents.
@@ -312,15 +317,14 @@ impl Segment for MemorySegment {
         Ok(())
     }
 
-    fn for_each_identity(&self, visit: &mut dyn FnMut(u32, u128)) -> Result<(), IndexError> {
-        let (mut values, mut bytes) = (Vec::new(), Vec::new());
+    fn for_each_identity(&self, visit: VisitIdentity<'_>) -> Result<(), IndexError> {
         let end = self.doc_count();
         for start in (0..end).step_by(SLICE) {
             let inner = self.inner.read();
             for ordinal in start..end.min(start + SLICE as u32) {
-                bytes.clear();
-                inner.append_labels(ordinal, &mut values, &mut bytes);
-                visit(inner.ids.id(ordinal), xxh3_128(&bytes));
+                let at = ordinal as usize;
+                let (labels_hash, shard_hash) = (inner.labels_hashes[at], inner.shard_hashes[at]);
+                visit(inner.ids.id(ordinal), Identity { labels_hash, shard_hash });
             }
         }
         Ok(())

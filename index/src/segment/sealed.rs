@@ -16,12 +16,14 @@ use m3rs_core::fs::{Fs, Mapped};
 use m3rs_core::wire::{Cursor, put_length_prefixed};
 
 use super::ids::IdList;
-use super::{Ids, Segment, Term, VisitDoc, VisitLabels, VisitValue};
+use super::{Identity, Ids, Segment, Term, VisitDoc, VisitIdentity, VisitLabels, VisitValue};
 use crate::error::IndexError;
 use crate::postings::{Postings, Stored, Union, decode};
 use crate::regexp::{Budgeted, ValueTest};
 use fields::Field;
-use format::{Fault, Footer, ID_LEN, IDENTITY_LEN, PAGE_DOCS, PAGE_ENTRY_LEN, Section};
+use format::{
+    Fault, Footer, ID_LEN, IDENTITY_LEN, PAGE_DOCS, PAGE_ENTRY_LEN, SHARD_HASH_LEN, Section,
+};
 use terms::{FieldTerms, Listed};
 
 pub use inspect::{SectionSize, SegmentSummary, inspect};
@@ -94,6 +96,7 @@ impl SealedSegment {
         let count = footer.doc_count as usize;
         let exact = [
             (Section::Identities, count * IDENTITY_LEN),
+            (Section::ShardHashes, count * SHARD_HASH_LEN),
             (Section::Pages, count.div_ceil(PAGE_DOCS as usize) * PAGE_ENTRY_LEN),
         ];
         for (section, len) in exact {
@@ -510,10 +513,15 @@ impl Segment for SealedSegment {
         Ok(())
     }
 
-    fn for_each_identity(&self, visit: &mut dyn FnMut(u32, u128)) -> Result<(), IndexError> {
-        let (hashes, _) = self.section(Section::Identities).as_chunks::<IDENTITY_LEN>();
-        for (ordinal, hash) in hashes.iter().enumerate() {
-            visit(self.ids.id(ordinal as u32), u128::from_le_bytes(*hash));
+    fn for_each_identity(&self, visit: VisitIdentity<'_>) -> Result<(), IndexError> {
+        let (of_labels, _) = self.section(Section::Identities).as_chunks::<IDENTITY_LEN>();
+        let (of_shards, _) = self.section(Section::ShardHashes).as_chunks::<SHARD_HASH_LEN>();
+        for (ordinal, (labels, shard)) in of_labels.iter().zip(of_shards).enumerate() {
+            let identity = Identity {
+                labels_hash: u128::from_le_bytes(*labels),
+                shard_hash: u32::from_le_bytes(*shard),
+            };
+            visit(self.ids.id(ordinal as u32), identity);
         }
         Ok(())
     }

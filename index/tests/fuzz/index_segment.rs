@@ -11,8 +11,8 @@ use m3rs_sim::disk::SimFs;
 
 /// Bytes of the header and of the footer, and where the table of sections stands in the latter.
 pub(crate) const HEADER_LEN: usize = 16;
-pub(crate) const FOOTER_LEN: usize = 228;
-const TABLE: std::ops::Range<usize> = 16..216;
+pub(crate) const FOOTER_LEN: usize = 248;
+const TABLE: std::ops::Range<usize> = 16..236;
 const ENTRY_LEN: usize = 20;
 
 const DIR: &str = "/index";

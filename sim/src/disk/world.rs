@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use m3rs_core::fs::Space;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -125,6 +126,12 @@ impl World {
 
     pub(super) fn set_space(&mut self, bytes: Option<u64>) {
         self.capacity = bytes.map(|free| self.used().saturating_add(free));
+    }
+
+    pub(super) fn space(&self) -> io::Result<Space> {
+        self.check_up()?;
+        let total = self.capacity.unwrap_or(u64::MAX);
+        Ok(Space { total, free: total.saturating_sub(self.used()) })
     }
 
     pub(super) fn damage(

@@ -13,7 +13,7 @@ use m3rs_index::Index;
 use crate::commitlog::{self, Entry, EntryDecoder};
 use crate::error::TsdbError;
 use crate::fileset::{self, FilesetReader};
-use crate::names::{Layout, parse_snapshot};
+use crate::names::{Layout, parse_compacted_dir, parse_snapshot};
 use crate::namespace::NamespaceMeta;
 
 /// Series that the new index takes at a time.
@@ -52,7 +52,7 @@ pub(super) fn rebuild_index(
         names_of_file(fs.as_ref(), &path, &mut all);
     }
     names_of_log(fs.as_ref(), &layout.commitlog(), meta.id, &mut all)?;
-    let dir = layout.index(&meta.name);
+    let dir = layout.index(&meta.dir);
     set_aside(fs.as_ref(), &dir)?;
     let (index, _) = Index::open(fs, &dir, Default::default())?;
     let all: Vec<(u32, Labels)> = all.into_iter().collect();
@@ -75,9 +75,12 @@ fn files_with_names(
     meta: &NamespaceMeta,
 ) -> Result<Vec<PathBuf>, TsdbError> {
     let mut files = Vec::new();
-    for shard in 0..meta.shard_count {
-        for dir in [layout.data(&meta.name, shard), layout.snapshots(&meta.name, shard)] {
-            let found = fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))?;
+    for shard in 0..meta.options.shard_count {
+        for dir in [layout.data(&meta.dir, shard), layout.snapshots(&meta.dir, shard)] {
+            let mut found = fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))?;
+            for path in found.clone().iter().filter(|p| parse_compacted_dir(p).is_some()) {
+                found.extend(fs.list(path).map_err(|e| TsdbError::io("list", path, e))?);
+            }
             files.extend(found.into_iter().filter(|path| {
                 fileset::parse_file_name(path).is_some() || parse_snapshot(path).is_some()
             }));

@@ -1,12 +1,18 @@
 //! Entries of the log: series named once, and batches of samples in columns.
 //!
-//! Pure functions over bytes. Per sample nothing is allocated: the encoder appends to the
-//! caller's buffer, the decoder fills columns that it keeps.
+//! Pure functions over bytes. Per float nothing is allocated: the encoder appends to the caller's
+//! buffer, the decoder fills columns that it keeps.
+
+mod rich;
 
 use m3rs_core::Corrupt;
 use m3rs_core::model::SampleKind;
 use m3rs_core::time::NS_PER_MS;
 use m3rs_core::wire::{Cursor, put_varint, put_zigzag};
+
+use crate::buffer::RichSample;
+
+pub use rich::encode_rich_samples;
 
 /// The most samples in one entry; [`encode_samples`] writes larger batches as several entries.
 pub const BATCH_SAMPLES_MAX: usize = 1 << 16;
@@ -15,6 +21,8 @@ pub(super) const KIND_SERIES: u8 = 1;
 pub(super) const KIND_SAMPLES: u8 = 2;
 pub(super) const KIND_END: u8 = 3;
 pub(super) const KIND_PADDING: u8 = 4;
+pub(super) const KIND_STARTED_SAMPLES: u8 = 5;
+pub(super) const KIND_RICH_SAMPLES: u8 = 6;
 
 /// The payload of the chunk that seals a segment.
 pub(super) const END_PAYLOAD: [u8; 2] = [KIND_END, 0];
@@ -31,8 +39,9 @@ const SCALE_MS: u8 = 1;
 /// Bytes of the length of a batch: a varint, padded so that it can be filled in afterwards.
 const BATCH_LENGTH_LEN: usize = 4;
 
-// A sample takes at most 5 bytes of reference, 11 of time, 1 of control and 8 of value.
-const _: () = assert!(BATCH_SAMPLES_MAX * 25 + 64 < 1 << (7 * BATCH_LENGTH_LEN));
+// A float takes at most 5 bytes of reference, 11 of each time, 1 of control and 8 of value. Other
+// samples are split by their bytes, see `rich`.
+const _: () = assert!(BATCH_SAMPLES_MAX * 36 + 64 < 1 << (7 * BATCH_LENGTH_LEN));
 
 const CONTROL_LEN_MASK: u8 = 0x0f;
 const CONTROL_SHIFT_BIT: u32 = 4;
@@ -67,7 +76,34 @@ pub enum Entry<'a> {
         ts: &'a [i64],
         /// Values, with exact bits.
         vs: &'a [f64],
+        /// Start timestamps in nanoseconds, 0 for none; empty if no sample carries one.
+        starts: &'a [i64],
     },
+    /// Samples of any kind of one shard, in the order of their arrival.
+    RichSamples {
+        /// The namespace's durable number.
+        namespace: u32,
+        /// The shard that all samples belong to.
+        shard: u16,
+        /// Series references.
+        refs: &'a [u32],
+        /// Times in nanoseconds.
+        ts: &'a [i64],
+        /// What was sampled.
+        samples: &'a [RichSample],
+    },
+}
+
+impl Entry<'_> {
+    /// The namespace that the entry belongs to.
+    #[must_use]
+    pub fn namespace(&self) -> u32 {
+        match *self {
+            Self::Series { namespace, .. }
+            | Self::Samples { namespace, .. }
+            | Self::RichSamples { namespace, .. } => namespace,
+        }
+    }
 }
 
 /// Appends the entry that names a series.
@@ -107,19 +143,54 @@ pub fn encode_samples(
     assert!(refs.len() == ts.len() && ts.len() == vs.len(), "BUG: columns differ in length");
     let batches = refs.chunks(BATCH_SAMPLES_MAX).zip(ts.chunks(BATCH_SAMPLES_MAX));
     for ((refs, ts), vs) in batches.zip(vs.chunks(BATCH_SAMPLES_MAX)) {
-        out.push(KIND_SAMPLES);
-        let length_at = out.len();
-        out.extend_from_slice(&[0; BATCH_LENGTH_LEN]);
-        put_varint(out, u64::from(namespace));
-        put_varint(out, u64::from(shard));
-        out.push(SampleKind::Float as u8);
-        put_varint(out, refs.len() as u64);
-        put_refs(out, refs);
-        put_times(out, ts);
-        put_values(out, vs);
-        let length = out.len() - length_at - BATCH_LENGTH_LEN;
-        patch_length(&mut out[length_at..], length);
+        put_batch(out, KIND_SAMPLES, |out| {
+            put_varint(out, u64::from(namespace));
+            put_varint(out, u64::from(shard));
+            out.push(SampleKind::Float as u8);
+            put_varint(out, refs.len() as u64);
+            put_refs(out, refs);
+            put_times(out, ts);
+            put_values(out, vs);
+        });
     }
+}
+
+/// As [`encode_samples`], with a start timestamp for each sample; 0 is none.
+///
+/// # Panics
+/// If the columns differ in length, which is a bug of the caller.
+pub fn encode_started_samples(
+    out: &mut Vec<u8>,
+    (namespace, shard): (u32, u16),
+    refs: &[u32],
+    ts: &[i64],
+    vs: &[f64],
+    starts: &[i64],
+) {
+    assert!(refs.len() == ts.len() && ts.len() == vs.len(), "BUG: columns differ in length");
+    assert!(ts.len() == starts.len(), "BUG: {} times, {} starts", ts.len(), starts.len());
+    for first in (0..refs.len()).step_by(BATCH_SAMPLES_MAX) {
+        let batch = first..refs.len().min(first + BATCH_SAMPLES_MAX);
+        put_batch(out, KIND_STARTED_SAMPLES, |out| {
+            put_varint(out, u64::from(namespace));
+            put_varint(out, u64::from(shard));
+            put_varint(out, batch.len() as u64);
+            put_refs(out, &refs[batch.clone()]);
+            put_times(out, &ts[batch.clone()]);
+            put_times(out, &starts[batch.clone()]);
+            put_values(out, &vs[batch]);
+        });
+    }
+}
+
+/// Adds an entry whose length is known once its body is there.
+fn put_batch(out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
+    out.push(kind);
+    let length_at = out.len();
+    out.extend_from_slice(&[0; BATCH_LENGTH_LEN]);
+    body(out);
+    let length = out.len() - length_at - BATCH_LENGTH_LEN;
+    patch_length(&mut out[length_at..], length);
 }
 
 /// Writes `length` as a varint of exactly [`BATCH_LENGTH_LEN`] bytes.
@@ -223,6 +294,8 @@ pub struct EntryDecoder {
     refs: Vec<u32>,
     ts: Vec<i64>,
     vs: Vec<f64>,
+    starts: Vec<i64>,
+    rich: Vec<RichSample>,
 }
 
 impl EntryDecoder {
@@ -260,6 +333,8 @@ impl EntryDecoder {
                 }
                 KIND_SERIES => read_series(body).map_err(within)?,
                 KIND_SAMPLES => self.read_samples(body).map_err(within)?,
+                KIND_STARTED_SAMPLES => self.read_started_samples(body).map_err(within)?,
+                KIND_RICH_SAMPLES => self.read_rich_samples(body).map_err(within)?,
                 _ => {
                     let (what, at) = ("log entry", payload.position());
                     return Err(Corrupt::new(what, at, "a known kind", format!("kind {kind}")));
@@ -279,21 +354,38 @@ impl EntryDecoder {
         if SampleKind::from_tag(tag) != Some(SampleKind::Float) {
             return Err(Corrupt::new("log samples", at, "float samples", format!("kind {tag}")));
         }
-        let at = cursor.position();
-        let count = cursor.varint()?;
-        // Each sample has a control byte, so that a false count cannot ask for much memory.
-        let most = cursor.remaining().min(BATCH_SAMPLES_MAX);
-        let count =
-            usize::try_from(count).ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| {
-                let want = format!("1 to {most} samples");
-                Corrupt::new("log samples", at, want, count.to_string())
-            })?;
+        let count = read_count(&mut cursor)?;
         read_refs(&mut cursor, count, &mut self.refs)?;
         read_times(&mut cursor, count, &mut self.ts)?;
         read_values(&mut cursor, count, &mut self.vs)?;
-        let Self { refs, ts, vs } = self;
-        Ok(Entry::Samples { namespace, shard, refs, ts, vs })
+        let Self { refs, ts, vs, .. } = self;
+        Ok(Entry::Samples { namespace, shard, refs, ts, vs, starts: &[] })
     }
+
+    fn read_started_samples(&mut self, body: &[u8]) -> Result<Entry<'_>, Corrupt> {
+        let mut cursor = Cursor::new("log samples", body);
+        let namespace = read_u32(&mut cursor, "a namespace of 32 bits")?;
+        let shard = read_u16(&mut cursor, "a shard of 16 bits")?;
+        let count = read_count(&mut cursor)?;
+        read_refs(&mut cursor, count, &mut self.refs)?;
+        read_times(&mut cursor, count, &mut self.ts)?;
+        read_times(&mut cursor, count, &mut self.starts)?;
+        read_values(&mut cursor, count, &mut self.vs)?;
+        let Self { refs, ts, vs, starts, .. } = self;
+        Ok(Entry::Samples { namespace, shard, refs, ts, vs, starts })
+    }
+}
+
+/// The number of samples of a batch.
+fn read_count(cursor: &mut Cursor<'_>) -> Result<usize, Corrupt> {
+    let at = cursor.position();
+    let count = cursor.varint()?;
+    // Each sample has a byte of its own, so that a false count cannot ask for much memory.
+    let most = cursor.remaining().min(BATCH_SAMPLES_MAX);
+    usize::try_from(count).ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| {
+        let want = format!("1 to {most} samples");
+        Corrupt::new("log samples", at, want, count.to_string())
+    })
 }
 
 fn read_series(body: &[u8]) -> Result<Entry<'_>, Corrupt> {
@@ -306,13 +398,13 @@ fn read_series(body: &[u8]) -> Result<Entry<'_>, Corrupt> {
     })
 }
 
-fn read_u32(cursor: &mut Cursor<'_>, want: &str) -> Result<u32, Corrupt> {
+pub(super) fn read_u32(cursor: &mut Cursor<'_>, want: &str) -> Result<u32, Corrupt> {
     let at = cursor.position();
     let v = cursor.varint()?;
     u32::try_from(v).map_err(|_| Corrupt::new("log entry", at, want, v.to_string()))
 }
 
-fn read_u16(cursor: &mut Cursor<'_>, want: &str) -> Result<u16, Corrupt> {
+pub(super) fn read_u16(cursor: &mut Cursor<'_>, want: &str) -> Result<u16, Corrupt> {
     let at = cursor.position();
     let v = cursor.varint()?;
     u16::try_from(v).map_err(|_| Corrupt::new("log entry", at, want, v.to_string()))
@@ -471,10 +563,10 @@ mod tests {
         let mut cursor = Cursor::new("payload", bytes);
         let mut all = Batch::new();
         while let Some(entry) = decoder.next(&mut cursor)? {
-            let Entry::Samples { namespace, shard, refs, ts, vs } = entry else {
+            let Entry::Samples { namespace, shard, refs, ts, vs, starts } = entry else {
                 panic!("only samples were written");
             };
-            assert_eq!((namespace, shard), (7, 3));
+            assert_eq!((namespace, shard, starts.len()), (7, 3, 0));
             assert!(refs.len() == ts.len() && ts.len() == vs.len());
             let rows = refs.iter().zip(ts).zip(vs);
             all.extend(rows.map(|((&r, &t), &v)| (r, t, v.to_bits())));

@@ -10,7 +10,7 @@ use m3rs_core::wire::{Cursor, header};
 pub const MAGIC: [u8; 8] = *b"m3rs.log";
 
 /// The newest version of the format, which is the one that is written.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// The most payload bytes that one chunk holds, and so the most that one append takes.
 pub const CHUNK_PAYLOAD_MAX: usize = 32 << 20;

@@ -161,34 +161,55 @@ impl SegmentReader {
     /// # Errors
     /// What `visit` says, at once.
     pub fn read<E>(
-        mut self,
+        self,
         decoder: &mut EntryDecoder,
         mut visit: impl FnMut(Entry<'_>) -> Result<(), E>,
     ) -> Result<SegmentReport, E> {
-        let bytes = self.bytes.clone();
-        let mut entries = 0;
-        while let Some(range) = self.next_range() {
-            let start = range.start;
+        let bytes = self.bytes();
+        self.read_chunks(|range| {
             let mut payload = Cursor::new("log entry", &bytes[range]);
+            let mut entries = 0;
             loop {
                 match decoder.next(&mut payload) {
-                    Ok(None) => break,
+                    Ok(None) => return Ok((entries, None)),
                     Ok(Some(entry)) => visit(entry)?,
-                    Err(corrupt) => {
-                        let lost = payload.remaining() as u64;
-                        let damage = Damage::of_corrupt(&self.path, start as u64, lost, corrupt);
-                        self.damages.push(damage);
-                        break;
-                    }
+                    Err(corrupt) => return Ok((entries, Some((payload.remaining(), corrupt)))),
                 }
                 entries += 1;
+            }
+        })
+    }
+
+    /// The bytes of the file.
+    #[must_use]
+    pub fn bytes(&self) -> Mapped {
+        self.bytes.clone()
+    }
+
+    /// Hands the place of every sound chunk's payload to `visit`, in order. It answers how many
+    /// entries it found, and at a fault how many bytes are left from there on; the fault is placed
+    /// from the payload's first byte.
+    ///
+    /// # Errors
+    /// What `visit` says, at once.
+    pub fn read_chunks<E>(
+        mut self,
+        mut visit: impl FnMut(Range<usize>) -> Result<(u64, Option<(usize, Corrupt)>), E>,
+    ) -> Result<SegmentReport, E> {
+        let mut entries = 0;
+        while let Some(range) = self.next_range() {
+            let start = range.start as u64;
+            let (found, fault) = visit(range)?;
+            entries += found;
+            if let Some((left, corrupt)) = fault {
+                self.damages.push(Damage::of_corrupt(&self.path, start, left as u64, corrupt));
             }
         }
         Ok(SegmentReport {
             segment: self.sequence,
             chunks: self.chunks,
             entries,
-            bytes: bytes.len() as u64,
+            bytes: self.bytes.len() as u64,
             damages: self.damages,
             end: self.end.unwrap_or(SegmentEnd::Open),
         })
@@ -327,18 +348,31 @@ pub fn replay<E: From<CommitLogError>>(
     decoder: &mut EntryDecoder,
     mut visit: impl FnMut(Entry<'_>) -> Result<(), E>,
 ) -> Result<ReplayReport, E> {
-    let mut report = ReplayReport::default();
+    let mut segments = Vec::new();
+    let mut sealed = Vec::new();
     for sequence in list_segments(fs, dir)?.into_iter().filter(|s| *s >= first) {
         let reader = SegmentReader::open(fs, &segment_path(dir, sequence))?;
-        if let Some(before) = reader.sealed_before().filter(|s| *s >= first) {
-            let last = report.segments.last().filter(|s| s.segment == before);
-            if last.map(|s| s.end) != Some(SegmentEnd::Sealed) {
-                report.damages.push(unsealed(&segment_path(dir, before), last));
-            }
-        }
-        report.segments.push(reader.read(decoder, &mut visit)?);
+        sealed.push(reader.sealed_before().filter(|s| *s >= first));
+        segments.push(reader.read(decoder, &mut visit)?);
     }
-    Ok(report)
+    let damages = missing_seals(dir, sealed.into_iter().zip(&segments)).collect();
+    Ok(ReplayReport { segments, damages })
+}
+
+/// Damage of segments whose successor says that they were sealed, and that are not. `segments`
+/// ascend; with each goes what [`SegmentReader::sealed_before`] said of it.
+pub fn missing_seals<'a>(
+    dir: &Path,
+    segments: impl Iterator<Item = (Option<u64>, &'a SegmentReport)>,
+) -> impl Iterator<Item = Damage> {
+    let mut last: Option<&SegmentReport> = None;
+    segments.filter_map(move |(sealed_before, report)| {
+        let before = sealed_before.map(|s| (s, last.filter(|l| l.segment == s)));
+        last = Some(report);
+        let (sequence, found) = before?;
+        let is_sealed = found.map(|s| s.end) == Some(SegmentEnd::Sealed);
+        (!is_sealed).then(|| unsealed(&segment_path(dir, sequence), found))
+    })
 }
 
 fn unsealed(path: &Path, read: Option<&SegmentReport>) -> Damage {

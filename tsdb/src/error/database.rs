@@ -7,6 +7,7 @@ use m3rs_core::{Corrupt, ErrorKind};
 use m3rs_index::IndexError;
 
 use super::{CommitLogError, FilesetError};
+use crate::namespace::OptionsError;
 
 /// Why the database did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +31,7 @@ pub enum TsdbError {
         /// The data directory.
         path: PathBuf,
     },
-    /// A namespace's file is damaged.
+    /// The catalog of namespaces is damaged, in both copies.
     #[error("{}: {corrupt}", .path.display())]
     Meta {
         /// The file.
@@ -69,12 +70,85 @@ pub enum TsdbError {
         /// The limit.
         limit: u32,
     },
+    /// The namespace makes new series faster than it may. Known ones are written.
+    #[error(
+        "the namespace makes more than {limit} new series in a second \
+         (limits.new_series_per_second_max)"
+    )]
+    NewSeriesRate {
+        /// The limit.
+        limit: u32,
+    },
+    /// The volume is nearly full; reads go on.
+    #[error(
+        "the disk floor is reached: {free} bytes are free, {floor} are kept \
+         (limits.disk_floor_bytes_max)"
+    )]
+    DiskFloor {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that must stay free.
+        floor: u64,
+    },
+    /// There is no such namespace.
+    #[error("there is no namespace {name:?}")]
+    NoNamespace {
+        /// The name.
+        name: String,
+    },
+    /// There is a namespace of that name.
+    #[error("there is a namespace {name:?} already")]
+    NamespaceExists {
+        /// The name.
+        name: String,
+    },
+    /// There are as many namespaces as may be.
+    #[error("there are {limit} namespaces, the most there may be (limits.namespaces_max)")]
+    NamespaceLimit {
+        /// The limit.
+        limit: usize,
+    },
+    /// The namespace was removed, emptied or rebuilt since it was looked up.
+    #[error("namespace {name:?} is being removed or replaced")]
+    NamespaceRetired {
+        /// The name.
+        name: String,
+    },
+    /// The namespace has no index, and the matchers are not all labels of one series.
+    #[error(
+        "namespace {name:?} has no index: a series is found by equalities with all of its labels \
+         (index)"
+    )]
+    NotIndexed {
+        /// The name.
+        name: String,
+    },
+    /// Options of a namespace that do not fit together, or cannot change.
+    #[error("namespace {name:?}: {error}")]
+    Options {
+        /// The name.
+        name: String,
+        /// Which, and why.
+        error: OptionsError,
+    },
+    /// There is data but nothing says how it is laid out.
+    #[error(
+        "{} is missing, and there is data beside it: put it back from a backup",
+        .path.display()
+    )]
+    CatalogMissing {
+        /// The file.
+        path: PathBuf,
+    },
     /// Samples of too many different blocks wait to be flushed.
     #[error("{limit} block windows wait to be flushed, the most there may be (limits.windows_max)")]
     WindowLimit {
         /// The limit.
         limit: usize,
     },
+    /// The database is being closed, and long work was given up. Nothing is lost by it.
+    #[error("given up, as the database is being closed")]
+    Closing,
 }
 
 impl TsdbError {
@@ -82,16 +156,27 @@ impl TsdbError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Io { .. } | Self::WindowLimit { .. } | Self::Locked { .. } => {
-                ErrorKind::Unavailable
+            Self::Io { .. }
+            | Self::WindowLimit { .. }
+            | Self::Locked { .. }
+            | Self::Closing
+            | Self::DiskFloor { .. }
+            | Self::NamespaceRetired { .. } => ErrorKind::Unavailable,
+            Self::Meta { .. } | Self::Block { .. } | Self::CatalogMissing { .. } => {
+                ErrorKind::Corrupt
             }
-            Self::Meta { .. } | Self::Block { .. } => ErrorKind::Corrupt,
+            Self::NamespaceExists { .. } | Self::NotIndexed { .. } | Self::Options { .. } => {
+                ErrorKind::Invalid
+            }
+            Self::NoNamespace { .. } => ErrorKind::NotFound,
             Self::Buffer(_) => ErrorKind::Internal,
             Self::Encode(_) => ErrorKind::Limit,
             Self::CommitLog(e) => e.kind(),
             Self::Fileset(e) => e.kind(),
             Self::Index(e) => e.kind(),
-            Self::SeriesLimit { .. } => ErrorKind::Limit,
+            Self::SeriesLimit { .. } | Self::NewSeriesRate { .. } | Self::NamespaceLimit { .. } => {
+                ErrorKind::Limit
+            }
         }
     }
 

@@ -34,6 +34,8 @@ pub enum BlockCodec {
     M3tsz,
     /// Times, shared or in the block, and values beside them.
     Sealed(ValueCodec),
+    /// Parts with codecs of their own, for samples of mixed kinds.
+    Parts,
 }
 
 impl BlockCodec {
@@ -43,6 +45,7 @@ impl BlockCodec {
         match self {
             Self::M3tsz => 1,
             Self::Sealed(codec) => codec as u8,
+            Self::Parts => 64,
         }
     }
 
@@ -51,6 +54,7 @@ impl BlockCodec {
     pub fn from_tag(tag: u8) -> Option<Self> {
         match tag {
             1 => Some(Self::M3tsz),
+            64 => Some(Self::Parts),
             _ => ValueCodec::from_tag(tag).map(Self::Sealed),
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use m3rs_core::model::Labels;
 use m3rs_index::{Index, IndexError};
 use parking_lot::{RwLock, RwLockReadGuard};
@@ -41,11 +42,6 @@ pub(crate) struct Place {
 impl Place {
     /// A ref that no series has: a log that lost the entry of a series leaves such gaps.
     const GAP: Self = Self { shard: u16::MAX, slot: Slot::MAX };
-}
-
-/// Hash of the canonical label bytes, as index segments store it.
-pub(crate) fn identity_of(labels: &Labels) -> u128 {
-    xxh3_128(labels.as_bytes())
 }
 
 /// Uses the low half of an already well mixed 128-bit key.
@@ -127,11 +123,11 @@ impl Registry {
     /// # Errors
     /// [`IndexError::Corrupt`].
     pub(crate) fn find(&self, labels: &Labels, index: &Index) -> Result<Option<u32>, IndexError> {
-        let identity = identity_of(labels);
+        let hash = xxh3_128(labels.as_bytes());
         let candidates: Vec<u32> = {
             let tables = self.tables.read();
-            let first = tables.by_identity.get(&identity).copied();
-            let more = tables.collisions.get(&identity).into_iter().flatten().copied();
+            let first = tables.by_identity.get(&hash).copied();
+            let more = tables.collisions.get(&hash).into_iter().flatten().copied();
             first.into_iter().chain(more).collect()
         };
         for series in candidates {
@@ -156,20 +152,23 @@ impl Registry {
         self.tables.read().place(series)
     }
 
-    /// Adds a series. Refs between the last one and `series` become gaps for ever.
-    pub(crate) fn insert(&self, series: u32, place: Place, identity: u128) {
+    /// Adds series with the hashes of their labels; refs ascend. Refs between the last one and
+    /// the next become gaps for ever. Cost: one hold of the lock.
+    pub(crate) fn insert(&self, all: &[(u32, Place, u128)]) {
         let mut tables = self.tables.write();
-        let at = series as usize;
-        assert!(at >= tables.places.len(), "BUG: series ref {series} given twice");
-        tables.places.resize(at, Place::GAP);
-        tables.places.push(place);
-        tables.series_count += 1;
-        let Tables { by_identity, collisions, .. } = &mut *tables;
-        if let Some(&first) = by_identity.get(&identity) {
-            debug_assert_ne!(first, series, "BUG: inserted twice");
-            collisions.entry(identity).or_default().push(series);
-        } else {
-            by_identity.insert(identity, series);
+        let Tables { by_identity, collisions, places, series_count, .. } = &mut *tables;
+        by_identity.reserve(all.len());
+        places.reserve(all.len());
+        *series_count += all.len() as u64;
+        for &(series, place, labels_hash) in all {
+            let at = series as usize;
+            assert!(at >= places.len(), "BUG: series ref {series} given twice");
+            places.resize(at, Place::GAP);
+            places.push(place);
+            match by_identity.entry(labels_hash) {
+                Entry::Vacant(free) => drop(free.insert(series)),
+                Entry::Occupied(_) => collisions.entry(labels_hash).or_default().push(series),
+            }
         }
     }
 

@@ -5,7 +5,10 @@ use std::path::Path;
 
 use m3rs_core::fs::Mapped;
 use m3rs_core::wire::Cursor;
-use m3rs_tsdb::commitlog::{Entry, EntryDecoder, SegmentEnd, SegmentReader, encode_samples};
+use m3rs_tsdb::commitlog::{
+    Entry, EntryDecoder, SegmentEnd, SegmentReader, encode_rich_samples, encode_samples,
+    encode_started_samples,
+};
 
 /// Reads `data` as segment 1, and as the payload of a chunk.
 pub(crate) fn fuzz_commitlog(data: &[u8]) {
@@ -25,14 +28,40 @@ pub(crate) fn fuzz_commitlog(data: &[u8]) {
         let before = payload.position();
         let Ok(Some(entry)) = decoder.next(&mut payload) else { break };
         assert!(payload.position() > before);
-        let Entry::Samples { namespace, shard, refs, ts, vs } = entry else { continue };
         let mut out = Vec::new();
-        encode_samples(&mut out, namespace, shard, refs, ts, vs);
-        let read = again.next(&mut Cursor::new("again", &out)).expect("what we write decodes");
-        let Some(Entry::Samples { refs: refs2, ts: ts2, vs: vs2, .. }) = read else {
-            panic!("samples decode to samples")
-        };
-        assert!(refs == refs2 && ts == ts2);
-        assert!(vs.iter().map(|v| v.to_bits()).eq(vs2.iter().map(|v| v.to_bits())));
+        match entry {
+            Entry::Series { .. } => continue,
+            Entry::Samples { namespace, shard, refs, ts, vs, starts: [] } => {
+                encode_samples(&mut out, namespace, shard, refs, ts, vs);
+            }
+            Entry::Samples { namespace, shard, refs, ts, vs, starts } => {
+                encode_started_samples(&mut out, (namespace, shard), refs, ts, vs, starts);
+            }
+            Entry::RichSamples { namespace, shard, refs, ts, samples } => {
+                encode_rich_samples(&mut out, (namespace, shard), refs, ts, samples);
+            }
+        }
+        let mut payload = Cursor::new("again", &out);
+        let read = again.next(&mut payload).expect("what we write decodes");
+        assert!(read.is_some_and(|read| is_start_of(&read, &entry)), "it decodes to the same");
+    }
+}
+
+/// Whether `first` has the first samples of `all`, by bits: large entries are written as several.
+fn is_start_of(first: &Entry<'_>, all: &Entry<'_>) -> bool {
+    match (first, all) {
+        (
+            Entry::Samples { refs, ts, vs, starts, .. },
+            Entry::Samples { refs: refs2, ts: ts2, vs: vs2, starts: starts2, .. },
+        ) => {
+            let same_values = vs.iter().zip(*vs2).all(|(a, b)| a.to_bits() == b.to_bits());
+            let same_times = refs2.starts_with(refs) && ts2.starts_with(ts);
+            same_values && same_times && starts2.starts_with(starts)
+        }
+        (
+            Entry::RichSamples { refs, ts, samples, .. },
+            Entry::RichSamples { refs: refs2, ts: ts2, samples: samples2, .. },
+        ) => refs2.starts_with(refs) && ts2.starts_with(ts) && samples2.starts_with(samples),
+        _ => false,
     }
 }

@@ -9,7 +9,7 @@ use m3rs_core::wire::{Cursor, header};
 /// What a segment file starts with.
 pub(super) const MAGIC: &[u8; 8] = b"m3rsidx\n";
 /// The newest version that this program writes and reads.
-pub(super) const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 2;
 /// What a segment file ends in.
 pub(super) const END_MAGIC: &[u8; 8] = b"\nm3rsend";
 
@@ -20,7 +20,7 @@ const SECTION_ENTRY_LEN: usize = 8 + 8 + 4;
 pub(super) const FOOTER_LEN: usize = 4 * 4 + SECTION_COUNT * SECTION_ENTRY_LEN + 4 + 8;
 
 const _: () = assert!(HEADER_LEN == 16);
-const _: () = assert!(FOOTER_LEN == 228);
+const _: () = assert!(FOOTER_LEN == 248);
 
 /// Values in a block of the term list.
 pub(super) const BLOCK_VALUES: u32 = 16;
@@ -32,6 +32,8 @@ pub(super) const PAGE_DOCS: u32 = 16;
 pub(super) const PAGE_ENTRY_LEN: usize = 8;
 /// Bytes of an identity hash.
 pub(super) const IDENTITY_LEN: usize = 16;
+/// Bytes of a shard hash.
+pub(super) const SHARD_HASH_LEN: usize = 4;
 /// Bytes of an id.
 pub(super) const ID_LEN: usize = 4;
 
@@ -53,10 +55,11 @@ pub(super) enum Section {
     Docs,
     Pages,
     Identities,
+    ShardHashes,
     Ids,
 }
 
-pub(super) const SECTION_COUNT: usize = 10;
+pub(super) const SECTION_COUNT: usize = 11;
 
 pub(super) const SECTION_NAMES: [&str; SECTION_COUNT] = [
     "postings",
@@ -68,6 +71,7 @@ pub(super) const SECTION_NAMES: [&str; SECTION_COUNT] = [
     "docs",
     "pages",
     "identities",
+    "shard hashes",
     "ids",
 ];
 

@@ -289,19 +289,22 @@ impl<'s, 'f> Writer<'s, 'f> {
         Ok(())
     }
 
-    /// Writes identity hashes, and ids if there are gaps between them.
+    /// Writes identities, and ids if there are gaps between them.
     fn identities(&mut self) -> Result<(), WriteError> {
         let mut ids = Vec::with_capacity(self.doc_count as usize);
         let mut hashes = Vec::with_capacity(self.doc_count as usize * format::IDENTITY_LEN);
+        let mut shards = Vec::with_capacity(self.doc_count as usize * format::SHARD_HASH_LEN);
         for source in &self.sources {
-            source.segment.for_each_identity(&mut |id, hash| {
+            source.segment.for_each_identity(&mut |id, identity| {
                 ids.push(id);
-                hashes.extend_from_slice(&hash.to_le_bytes());
+                hashes.extend_from_slice(&identity.labels_hash.to_le_bytes());
+                shards.extend_from_slice(&identity.shard_hash.to_le_bytes());
             })?;
         }
         assert_eq!(ids.len(), self.doc_count as usize, "BUG: a source does not grow while read");
         assert!(ids.is_sorted_by(|a, b| a < b), "BUG: sources are in the order of their ids");
         self.out.whole(Section::Identities, &hashes)?;
+        self.out.whole(Section::ShardHashes, &shards)?;
         let (first, last) = match (ids.first(), ids.last()) {
             (Some(&first), Some(&last)) => (first, last),
             _ => (0, 0),

@@ -1,0 +1,172 @@
+//! The blocks of a shard: which files and layers hold which span of time.
+//!
+//! A shard has blocks of several lengths. Samples are flushed into blocks of the namespace's block
+//! size; compaction moves closed ones into longer blocks. A shorter block may still lie within the
+//! span of a longer one: then it is newer, and its samples lie over those of the longer one.
+//!
+//! So the order of [`Blocks`] is the order of age: the longest blocks first, then by time.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::buffer::Frozen;
+use crate::fileset::FilesetReader;
+
+/// The span of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct BlockId {
+    length: Reverse<i64>,
+    start: i64,
+}
+
+impl BlockId {
+    /// The block of `length` nanoseconds that begins at `start`.
+    pub(crate) fn new(start: i64, length: i64) -> Self {
+        Self { length: Reverse(length), start }
+    }
+
+    pub(crate) fn start(self) -> i64 {
+        self.start
+    }
+
+    pub(crate) fn length(self) -> i64 {
+        self.length.0
+    }
+
+    /// The first time after the block.
+    pub(crate) fn end(self) -> i64 {
+        self.start.saturating_add(self.length.0)
+    }
+
+    /// Whether the block has times in `from..=to`.
+    pub(crate) fn overlaps(self, from: i64, to: i64) -> bool {
+        self.start <= to && self.end() > from
+    }
+}
+
+/// What lies over a block's volume, until a flush merges it in.
+#[derive(Clone, Debug)]
+pub(crate) enum Layer {
+    /// A window that was frozen and is not in a file yet.
+    Memory(Arc<Frozen>),
+    /// A snapshot file.
+    File(Arc<FilesetReader>),
+}
+
+/// Everything of one block that is outside the buffer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BlockFiles {
+    /// The newest volume.
+    pub(crate) volume: Option<Arc<FilesetReader>>,
+    /// Layers over the volume, oldest first.
+    pub(crate) layers: Vec<Layer>,
+}
+
+impl BlockFiles {
+    /// Whether there is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.volume.is_none() && self.layers.is_empty()
+    }
+
+    /// The files among volume and layers, oldest first.
+    pub(crate) fn readers(&self) -> impl Iterator<Item = &Arc<FilesetReader>> {
+        let layers = self.layers.iter().filter_map(|layer| match layer {
+            Layer::File(file) => Some(file),
+            Layer::Memory(_) => None,
+        });
+        self.volume.iter().chain(layers)
+    }
+
+    /// Paths of those files. They are removed in this order, so that what is left after a crash
+    /// is never older than what is gone.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.readers().map(|r| r.path().to_owned()).collect()
+    }
+}
+
+/// All blocks of a shard, from the oldest to the newest in the sense above.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Blocks {
+    by_id: BTreeMap<BlockId, BlockFiles>,
+}
+
+impl Blocks {
+    pub(crate) fn get(&self, id: BlockId) -> Option<&BlockFiles> {
+        self.by_id.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: BlockId) -> Option<&mut BlockFiles> {
+        self.by_id.get_mut(&id)
+    }
+
+    /// The block, made empty if it is not there.
+    pub(crate) fn entry(&mut self, id: BlockId) -> &mut BlockFiles {
+        self.by_id.entry(id).or_default()
+    }
+
+    /// Every block, the longest first, then by time.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (BlockId, &BlockFiles)> {
+        self.by_id.iter().map(|(&id, files)| (id, files))
+    }
+
+    /// The lengths of blocks, the longest first.
+    pub(crate) fn lengths(&self) -> impl Iterator<Item = i64> {
+        let mut next = self.by_id.keys().next().copied();
+        std::iter::from_fn(move || {
+            let length = next?.length();
+            let behind = BlockId::new(i64::MAX, length)..;
+            next = self.by_id.range(behind).map(|(&id, _)| id).find(|id| id.length() != length);
+            Some(length)
+        })
+    }
+
+    /// The blocks of one length with times in `from..=to`, by time.
+    pub(crate) fn overlapping(
+        &self,
+        length: i64,
+        from: i64,
+        to: i64,
+    ) -> impl Iterator<Item = (BlockId, &BlockFiles)> {
+        // The start that a block must be behind to end after `from`.
+        let first = from.saturating_sub(length).saturating_add(1);
+        let range = BlockId::new(first, length)..=BlockId::new(to.max(first), length);
+        let found = self.by_id.range(range).map(|(&id, files)| (id, files));
+        found.filter(move |(id, _)| id.overlaps(from, to))
+    }
+
+    pub(crate) fn remove(&mut self, id: BlockId) -> Option<BlockFiles> {
+        self.by_id.remove(&id)
+    }
+
+    /// Keeps the blocks for which `keep` says so.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(BlockId, &mut BlockFiles) -> bool) {
+        self.by_id.retain(|&id, files| keep(id, files));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_in_order_of_age() {
+        let mut blocks = Blocks::default();
+        for (start, length) in [(40, 10), (0, 10), (0, 40), (10, 10), (40, 40), (0, 80)] {
+            let _ = blocks.entry(BlockId::new(start, length));
+        }
+        let ids: Vec<_> = blocks.iter().map(|(id, _)| (id.length(), id.start())).collect();
+        assert_eq!(ids, [(80, 0), (40, 0), (40, 40), (10, 0), (10, 10), (10, 40)]);
+        assert_eq!(blocks.lengths().collect::<Vec<_>>(), [80, 40, 10]);
+        let starts = |length, from, to| -> Vec<i64> {
+            blocks.overlapping(length, from, to).map(|(id, _)| id.start()).collect()
+        };
+        assert_eq!(starts(40, 39, 39), [0]);
+        assert_eq!(starts(40, 39, 40), [0, 40]);
+        assert_eq!(starts(10, 9, 10), [0, 10]);
+        assert_eq!(starts(10, 20, 39), [0i64; 0]);
+        assert_eq!(starts(10, i64::MIN, i64::MAX), [0, 10, 40]);
+        assert_eq!(starts(80, 80, 90), [0i64; 0]);
+    }
+}

@@ -1,0 +1,276 @@
+//! Compaction: closed blocks become longer ones, so that there are few files, and each series'
+//! samples stand together where codecs do best.
+//!
+//! Lengths form a ladder of which each is a multiple of the one before: a day, then eight days,
+//! then thirty-two. A span is compacted when it is past its time, nothing waits to be flushed in
+//! it, and it has at least two blocks. So each sample is written once at its flush and once for
+//! each rung of the ladder; late samples wait as short blocks over the long one until they are an
+//! eighth of it.
+//!
+//! A compaction reads volumes, which never change, and holds up neither reads nor writes. Flushes
+//! pass over the blocks of its span until it is done. What it wrote is published only if its
+//! sources are still what they were; the files of the sources go after that. A crash at any moment leaves files that say the same twice, never less.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use m3rs_core::time::{NS_PER_MS, NS_PER_S};
+
+use crate::blocks::{BlockFiles, BlockId, Layer};
+use crate::checkpoint::Written;
+use crate::error::TsdbError;
+use crate::fileset::{FilesetKind, FilesetReader};
+use crate::mediator::Stop;
+use crate::namespace::Namespace;
+use crate::shard::Shard;
+
+const DAY_NS: i64 = 24 * 3600 * NS_PER_S;
+
+/// How many blocks of a rung make one of the next, from a day on.
+const LADDER: [i64; 2] = [8, 4];
+
+/// A block that was extended by late samples is compacted again when these are at least one part
+/// in so many of it: each sample is written again at most so often for late ones.
+const LATE_SHARE: u64 = 8;
+
+/// A block and its volume.
+type Source = (BlockId, Arc<FilesetReader>);
+
+/// What a compaction is to do: make one block of these.
+#[derive(Debug)]
+pub(crate) struct Compaction {
+    shard: usize,
+    span: BlockId,
+    /// The block of that span, if there is one, then shorter ones, from old to new.
+    sources: Vec<Source>,
+}
+
+/// A block that is written and not published yet.
+#[derive(Debug)]
+pub(crate) struct Compacted {
+    compaction: Compaction,
+    /// Nothing, if no sample was left.
+    reader: Option<Arc<FilesetReader>>,
+    written: Written,
+}
+
+/// What was compacted so far, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CompactionReport {
+    pub(crate) sources: u64,
+    pub(crate) bytes_read: u64,
+    pub(crate) bytes_written: u64,
+}
+
+/// Lengths of compacted blocks for a namespace, the shortest first.
+///
+/// A block expires as a whole, so that no block is longer than a tenth of the retention; a day is
+/// allowed from four days of retention on. `retention_ns` is 0 for "for ever".
+pub(crate) fn lengths(block_size_ns: i64, retention_ns: i64) -> Vec<i64> {
+    // Directories name lengths in milliseconds at best.
+    if block_size_ns % NS_PER_MS != 0 {
+        return Vec::new();
+    }
+    let mut lengths = Vec::new();
+    let mut next = Some(block_size_ns);
+    if block_size_ns < DAY_NS {
+        let blocks = (DAY_NS + block_size_ns - 1) / block_size_ns;
+        next = block_size_ns.checked_mul(blocks);
+        lengths.extend(next.filter(|&day| retention_ns == 0 || day <= retention_ns / 4));
+    }
+    for factor in LADDER {
+        next = next.and_then(|length| length.checked_mul(factor));
+        lengths.extend(next.filter(|&l| retention_ns == 0 || l <= retention_ns / 10));
+    }
+    lengths
+}
+
+impl Namespace {
+    /// The next compaction that is due, if there is one.
+    fn next_compaction(&self) -> Option<Compaction> {
+        let options = self.options();
+        let now = self.clock.now().0;
+        // The last block of a span is flushed first, and late samples get a chance.
+        let wait = options.buffer_past_ns.saturating_add(options.block_size_ns);
+        let closed_before = now.saturating_sub(wait);
+        for length in lengths(options.block_size_ns, options.retention_ns) {
+            for (number, shard) in self.shards.iter().enumerate() {
+                if let Some((span, sources)) = next_span(shard, length, closed_before) {
+                    return Some(Compaction { shard: number, span, sources });
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether a compaction is due.
+    pub(crate) fn has_compaction(&self) -> bool {
+        self.next_compaction().is_some()
+    }
+
+    /// Finds the next compaction, if one is due, and writes its block, which can take long.
+    /// The caller sees to it that there is only one at a time, and publishes it.
+    pub(crate) fn compact_next(&self, stop: &Stop) -> Result<Option<Compacted>, TsdbError> {
+        let Some(compaction) = self.next_compaction() else { return Ok(None) };
+        *self.compacting.lock() = Some((compaction.shard, compaction.span));
+        // What came into the span before flushes began to pass over it shows at the end.
+        let compacted = self.compact(compaction, stop);
+        if compacted.is_err() {
+            *self.compacting.lock() = None;
+        }
+        compacted.map(Some)
+    }
+
+    /// Whether the block is in the span of a compaction that runs.
+    pub(crate) fn is_compacting(&self, shard: u16, id: BlockId) -> bool {
+        self.compacting.lock().is_some_and(|(busy, span)| {
+            busy == usize::from(shard) && span.overlaps(id.start(), id.end() - 1)
+        })
+    }
+
+    fn compact(&self, compaction: Compaction, stop: &Stop) -> Result<Compacted, TsdbError> {
+        let shard = &self.shards[compaction.shard];
+        let span = compaction.span;
+        let own = compaction.sources.first().filter(|(id, _)| *id == span);
+        let volume = own.map_or(0, |(_, reader)| reader.info().volume + 1);
+        let covered = own.map_or(0, |(_, reader)| reader.info().log_segment);
+        let layers = compaction.sources.iter().map(|(_, r)| Layer::File(Arc::clone(r)));
+        let files = BlockFiles { volume: None, layers: layers.collect() };
+        let path = self.volume_path(shard, span, volume)?;
+        let info = self.info(shard, span, FilesetKind::Volume, volume, covered);
+        let mut written = Written::default();
+        let reader = self.write_block(shard, &files, &path, info, &mut written, || stop.check())?;
+        Ok(Compacted { compaction, reader, written })
+    }
+
+    /// Lets readers see the new block instead of its sources, and removes these; `None` if the
+    /// sources are not what they were, and the new block is thrown away.
+    ///
+    /// The caller holds the maintenance lock, so no flush works on the sources.
+    pub(crate) fn publish(
+        &self,
+        compacted: Compacted,
+    ) -> Result<Option<CompactionReport>, TsdbError> {
+        let Compacted { compaction, reader, written } = compacted;
+        *self.compacting.lock() = None;
+        let Compaction { shard, span, sources } = compaction;
+        let bytes_written = reader.as_ref().map_or(0, |r| r.file_len());
+        if !replace(&self.shards[shard], span, &sources, reader.clone()) {
+            if let Some(reader) = reader {
+                self.remove_file(reader.path())?;
+            }
+            return Ok(None);
+        }
+        // A volume hides older ones and the snapshots that it was merged from. Once it is gone, none
+        // of them may come back from a removal that was not durable yet, and lie over newer samples.
+        self.sync_block_dirs(&self.shards[shard], sources.iter().map(|(id, _)| *id))?;
+        let mut report = CompactionReport { bytes_written, ..CompactionReport::default() };
+        for (_, source) in &sources {
+            report.sources += 1;
+            report.bytes_read += source.file_len();
+            if written.is_sound() {
+                self.remove_file(source.path())?;
+            } else {
+                // It has bytes that could not be taken over; they stay for a closer look.
+                self.set_aside(source.path())?;
+            }
+        }
+        Ok(Some(report))
+    }
+}
+
+/// Puts `reader` in the place of the sources, if they are still what is served.
+fn replace(
+    shard: &Shard,
+    span: BlockId,
+    sources: &[Source],
+    reader: Option<Arc<FilesetReader>>,
+) -> bool {
+    let mut state = shard.lock();
+    let blocks = state.blocks();
+    let is_same = |(id, source): &Source| {
+        let files = blocks.get(*id);
+        files.is_some_and(|files| {
+            // A layer may delete what the new block has, and would not lie over it any more.
+            let same = files.volume.as_ref().is_some_and(|v| Arc::ptr_eq(v, source));
+            same && files.layers.is_empty()
+        })
+    };
+    // A block of the span that came meanwhile would be hidden.
+    let own = blocks.get(span).is_some_and(|files| !files.is_empty());
+    let own_is_source = sources.first().is_some_and(|(id, _)| *id == span);
+    if !sources.iter().all(is_same) || own != own_is_source {
+        return false;
+    }
+    state.edit_blocks(|blocks| {
+        for (id, _) in sources {
+            let _empty = blocks.remove(*id);
+        }
+        if let Some(reader) = reader {
+            blocks.entry(span).volume = Some(reader);
+        }
+    });
+    true
+}
+
+/// The first span of `length` in a shard that is due, with the volumes in it from old to new.
+fn next_span(shard: &Shard, length: i64, closed_before: i64) -> Option<(BlockId, Vec<Source>)> {
+    let (blocks, windows) = {
+        let state = shard.lock();
+        let windows: Vec<i64> = state.buffer.windows().map(|(start, _)| start).collect();
+        (state.blocks(), windows)
+    };
+    let span_of = |start: i64| BlockId::new(shard.align(start, length), length);
+    let mut spans: BTreeMap<BlockId, Vec<(BlockId, &BlockFiles)>> = BTreeMap::new();
+    for (id, files) in blocks.iter().filter(|(id, _)| id.length() <= length) {
+        spans.entry(span_of(id.start())).or_default().push((id, files));
+    }
+    spans.into_iter().find_map(|(span, held)| {
+        let is_busy = windows.iter().any(|&start| span_of(start) == span);
+        let is_closed = span.end() <= closed_before;
+        let is_flushed = held.iter().all(|(_, f)| f.layers.is_empty() && f.volume.is_some());
+        let is_nested = held.iter().all(|(id, _)| id.end() <= span.end());
+        if is_busy || !is_closed || !is_flushed || !is_nested {
+            return None;
+        }
+        let sources: Vec<Source> =
+            held.into_iter().filter_map(|(id, f)| Some((id, f.volume.clone()?))).collect();
+        is_worth(span, &sources).then_some((span, sources))
+    })
+}
+
+fn is_worth(span: BlockId, sources: &[Source]) -> bool {
+    let bytes =
+        |sources: &[Source]| -> u64 { sources.iter().map(|(_, reader)| reader.file_len()).sum() };
+    match sources {
+        [(id, own), late @ ..] if *id == span => {
+            !late.is_empty() && bytes(late).saturating_mul(LATE_SHARE) >= own.file_len()
+        }
+        shorter => shorter.len() >= 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3600 * NS_PER_S;
+
+    #[test]
+    fn lengths_follow_the_retention() {
+        let of = |block, retention| -> Vec<i64> {
+            let lengths = lengths(block * HOUR, retention * HOUR);
+            lengths.into_iter().map(|l| l / HOUR).collect()
+        };
+        assert_eq!(of(2, 0), [24, 192, 768]);
+        assert_eq!(of(2, 365 * 24), [24, 192, 768]);
+        assert_eq!(of(2, 100 * 24), [24, 192]);
+        assert_eq!(of(2, 30 * 24), [24]);
+        assert_eq!(of(2, 95), [0i64; 0]);
+        assert_eq!(of(2, 96), [24]);
+        assert_eq!(of(7, 0), [28, 224, 896]);
+        assert_eq!(of(24, 0), [192, 768]);
+        assert_eq!(lengths(1_500_001, 0), [0i64; 0]);
+        assert_eq!(lengths(i64::MAX / NS_PER_MS * NS_PER_MS, 0), [0i64; 0]);
+    }
+}

@@ -1,0 +1,240 @@
+//! Namespaces come, change and go while the database serves.
+//!
+//! # Why a crash at any moment is harmless
+//! Which namespaces there are is what the catalog says, and that is replaced as a whole. A
+//! namespace that is removed, emptied or laid out anew never gets its number or its directory
+//! back: log entries of the old number are passed over, and the old directory is listed as doomed
+//! until it is gone.
+//!
+//! # Locks
+//! `maintenance` before `catalog`; a change of namespaces takes only the latter, and so does not
+//! wait for flushes.
+
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use super::{Core, Database};
+use crate::error::TsdbError;
+use crate::namespace::{Catalog, Namespace, NamespaceMeta, NamespaceOptions, check_name};
+use crate::progress::Progress;
+
+impl Database {
+    /// The namespace of that name.
+    ///
+    /// Hold it no longer than a request: it may be removed or replaced, and its files and memory
+    /// are freed when nobody holds it any more.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Option<Arc<Namespace>> {
+        self.core.namespaces.read().get(name).cloned()
+    }
+
+    /// All namespaces, by name.
+    #[must_use]
+    pub fn namespaces(&self) -> Vec<Arc<Namespace>> {
+        self.core.all()
+    }
+
+    /// Makes a namespace. It is durable and takes writes when this returns.
+    ///
+    /// # Errors
+    /// [`TsdbError::Options`], [`TsdbError::NamespaceExists`], [`TsdbError::NamespaceLimit`];
+    /// errors of the file system, after which an empty namespace of that name may appear at the
+    /// next start.
+    pub fn add_namespace(
+        &self,
+        name: &str,
+        options: NamespaceOptions,
+    ) -> Result<Arc<Namespace>, TsdbError> {
+        let wrong = |error| TsdbError::Options { name: name.to_owned(), error };
+        check_name(name).map_err(wrong)?;
+        options.validate().map_err(wrong)?;
+        let mut catalog = self.core.catalog.lock();
+        if catalog.find(name).is_some() {
+            return Err(TsdbError::NamespaceExists { name: name.to_owned() });
+        }
+        let limit = self.core.opener.limits.namespaces_max;
+        if catalog.live.len() >= limit {
+            return Err(TsdbError::NamespaceLimit { limit });
+        }
+        let mut next = catalog.clone();
+        let meta = next.add(name, options);
+        let namespace = self.core.open_empty(meta)?;
+        self.core.store(&next)?;
+        *catalog = next;
+        self.core.namespaces.write().insert(name.to_owned(), Arc::clone(&namespace));
+        tracing::info!(namespace = name, "namespace made");
+        Ok(namespace)
+    }
+
+    /// Gives a namespace other options. They are durable and hold when this returns; block size
+    /// and shard count cannot change so.
+    ///
+    /// A request that began before goes by the old ones.
+    ///
+    /// # Errors
+    /// [`TsdbError::Options`], [`TsdbError::NoNamespace`]; errors of the file system, after which
+    /// the new options may hold from the next start on.
+    pub fn update_namespace(&self, name: &str, options: NamespaceOptions) -> Result<(), TsdbError> {
+        let wrong = |error| TsdbError::Options { name: name.to_owned(), error };
+        options.validate().map_err(wrong)?;
+        let mut catalog = self.core.catalog.lock();
+        let mut next = catalog.clone();
+        let meta = next.find_mut(name)?;
+        meta.options.check_change(&options).map_err(wrong)?;
+        meta.options = options.clone();
+        let namespace = self.core.serving(name)?;
+        namespace.change_options(options, || self.core.store(&next))?;
+        *catalog = next;
+        tracing::info!(namespace = name, "options of the namespace changed");
+        Ok(())
+    }
+
+    /// Removes a namespace with all that is in it, durably. Readers that hold it finish; its
+    /// files go once there are none.
+    ///
+    /// # Errors
+    /// [`TsdbError::NoNamespace`]; errors of the file system: it then stays, or takes no writes
+    /// until the next start tells which.
+    pub fn remove_namespace(&self, name: &str) -> Result<(), TsdbError> {
+        let mut catalog = self.core.catalog.lock();
+        let mut next = catalog.clone();
+        next.remove(name).ok_or_else(|| TsdbError::NoNamespace { name: name.to_owned() })?;
+        let old = self.core.retire(name, &catalog, &next)?;
+        self.core.namespaces.write().remove(name);
+        *catalog = next;
+        self.core.keep_until_free(old);
+        drop(catalog);
+        tracing::info!(namespace = name, "namespace removed");
+        self.core.try_purge();
+        Ok(())
+    }
+
+    /// Drops all samples and series of a namespace at once, durably. Requests that hold the old
+    /// one finish reading; their writes are refused.
+    ///
+    /// # Errors
+    /// As [`Database::remove_namespace`].
+    pub fn truncate(&self, name: &str) -> Result<(), TsdbError> {
+        let mut catalog = self.core.catalog.lock();
+        let mut next = catalog.clone();
+        let Some(NamespaceMeta { options, .. }) = next.remove(name) else {
+            return Err(TsdbError::NoNamespace { name: name.to_owned() });
+        };
+        let new = self.core.open_empty(next.add(name, options))?;
+        let old = self.core.retire(name, &catalog, &next)?;
+        self.core.namespaces.write().insert(name.to_owned(), new);
+        *catalog = next;
+        let series = old.series_count();
+        self.core.keep_until_free(old);
+        drop(catalog);
+        tracing::info!(namespace = name, series, "namespace emptied");
+        self.core.try_purge();
+        Ok(())
+    }
+}
+
+impl Core {
+    /// All namespaces, by name.
+    pub(crate) fn all(&self) -> Vec<Arc<Namespace>> {
+        self.namespaces.read().values().cloned().collect()
+    }
+
+    pub(super) fn serving(&self, name: &str) -> Result<Arc<Namespace>, TsdbError> {
+        let found = self.namespaces.read().get(name).cloned();
+        found.ok_or_else(|| TsdbError::NoNamespace { name: name.to_owned() })
+    }
+
+    fn open_empty(&self, meta: NamespaceMeta) -> Result<Arc<Namespace>, TsdbError> {
+        let mut damage = Vec::new();
+        let opened = self.opener.open(meta, &Progress::new(), &mut damage)?;
+        Ok(Arc::new(opened))
+    }
+
+    pub(super) fn store(&self, catalog: &Catalog) -> Result<(), TsdbError> {
+        catalog.store(self.opener.fs.as_ref(), &self.opener.layout)
+    }
+
+    /// Ends the writes of a namespace and makes the catalog without it durable.
+    pub(super) fn retire(
+        &self,
+        name: &str,
+        before: &Catalog,
+        after: &Catalog,
+    ) -> Result<Arc<Namespace>, TsdbError> {
+        let namespace = self.serving(name)?;
+        // Before the catalog: what is acknowledged after it would be gone at the next start.
+        namespace.retire();
+        if let Err(error) = self.store(after) {
+            match self.store(before) {
+                Ok(()) => namespace.reinstate(),
+                Err(again) => tracing::error!(
+                    namespace = name, %error, %again,
+                    "whether the namespace is removed is not known: it takes no writes"
+                ),
+            }
+            return Err(error);
+        }
+        Ok(namespace)
+    }
+
+    /// Counts what a retired namespace counted, and remembers it until its files may go.
+    pub(super) fn keep_until_free(&self, namespace: Arc<Namespace>) {
+        let (gone, counted) = (&self.gone, &namespace.counters);
+        for (gone, counted) in [
+            (&gone.samples, &counted.samples),
+            (&gone.damaged_reads, &counted.damaged_reads),
+            (&gone.series_rate_refusals, &counted.series_rate_refusals),
+            (&gone.compactions, &counted.compactions),
+            (&gone.compaction_read_bytes, &counted.compaction_read_bytes),
+            (&gone.compaction_written_bytes, &counted.compaction_written_bytes),
+        ] {
+            gone.add(counted.get());
+        }
+        self.retired.lock().push(namespace);
+    }
+
+    /// Removes the files of removed namespaces, unless other maintenance is under way.
+    pub(super) fn try_purge(&self) {
+        let Some(maintenance) = self.maintenance.try_lock() else { return };
+        if let Err(error) = self.purge(&maintenance) {
+            tracing::warn!(%error, "files of a removed namespace stay for now");
+        }
+    }
+
+    /// Removes directories that belong to no namespace and that nobody reads any more.
+    pub(super) fn purge(&self, _: &MutexGuard<'_, ()>) -> Result<u64, TsdbError> {
+        self.retired.lock().retain(|namespace| Arc::strong_count(namespace) > 1);
+        let mut catalog = self.catalog.lock();
+        let read: Vec<String> = self.retired.lock().iter().map(|n| n.dir.clone()).collect();
+        let mut next = catalog.clone();
+        next.doomed.retain(|dir| read.contains(dir));
+        if next.doomed.len() == catalog.doomed.len() {
+            return Ok(0);
+        }
+        let gone = catalog.doomed.iter().filter(|dir| !read.contains(dir));
+        let mut removed = 0;
+        for dir in gone {
+            self.remove_dirs(dir)?;
+            removed += 1;
+        }
+        // Only now may the directory's name be given again.
+        self.store(&next)?;
+        *catalog = next;
+        Ok(removed)
+    }
+
+    fn remove_dirs(&self, dir: &str) -> Result<(), TsdbError> {
+        let fs = self.opener.fs.as_ref();
+        for part in self.opener.layout.parts() {
+            let path = part.join(dir);
+            if fs.exists(&path) {
+                fs.remove_dir_all(&path).map_err(|e| TsdbError::io("remove", &path, e))?;
+            }
+            if fs.exists(&part) {
+                fs.sync_dir(&part).map_err(|e| TsdbError::io("sync", &part, e))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! Numbers about the database as it stands.
+
+use super::{Core, Database};
+use crate::mediator::JobStatus;
+use crate::namespace::Namespace;
+
+/// Numbers about the database, for metrics and `/ready`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Status {
+    /// Series of all namespaces.
+    pub series: u64,
+    /// Samples written since start.
+    pub samples_written: u64,
+    /// Block windows with samples that are not frozen yet.
+    pub windows_open: u64,
+    /// Volumes that are served.
+    pub volumes: u64,
+    /// Snapshot files that are served.
+    pub snapshots: u64,
+    /// Bytes in the commit log since its last cut.
+    pub log_bytes: u64,
+    /// Why the log takes no writes, if it does not.
+    pub log_failure: Option<String>,
+    /// Blocks that reads had to leave out since start.
+    pub damaged_reads: u64,
+    /// Blocks that compaction wrote since start.
+    pub compactions: u64,
+    /// Bytes that compaction read since start.
+    pub compaction_read_bytes: u64,
+    /// Bytes that compaction wrote since start.
+    pub compaction_written_bytes: u64,
+    /// Background jobs that failed since start.
+    pub background_failures: u64,
+    /// Damage found at start.
+    pub damage_at_start: u64,
+    /// New series that the limit on their rate refused since start.
+    pub series_rate_refusals: u64,
+    /// Writes that the disk floor refused since start.
+    pub disk_floor_refusals: u64,
+    /// Free bytes of the volume when a write last asked; `None` before that.
+    pub disk_free_bytes: Option<u64>,
+    /// Bytes of the volume that writes leave free.
+    pub disk_floor_bytes: u64,
+    /// Bytes a second that background work writes at most; 0 is no limit.
+    pub persist_bytes_per_second_max: u64,
+    /// Background work by kind.
+    pub jobs: Vec<JobStatus>,
+    /// Each namespace, by name.
+    pub namespaces: Vec<NamespaceStatus>,
+}
+
+/// Numbers about one namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct NamespaceStatus {
+    /// Its name.
+    pub name: String,
+    /// Its series.
+    pub series: u64,
+    /// Samples written since it was opened.
+    pub samples_written: u64,
+    /// Block windows with samples that are not frozen yet.
+    pub windows_open: u64,
+    /// Volumes that are served.
+    pub volumes: u64,
+    /// Snapshot files that are served.
+    pub snapshots: u64,
+}
+
+impl Database {
+    /// Numbers about the database as it stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let mut status = self.core.status();
+        status.damage_at_start = self.damage.len() as u64;
+        for namespace in self.core.all() {
+            let of_it = namespace_status(&namespace);
+            status.series += of_it.series;
+            status.samples_written += of_it.samples_written;
+            status.windows_open += of_it.windows_open;
+            status.volumes += of_it.volumes;
+            status.snapshots += of_it.snapshots;
+            let counters = &namespace.counters;
+            status.damaged_reads += counters.damaged_reads.get();
+            status.series_rate_refusals += counters.series_rate_refusals.get();
+            status.compactions += counters.compactions.get();
+            status.compaction_read_bytes += counters.compaction_read_bytes.get();
+            status.compaction_written_bytes += counters.compaction_written_bytes.get();
+            status.namespaces.push(of_it);
+        }
+        status
+    }
+}
+
+impl Core {
+    /// What is not of a namespace that is served.
+    fn status(&self) -> Status {
+        let disk = &self.opener.disk;
+        let (free, floor) = disk.last_seen();
+        Status {
+            samples_written: self.gone.samples.get(),
+            damaged_reads: self.gone.damaged_reads.get(),
+            series_rate_refusals: self.gone.series_rate_refusals.get(),
+            compactions: self.gone.compactions.get(),
+            compaction_read_bytes: self.gone.compaction_read_bytes.get(),
+            compaction_written_bytes: self.gone.compaction_written_bytes.get(),
+            log_bytes: self.log.bytes_since_rotation(),
+            log_failure: self.log.failure().map(|why| why.to_string()),
+            background_failures: self.background_failures.get(),
+            disk_floor_refusals: disk.refusals.get(),
+            disk_free_bytes: (free != u64::MAX).then_some(free),
+            disk_floor_bytes: floor,
+            persist_bytes_per_second_max: self.throttle.bytes_per_second(),
+            jobs: self.jobs.status(),
+            ..Status::default()
+        }
+    }
+}
+
+fn namespace_status(namespace: &Namespace) -> NamespaceStatus {
+    let mut status = NamespaceStatus {
+        name: namespace.name().to_owned(),
+        series: namespace.series_count(),
+        samples_written: namespace.counters.samples.get(),
+        ..NamespaceStatus::default()
+    };
+    for shard in &namespace.shards {
+        let (windows, blocks) = {
+            let state = shard.lock();
+            (state.buffer.window_count() as u64, state.blocks())
+        };
+        status.windows_open += windows;
+        for (_, files) in blocks.iter() {
+            let volumes = u64::from(files.volume.is_some());
+            status.volumes += volumes;
+            status.snapshots += files.readers().count() as u64 - volumes;
+        }
+    }
+    status
+}

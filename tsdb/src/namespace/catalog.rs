@@ -1,0 +1,199 @@
+//! The catalog of namespaces: which there are, with their options; `docs/formats/namespace.md`.
+//!
+//! One file, replaced as a whole, is the truth about which namespaces exist: each change of them
+//! is one rename. It is kept twice, so that a damaged byte costs nothing.
+
+mod format;
+
+use std::path::Path;
+
+use m3rs_core::Corrupt;
+use m3rs_core::fs::{Fs, write_atomic};
+
+use super::options::NamespaceOptions;
+use crate::error::{Damage, TsdbError};
+use crate::names::Layout;
+
+/// A namespace as the catalog has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct NamespaceMeta {
+    /// Its number in the commit log; never given twice.
+    pub(crate) id: u32,
+    /// Its name.
+    pub(crate) name: String,
+    /// The name of its directories.
+    pub(crate) dir: String,
+    /// How it keeps samples.
+    pub(crate) options: NamespaceOptions,
+}
+
+/// All namespaces of a data directory.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Catalog {
+    /// The number of the next namespace; those below are used up.
+    pub(crate) next_id: u32,
+    /// Namespaces that are served.
+    pub(crate) live: Vec<NamespaceMeta>,
+    /// Names of directories that belong to no namespace any more and are to be removed.
+    pub(crate) doomed: Vec<String>,
+}
+
+impl Default for Catalog {
+    fn default() -> Self {
+        Self { next_id: 1, live: Vec::new(), doomed: Vec::new() }
+    }
+}
+
+impl Catalog {
+    /// Reads the catalog; `None` if there is none yet. Damage of one copy is told and mended.
+    ///
+    /// # Errors
+    /// [`TsdbError::Meta`] if no copy can be read.
+    pub(crate) fn load(
+        fs: &dyn Fs,
+        layout: &Layout,
+        damage: &mut Vec<Damage>,
+    ) -> Result<Option<Self>, TsdbError> {
+        let (first, second) = (layout.catalog(), layout.catalog_copy());
+        let (main, copy) = (read(fs, &first)?, read(fs, &second)?);
+        let (catalog, is_whole) = match (main, copy) {
+            (None, None) => return Ok(None),
+            (Some(Ok(main)), Some(Ok(copy))) => {
+                let is_same = main == copy;
+                (main, is_same)
+            }
+            (Some(Ok(main)), Some(Err(corrupt))) => {
+                damage.push(Damage::of_corrupt(&second, 0, 0, corrupt));
+                (main, false)
+            }
+            (Some(Ok(main)), None) => (main, false),
+            (Some(Err(corrupt)), Some(Ok(copy))) => {
+                damage.push(Damage::of_corrupt(&first, 0, 0, corrupt));
+                (copy, false)
+            }
+            (None, Some(Ok(copy))) => (copy, false),
+            (Some(Err(corrupt)), _) => return Err(TsdbError::Meta { path: first, corrupt }),
+            (None, Some(Err(corrupt))) => return Err(TsdbError::Meta { path: second, corrupt }),
+        };
+        if !is_whole {
+            catalog.store(fs, layout)?;
+        }
+        Ok(Some(catalog))
+    }
+
+    /// Makes the catalog durable. Once the first of the copies is renamed, it is in force: an
+    /// error may come after that.
+    pub(crate) fn store(&self, fs: &dyn Fs, layout: &Layout) -> Result<(), TsdbError> {
+        let bytes = format::encode(self);
+        for path in [layout.catalog(), layout.catalog_copy()] {
+            write_atomic(fs, &path, |file| file.write_all(&bytes))
+                .map_err(|e| TsdbError::io("write", &path, e))?;
+        }
+        Ok(())
+    }
+
+    /// The namespace of that name.
+    pub(crate) fn find(&self, name: &str) -> Option<&NamespaceMeta> {
+        self.live.iter().find(|meta| meta.name == name)
+    }
+
+    /// The namespace of that name.
+    ///
+    /// # Errors
+    /// [`TsdbError::NoNamespace`].
+    pub(crate) fn find_mut(&mut self, name: &str) -> Result<&mut NamespaceMeta, TsdbError> {
+        let found = self.live.iter_mut().find(|meta| meta.name == name);
+        found.ok_or_else(|| TsdbError::NoNamespace { name: name.to_owned() })
+    }
+
+    /// Adds a namespace under a number and a directory that nothing else has.
+    ///
+    /// The directory is called as the namespace, unless one of that name is still there; then its
+    /// number is added.
+    pub(crate) fn add(&mut self, name: &str, options: NamespaceOptions) -> NamespaceMeta {
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut taken = self.live.iter().map(|meta| &meta.dir).chain(&self.doomed);
+        let dir = match taken.any(|dir| dir == name) {
+            true => format!("{name}@{id}"),
+            false => name.to_owned(),
+        };
+        let meta = NamespaceMeta { id, name: name.to_owned(), dir, options };
+        self.live.push(meta.clone());
+        meta
+    }
+
+    /// Takes a namespace out; its directories are doomed.
+    pub(crate) fn remove(&mut self, name: &str) -> Option<NamespaceMeta> {
+        let at = self.live.iter().position(|meta| meta.name == name)?;
+        let meta = self.live.remove(at);
+        self.doomed.push(meta.dir.clone());
+        Some(meta)
+    }
+}
+
+fn read(fs: &dyn Fs, path: &Path) -> Result<Option<Result<Catalog, Corrupt>>, TsdbError> {
+    if !fs.exists(path) {
+        return Ok(None);
+    }
+    let bytes = fs.read(path).map_err(|e| TsdbError::io("read", path, e))?;
+    Ok(Some(format::decode(&bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use m3rs_sim::disk::SimFs;
+
+    use super::*;
+
+    #[test]
+    fn one_sound_copy_is_enough() {
+        let layout = Layout::new(Path::new("/d"));
+        let fs = SimFs::new(1);
+        fs.create_dir_all(&PathBuf::from("/d/namespaces")).expect("made");
+        let load = |damage: &mut Vec<Damage>| Catalog::load(&fs, &layout, damage);
+        assert_eq!(load(&mut Vec::new()).expect("none yet"), None);
+        let mut catalog = Catalog::default();
+        catalog.add("default", NamespaceOptions::default());
+        catalog.store(&fs, &layout).expect("stored");
+        let len = fs.file_len(&layout.catalog()).expect("there");
+        for path in [layout.catalog(), layout.catalog_copy()] {
+            for at in 0..usize::try_from(len).expect("small") {
+                fs.damage(&path, |bytes| bytes[at] ^= 0x10).expect("damaged");
+                let mut damage = Vec::new();
+                assert_eq!(load(&mut damage).expect("read"), Some(catalog.clone()), "byte {at}");
+                assert_eq!(damage.len(), 1, "byte {at}");
+                assert_eq!(damage[0].path, path);
+                // The damaged copy was written anew.
+                let mut damage = Vec::new();
+                assert_eq!(load(&mut damage).expect("read"), Some(catalog.clone()));
+                assert_eq!(damage, []);
+            }
+            fs.remove_file(&path).expect("removed");
+            assert_eq!(load(&mut Vec::new()).expect("read"), Some(catalog.clone()));
+        }
+        for path in [layout.catalog(), layout.catalog_copy()] {
+            fs.damage(&path, |bytes| bytes[20] ^= 0x10).expect("damaged");
+        }
+        assert!(matches!(load(&mut Vec::new()), Err(TsdbError::Meta { .. })));
+    }
+
+    #[test]
+    fn no_number_and_no_directory_is_given_twice() {
+        let options = NamespaceOptions::default;
+        let mut catalog = Catalog::default();
+        let first = catalog.add("a", options());
+        assert_eq!((first.id, first.dir.as_str()), (1, "a"));
+        catalog.remove("a").expect("it is there");
+        let second = catalog.add("a", options());
+        assert_eq!((second.id, second.dir.as_str()), (2, "a@2"));
+        catalog.remove("a").expect("it is there");
+        assert_eq!(catalog.doomed, ["a", "a@2"]);
+        catalog.doomed.clear();
+        let third = catalog.add("a", options());
+        assert_eq!((third.id, third.dir.as_str()), (3, "a"));
+        assert_eq!(catalog.remove("b"), None);
+    }
+}

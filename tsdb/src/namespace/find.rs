@@ -1,0 +1,166 @@
+//! Which series matchers find: those of the index, but for those that it is not to hold.
+//!
+//! The labels of every series are stored either way, as files refer to them. So options of the
+//! index take effect at once and both ways, on old series too.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use m3rs_core::model::{Labels, MatchOp, Matcher};
+use m3rs_core::time::TimestampNs;
+use m3rs_index::Limited;
+
+use super::{IndexOptions, Namespace};
+use crate::error::TsdbError;
+use crate::read::Selection;
+
+impl Namespace {
+    /// Finds the series for which all matchers hold; their samples are read afterwards.
+    ///
+    /// A series that is not indexed is found if the matchers are equalities with all of its
+    /// labels.
+    ///
+    /// # Errors
+    /// [`TsdbError::Index`] for a bad regular expression or more than `series_max` series;
+    /// [`TsdbError::NotIndexed`].
+    pub fn select(
+        self: &Arc<Self>,
+        matchers: &[Matcher],
+        start: TimestampNs,
+        end: TimestampNs,
+        series_max: usize,
+    ) -> Result<Selection, TsdbError> {
+        let range = (start.0.max(self.horizon().0), end.0);
+        Selection::new(Arc::clone(self), matchers, range, series_max)
+    }
+
+    /// Refs of the series that [`Namespace::select`] finds, ascending.
+    pub(crate) fn find(
+        &self,
+        matchers: &[Matcher],
+        series_max: usize,
+    ) -> Result<Vec<u32>, TsdbError> {
+        let options = self.options();
+        let index = &options.index;
+        if index.enabled && index.do_not_index.is_empty() {
+            return Ok(self.index.search(matchers, series_max)?);
+        }
+        let exact = match exact_labels(matchers) {
+            Some(labels) => Some(self.registry.find(&labels, &self.index)?),
+            None => None,
+        };
+        if !index.enabled {
+            let found = exact.ok_or_else(|| self.not_indexed())?;
+            return Ok(found.into_iter().collect());
+        }
+        let mut found = self.index.search(&seen(index, matchers), series_max)?;
+        if let Some(series) = exact.flatten()
+            && let Err(at) = found.binary_search(&series)
+        {
+            found.insert(at, series);
+        }
+        Ok(found)
+    }
+
+    /// Names of labels of the series for which any of the matcher sets holds; 0 is no limit.
+    ///
+    /// # Errors
+    /// [`TsdbError::Index`], [`TsdbError::NotIndexed`].
+    pub fn label_names(
+        &self,
+        matcher_sets: &[Vec<Matcher>],
+        limit: usize,
+    ) -> Result<Limited<String>, TsdbError> {
+        let sets = self.seen_sets(matcher_sets, NoSets::MeansAll)?;
+        Ok(self.index.label_names(&sets, count_max(limit))?)
+    }
+
+    /// Values of the label `name`, as [`Namespace::label_names`].
+    ///
+    /// # Errors
+    /// As [`Namespace::label_names`].
+    pub fn label_values(
+        &self,
+        name: &str,
+        matcher_sets: &[Vec<Matcher>],
+        limit: usize,
+    ) -> Result<Limited<String>, TsdbError> {
+        let sets = self.seen_sets(matcher_sets, NoSets::MeansAll)?;
+        Ok(self.index.label_values(name, &sets, count_max(limit))?)
+    }
+
+    /// Label sets of series, as [`Namespace::label_names`].
+    ///
+    /// # Errors
+    /// As [`Namespace::label_names`].
+    pub fn series(
+        &self,
+        matcher_sets: &[Vec<Matcher>],
+        limit: usize,
+    ) -> Result<Limited<Labels>, TsdbError> {
+        let sets = self.seen_sets(matcher_sets, NoSets::MeansNone)?;
+        let found = self.index.series(&sets, count_max(limit))?;
+        let labels = self.index.labels_of(&found.items)?;
+        let mut items: Vec<Labels> = labels.into_iter().flatten().collect();
+        items.sort_unstable();
+        Ok(Limited { items, truncated: found.truncated })
+    }
+
+    /// The sets of matchers with conditions that leave out what is not indexed.
+    fn seen_sets<'a>(
+        &self,
+        sets: &'a [Vec<Matcher>],
+        no_sets: NoSets,
+    ) -> Result<Cow<'a, [Vec<Matcher>]>, TsdbError> {
+        let options = self.options();
+        let index = &options.index;
+        if !index.enabled {
+            return Err(self.not_indexed());
+        }
+        if index.do_not_index.is_empty() {
+            return Ok(Cow::Borrowed(sets));
+        }
+        if sets.is_empty() && no_sets == NoSets::MeansAll {
+            return Ok(Cow::Owned(vec![seen(index, &[])]));
+        }
+        Ok(Cow::Owned(sets.iter().map(|matchers| seen(index, matchers)).collect()))
+    }
+
+    fn not_indexed(&self) -> TsdbError {
+        TsdbError::NotIndexed { name: self.name().to_owned() }
+    }
+}
+
+/// What an empty list of matcher sets stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoSets {
+    MeansAll,
+    MeansNone,
+}
+
+/// The matchers and the opposite of each that hides series.
+fn seen(index: &IndexOptions, matchers: &[Matcher]) -> Vec<Matcher> {
+    let opposite = |op| match op {
+        MatchOp::Equal => MatchOp::NotEqual,
+        MatchOp::NotEqual => MatchOp::Equal,
+        MatchOp::Regexp => MatchOp::NotRegexp,
+        MatchOp::NotRegexp => MatchOp::Regexp,
+    };
+    let hidden = index.do_not_index.iter();
+    let shown = hidden.map(|m| Matcher::new(m.name.clone(), opposite(m.op), m.value.clone()));
+    matchers.iter().cloned().chain(shown).collect()
+}
+
+/// The only labels that a series for which all these hold can have, if they are to be all of its
+/// labels.
+fn exact_labels(matchers: &[Matcher]) -> Option<Labels> {
+    if matchers.is_empty() || matchers.iter().any(|m| m.op != MatchOp::Equal) {
+        return None;
+    }
+    Labels::from_pairs(matchers.iter().map(|m| (&m.name, &m.value))).ok()
+}
+
+/// A limit of 0 is none.
+fn count_max(limit: usize) -> usize {
+    if limit == 0 { usize::MAX } else { limit }
+}
