@@ -609,7 +609,7 @@ fn what_a_merge_cannot_read_is_set_aside() {
     let volumes = list(&world.fs);
     for path in &volumes {
         // The first series block begins behind the header.
-        world.fs.damage(path, |bytes| bytes[11] ^= 0xff).expect("damaged");
+        world.fs.damage(path, |bytes| bytes[10] ^= 0xff).expect("damaged");
     }
     world.open().expect("opens");
     let second: Vec<_> = first.iter().map(|&(s, t, v)| (s, t + NS_PER_S, v)).collect();
