@@ -5,6 +5,7 @@
 //! path. Space comes back when a flush merges the layer into the block's volume.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use m3rs_core::model::Matcher;
@@ -107,6 +108,8 @@ impl Namespace {
                 // Over samples that are not logged, a logged deletion would be replayed wrongly.
                 if logs {
                     ticket = Some(self.log.append(&entry)?);
+                } else {
+                    self.holds_unlogged.store(true, Ordering::Relaxed);
                 }
                 state.delete(slots.to_vec(), range, now);
             }

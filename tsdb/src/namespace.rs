@@ -69,6 +69,8 @@ pub struct Namespace {
     pub(crate) counters: Counters,
     /// Which segments of the log its memory needs.
     pub(crate) log_need: Mutex<LogNeed>,
+    /// Whether memory holds samples or deletions that were not logged.
+    pub(crate) holds_unlogged: AtomicBool,
     /// Set when it is removed or replaced: it takes no writes any more, reads go on.
     retired: AtomicBool,
 }
@@ -167,6 +169,7 @@ impl Namespace {
             scratch: Mutex::default(),
             counters: Counters::default(),
             log_need: Mutex::default(),
+            holds_unlogged: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         }
     }
@@ -198,6 +201,11 @@ impl Namespace {
     /// Takes other options; they were checked, and block size and shards are as ever.
     pub(crate) fn set_options(&self, options: NamespaceOptions) {
         *self.options.write() = Arc::new(options);
+    }
+
+    /// Whether a crash would lose what was written before.
+    pub(crate) fn holds_unlogged(&self) -> bool {
+        self.holds_unlogged.load(Ordering::Relaxed)
     }
 
     /// Refuses writes from now on. When this returns, no write is under way any more.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use m3rs_core::ErrorKind;
@@ -511,7 +512,10 @@ impl<'a> WriteSession<'a> {
         }
         let ticket = match self.logs {
             Logging::On => Some(namespace.log.append(entries)?),
-            Logging::Off => None,
+            Logging::Off => {
+                namespace.holds_unlogged.store(true, Ordering::Relaxed);
+                None
+            }
         };
         batch.append(&mut state.buffer, now);
         Ok(ticket)

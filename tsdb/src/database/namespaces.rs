@@ -70,7 +70,8 @@ impl Database {
     /// Gives a namespace other options. They are durable and hold when this returns; block size
     /// and shard count cannot change so.
     ///
-    /// A request that began before goes by the old ones. If samples are not logged any more, the
+    /// A request that began before goes by the old ones. If samples are logged from now on, those
+    /// before are made durable in files. If samples are not logged any more, the
     /// buffers are first made durable in files, and writes are refused as unavailable meanwhile.
     ///
     /// # Errors
@@ -92,7 +93,11 @@ impl Database {
         self.core.store(&next)?;
         namespace.set_options(options);
         *catalog = next;
+        drop(catalog);
         tracing::info!(namespace = name, "options of the namespace changed");
+        if namespace.options().writes_to_commit_log && namespace.holds_unlogged() {
+            self.core.save_unlogged()?;
+        }
         Ok(())
     }
 

@@ -170,11 +170,13 @@ fn check(world: &World, model: &Model) {
 }
 
 fn random_options(rng: &mut StdRng, old: &NamespaceOptions) -> NamespaceOptions {
+    let writes_to_commit_log = rng.random_bool(0.7);
     NamespaceOptions {
         flush_enabled: rng.random_bool(0.8),
-        snapshot_enabled: rng.random_bool(0.8),
+        // Without either, nothing that is not flushed outlasts a crash.
+        snapshot_enabled: !writes_to_commit_log || rng.random_bool(0.8),
         cleanup_enabled: rng.random_bool(0.5),
-        writes_to_commit_log: true,
+        writes_to_commit_log,
         buffer_past_ns: rng.random_range(0..3000) * NS_PER_S,
         series_max: rng.random_range(100..1000),
         ..old.clone()
@@ -188,7 +190,7 @@ fn story(seed: u64) {
     model.insert("default".to_owned(), (options(), Samples::new()));
     for _ in 0..150 {
         let name = ["a", "b", "c"][rng.random_range(0..3)].to_owned();
-        match rng.random_range(0..26) {
+        match rng.random_range(0..27) {
             0..=9 => {
                 let at = rng.random_range(0..model.len());
                 let (name, (_, known)) = model.iter_mut().nth(at).expect("one of them");
@@ -237,12 +239,30 @@ fn story(seed: u64) {
                 world.pass(rng.random_range(0..HOUR));
                 world.database().tick().expect("the disk is fine");
             }
-            21 => world.crash(if seed % 2 == 0 { Unsynced::Lost } else { Unsynced::Torn }),
+            26 => {
+                let (series, t) =
+                    (rng.random_range(0..8), world.now() - rng.random_range(0..20 * HOUR));
+                if let Some((_, known)) = model.get_mut(&name) {
+                    world.delete(&name, series, t, t + 3 * HOUR).expect("the disk is fine");
+                    if let Some(samples) = known.get_mut(&series) {
+                        samples.retain(|at, _| !(t..=t + 3 * HOUR).contains(at));
+                    }
+                    known.retain(|_, samples| !samples.is_empty());
+                }
+            }
+            21 => {
+                // What is not logged is lost unless a file holds it.
+                if model.values().any(|(options, _)| !options.writes_to_commit_log) {
+                    world.database().snapshot().expect("the disk is fine");
+                }
+                world.crash(if seed % 2 == 0 { Unsynced::Lost } else { Unsynced::Torn });
+            }
             22 => world.restart(),
             _ => check(&world, &model),
         }
     }
     check(&world, &model);
+    world.database().snapshot().expect("the disk is fine");
     world.crash(Unsynced::Lost);
     check(&world, &model);
     assert_eq!(world.database().damage_at_start(), []);

@@ -143,6 +143,20 @@ impl World {
         self.runtime.block_on(commit.durable())
     }
 
+    /// Deletes the samples of a series in `from..=to`, and waits until that is durable.
+    pub(crate) fn delete(
+        &self,
+        name: &str,
+        series: u32,
+        from: i64,
+        to: i64,
+    ) -> Result<(), TsdbError> {
+        let of_series = [vec![Matcher::equal("series", series.to_string())]];
+        let (from, to) = (TimestampNs(from), TimestampNs(to));
+        let deleted = self.namespace(name).delete(&of_series, from, to)?;
+        self.runtime.block_on(deleted.commit.durable())
+    }
+
     pub(crate) fn read(&self, name: &str) -> Samples {
         let matchers = [Matcher::equal("__name__", "m")];
         let found = self.namespace(name).select(&matchers, EVER.0, EVER.1, 1000);
