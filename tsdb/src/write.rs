@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use m3rs_core::ErrorKind;
-use m3rs_core::model::{Histogram, HistogramError, Labels};
+use m3rs_core::model::{Histogram, HistogramError, Labels, Metadata};
 use m3rs_core::time::TimestampNs;
 use parking_lot::RwLockReadGuard;
 
 use crate::buffer::{Buffer, RichSample, SampleValue, Slot};
 use crate::commitlog::{self, Ticket};
 use crate::error::{CommitLogError, TsdbError};
-use crate::limits::ANNOTATION_BYTES_MAX;
+use crate::exemplar::Exemplar;
+use crate::limits::{ANNOTATION_BYTES_MAX, EXEMPLAR_LABEL_BYTES_MAX};
 use crate::namespace::{Namespace, Place, Tables, WriteWindow};
+use crate::side::SideBatch;
 
 /// A series as the write path knows it. Valid for the namespace that gave it, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,12 @@ pub enum WriteRefusal {
     /// A histogram that breaks a rule.
     #[error(transparent)]
     Histogram(#[from] HistogramError),
+    /// An exemplar whose labels are too long.
+    #[error("labels of an exemplar take {bytes} bytes, the limit is {}", EXEMPLAR_LABEL_BYTES_MAX)]
+    Exemplar {
+        /// Their length.
+        bytes: usize,
+    },
     /// An annotation that is too long.
     #[error("annotation of {bytes} bytes, the limit is {}", ANNOTATION_BYTES_MAX)]
     Annotation {
@@ -162,6 +170,7 @@ impl ShardBatch {
 #[derive(Debug, Default)]
 pub(crate) struct WriteScratch {
     batches: Vec<ShardBatch>,
+    side: SideBatch,
     entries: Vec<u8>,
 }
 
@@ -308,6 +317,32 @@ impl<'a> WriteSession<'a> {
         self.push_checked(series, t, sample)
     }
 
+    /// Adds an exemplar of a series. It belongs to no sample, and is one of a bounded number.
+    ///
+    /// # Errors
+    /// As [`WriteSession::push`], and [`WriteRefusal::Exemplar`].
+    pub fn push_exemplar(
+        &mut self,
+        series: SeriesHandle,
+        exemplar: Exemplar,
+    ) -> Result<(), WriteRefusal> {
+        self.window.check(TimestampNs(exemplar.t))?;
+        let bytes = exemplar.labels.as_bytes().len();
+        if bytes > EXEMPLAR_LABEL_BYTES_MAX {
+            return Err(WriteRefusal::Exemplar { bytes });
+        }
+        self.scratch.side.refs.push(series.series);
+        self.scratch.side.exemplars.push(exemplar);
+        Ok(())
+    }
+
+    /// Adds what a metric family means. Costs a look-up if that is known.
+    pub fn push_metadata(&mut self, family: &str, metadata: Metadata) {
+        if !self.namespace.side.metadata.knows(family, &metadata) {
+            self.scratch.side.metadata.push((family.to_owned(), metadata));
+        }
+    }
+
     /// Adds one sample of any kind to the request; otherwise as [`WriteSession::push_histogram`].
     /// An empty annotation is none.
     ///
@@ -353,7 +388,7 @@ impl<'a> WriteSession<'a> {
         Ok(())
     }
 
-    /// Hands all samples to the commit log and the buffers; they are readable when this returns
+    /// Hands all samples, exemplars and metadata to the commit log and the buffers; they are readable when this returns
     /// and durable when the returned [`Commit`] says so.
     ///
     /// # Errors
@@ -370,6 +405,12 @@ impl<'a> WriteSession<'a> {
                 ticket = Some(newer);
             }
         }
+        if !self.scratch.side.is_empty() {
+            let namespace = self.namespace;
+            let log = (self.logs == Logging::On).then_some(&*namespace.log);
+            let logged = namespace.side.commit(log, namespace.id, &mut self.scratch.side)?;
+            ticket = logged.or(ticket);
+        }
         self.namespace.counters.samples.add(self.samples);
         let log = ticket.map(|ticket| self.namespace.log.durable(ticket));
         Ok(Commit { durable: log.map(|f| Box::pin(f) as _), samples: self.samples })
@@ -378,7 +419,7 @@ impl<'a> WriteSession<'a> {
     /// INVARIANT: the log entry and the buffer change under one hold of the shard's lock, so the
     /// log replays each series' samples in the order in which the buffer took them.
     fn commit_shard(&mut self, shard: usize, now: Duration) -> Result<Option<Ticket>, TsdbError> {
-        let WriteScratch { batches, entries } = &mut self.scratch;
+        let WriteScratch { batches, entries, .. } = &mut self.scratch;
         let batch = &mut batches[shard];
         if batch.is_empty() {
             return Ok(None);
@@ -408,6 +449,7 @@ impl Drop for WriteSession<'_> {
     fn drop(&mut self) {
         self.tables = None;
         self.scratch.batches.iter_mut().for_each(ShardBatch::clear);
+        self.scratch.side.clear();
         let mut kept = self.namespace.scratch.lock();
         if kept.len() < SCRATCHES_MAX {
             kept.push(std::mem::take(&mut self.scratch));

@@ -302,6 +302,9 @@ impl Replay<'_> {
                             buffer.append_rich(slot, ts[i], &samples[i], now);
                         });
                 }
+                Ok(Some(entry @ (Entry::Metadata { .. } | Entry::Exemplars { .. }))) => {
+                    namespace.side.apply(&entry);
+                }
                 Ok(Some(Entry::Series { .. }) | None) => {}
                 Err(corrupt) => {
                     let (at, lost) = (batch.at as u64, u64::from(batch.len));
