@@ -243,6 +243,7 @@ fn persist_one(
     merge: Merge,
     extent: Extent,
 ) -> Result<Written, TsdbError> {
+    namespace.persist_side()?;
     let options = namespace.options();
     let is_flushed_whole = options.flush_enabled && merge == Merge::All;
     if extent == Extent::ByOptions && !options.snapshot_enabled && !is_flushed_whole {
