@@ -76,6 +76,7 @@ pub struct Metrics {
     in_flight: Gauge,
     write_series: Counter,
     write_samples: Counter,
+    write_histograms: Counter,
     write_refused: [Counter; RefusalReason::ALL.len()],
     write_exemplars_ignored: Counter,
     write_metadata: Counter,
@@ -140,7 +141,8 @@ impl Metrics {
             request_durations,
             in_flight: put(r, "m3rs_http_requests_in_flight", "Requests at work"),
             write_series: put(r, "m3rs_write_series", "TimeSeries messages received"),
-            write_samples: put(r, "m3rs_write_samples", "Samples written"),
+            write_samples: put(r, "m3rs_write_samples", "Float samples written"),
+            write_histograms: put(r, "m3rs_write_histograms", "Native histograms written"),
             write_refused: RefusalReason::ALL.map(of_reason),
             write_exemplars_ignored: put(
                 r,
@@ -188,6 +190,7 @@ impl Metrics {
 
     pub(crate) fn observe_write(&self, samples: u64, counts: &WalkCounts, refusals: &Refusals) {
         self.write_samples.inc_by(samples);
+        self.write_histograms.inc_by(counts.histograms_taken);
         self.write_series.inc_by(counts.series);
         self.write_exemplars_ignored.inc_by(counts.exemplars);
         self.write_metadata.inc_by(counts.metadata);

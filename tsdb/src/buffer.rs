@@ -590,7 +590,7 @@ mod tests {
                 (prop_oneof![4 => 0i64..3, 1 => -40i64..60], 0u8..4, any::<u8>(), 0u8..50), 0..400),
             wide in any::<bool>(),
         ) {
-            let mut buffer = Buffer::new(if wide { 1 << 62 } else { 100 });
+            let mut buffer = Buffer::new(if wide { i64::MAX / 2 } else { 100 });
             buffer.ensure_slot(0);
             let mut model = AnyKind::new();
             let mut layers = Vec::new();

@@ -337,10 +337,9 @@ impl Namespace {
         if all.is_empty() {
             return Ok(None);
         }
-        let start = info.block_start_ns;
         let is_compacted = info.block_size_ns > self.block_size_ns();
         let effort = if is_compacted { Effort::Compact } else { Effort::Flush };
-        let mut merger = Merger::new(self, files, start, effort);
+        let mut merger = Merger::new(self, files, info.kind, effort);
         fileset::write_fileset(self.fs.as_ref(), path, &info, |sink| {
             for batch in all.chunks(LABELS_BATCH) {
                 // Neighbours share most labels, so it is cheaper to read several at a time.
@@ -379,7 +378,7 @@ impl Namespace {
 struct Merger<'a> {
     namespace: &'a Namespace,
     files: &'a BlockFiles,
-    start: i64,
+    kind: FilesetKind,
     effort: Effort,
     /// Blocks that could not be read.
     damaged: u64,
@@ -389,11 +388,16 @@ struct Merger<'a> {
 }
 
 impl<'a> Merger<'a> {
-    fn new(namespace: &'a Namespace, files: &'a BlockFiles, start: i64, effort: Effort) -> Self {
+    fn new(
+        namespace: &'a Namespace,
+        files: &'a BlockFiles,
+        kind: FilesetKind,
+        effort: Effort,
+    ) -> Self {
         Self {
             namespace,
             files,
-            start,
+            kind,
             effort,
             damaged: 0,
             all: Columns::default(),
@@ -410,20 +414,21 @@ impl<'a> Merger<'a> {
         slot: Slot,
         labels: &Labels,
     ) -> Result<bool, TsdbError> {
-        if let (None, [Layer::Memory(frozen)]) = (&self.files.volume, self.files.layers.as_slice())
+        // A snapshot is soon replaced, so its streams are copied as they are.
+        if self.kind == FilesetKind::Snapshot
+            && let (None, [Layer::Memory(frozen)]) = (&self.files.volume, &self.files.layers[..])
             && let Some((bytes, first_ns, last_ns, count)) = frozen.sole_stream(slot)
         {
-            let (codec, kind) = (BlockCodec::M3tsz, SampleKind::Float);
-            let bytes = &bytes;
             sink.push(&SeriesBlock {
                 series,
                 labels,
-                codec,
-                kind,
+                codec: BlockCodec::M3tsz,
+                kind: SampleKind::Float,
                 count,
                 first_ns,
                 last_ns,
-                bytes,
+                times: &[],
+                bytes: &bytes,
             })?;
             return Ok(true);
         }
@@ -434,7 +439,7 @@ impl<'a> Merger<'a> {
             self.namespace.counters.damaged_reads.add(1);
             tracing::error!(%error, "a block is damaged and left out of the merge");
         });
-        let encoded = self.encoder.encode(&self.all, self.start, self.effort);
+        let encoded = self.encoder.encode(&self.all, self.effort);
         let Some(block) = encoded.map_err(TsdbError::Encode)? else { return Ok(false) };
         sink.push(&SeriesBlock {
             series,
@@ -444,6 +449,7 @@ impl<'a> Merger<'a> {
             count: block.count,
             first_ns: block.first_ns,
             last_ns: block.last_ns,
+            times: block.times,
             bytes: block.bytes,
         })?;
         Ok(true)

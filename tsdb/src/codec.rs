@@ -18,3 +18,5 @@ pub mod histogram;
 pub mod m3tsz;
 pub mod times;
 pub mod values;
+
+pub(crate) use packed::{pack, packed_at, packed_len, width_of};

@@ -1,30 +1,34 @@
 //! Series blocks: one series' samples in one block, as tagged bytes.
 //!
-//! **What it is:** the one place that turns [`Columns`] into a codec tag, a kind tag and bytes,
-//! and back. Merges write through [`BlockEncoder`], reads come through [`BlockDecoder`].
+//! **What it is:** the one place that turns [`Columns`] into a codec tag, a kind tag, times and
+//! bytes, and back. Merges write through [`BlockEncoder`], reads come through [`BlockDecoder`].
 //!
-//! **What it is not:** storage. A fileset holds the bytes and guards them with a checksum.
+//! **What it is not:** storage. A fileset holds the bytes, shares equal times, and guards both with
+//! checksums.
+
+use std::ops::Range;
 
 mod parts;
 
 use m3rs_core::Corrupt;
 use m3rs_core::model::SampleKind;
-use m3rs_core::time::TimestampNs;
+use m3rs_core::wire::Cursor;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::buffer::{Columns, overlay_stream};
-use crate::codec::m3tsz::{EncodeError, Encoder, EncoderOptions};
+use crate::codec::times::{TimeEncoder, decode_times};
+use crate::codec::values::{COUNT_MAX, ValueCodec, ValueDecoder, ValueEncoder};
 use crate::fileset::BlockCodec;
 
-/// How much work goes into a small block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effort {
-    /// A block that was just closed: at most two encodings are tried.
-    Flush,
-    /// A block that is rewritten to stay: every encoding that may win is tried.
-    Compact,
-}
+pub use crate::codec::values::Effort;
 
-/// An encoded series block; borrows its encoder's memory.
+/// Columns of times that a decoder keeps.
+const KEPT_COLUMNS: usize = 64;
+
+/// The longest column that is kept, so that all of them take at most 2 MiB.
+const KEPT_COUNT_MAX: usize = 4096;
+
+/// An encoded series block; borrows the memory of its encoder, or of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct EncodedBlock<'a> {
     /// How `bytes` is encoded.
@@ -37,6 +41,8 @@ pub struct EncodedBlock<'a> {
     pub first_ns: i64,
     /// Time of the last sample.
     pub last_ns: i64,
+    /// The times, which blocks may share; empty if they stand at the start of `bytes`.
+    pub times: &'a [u8],
     /// The samples.
     pub bytes: &'a [u8],
 }
@@ -44,47 +50,79 @@ pub struct EncodedBlock<'a> {
 /// Encodes series blocks one after the other, in memory that it keeps.
 #[derive(Debug, Default)]
 pub struct BlockEncoder {
+    time_encoder: TimeEncoder,
+    value_encoder: ValueEncoder,
+    times: Vec<u8>,
     bytes: Vec<u8>,
     parts: Vec<u8>,
 }
 
 impl BlockEncoder {
-    /// Encodes the samples of one series in the block that starts at `block_start_ns`; `None` if
-    /// there are none.
+    /// Encodes the samples of one series in one block; `None` if there are none.
     ///
     /// # Errors
-    /// [`EncodeError`] for samples that no codec holds.
+    /// [`Corrupt`] for more samples than a block may have.
     pub fn encode(
         &mut self,
         columns: &Columns,
-        block_start_ns: i64,
         effort: Effort,
-    ) -> Result<Option<EncodedBlock<'_>>, EncodeError> {
+    ) -> Result<Option<EncodedBlock<'_>>, Corrupt> {
         if !columns.rich.is_empty() {
-            return self.encode_parts(columns, block_start_ns, effort);
+            return self.encode_parts(columns, effort);
         }
         let (Some(&first_ns), Some(&last_ns)) = (columns.ts.first(), columns.ts.last()) else {
             return Ok(None);
         };
-        let mut encoder = Encoder::new(TimestampNs(block_start_ns), EncoderOptions::default());
-        encoder.push_all(&columns.ts, &columns.vs)?;
-        self.bytes = encoder.finish();
+        let count = u32::try_from(columns.len())
+            .ok()
+            .filter(|_| columns.len() <= COUNT_MAX)
+            .ok_or_else(|| {
+                let want = format!("at most {COUNT_MAX} samples");
+                Corrupt::new("series block", 0, want, columns.len().to_string())
+            })?;
+        self.times.clear();
+        self.bytes.clear();
+        self.time_encoder.encode(&columns.ts, &mut self.times);
+        let codec = self.value_encoder.encode(&columns.vs, effort, &mut self.bytes);
         Ok(Some(EncodedBlock {
-            codec: BlockCodec::M3tsz,
+            codec: BlockCodec::Sealed(codec),
             kind: SampleKind::Float,
-            count: u32::try_from(columns.len()).unwrap_or(u32::MAX),
+            count,
             first_ns,
             last_ns,
+            times: &self.times,
             bytes: &self.bytes,
         }))
     }
 }
 
 /// Decodes series blocks, in memory that it keeps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct BlockDecoder {
     columns: Columns,
     parts: Columns,
+    values: ValueDecoder,
+    kept: Box<[KeptTimes]>,
+    own: Vec<i64>,
+}
+
+impl Default for BlockDecoder {
+    fn default() -> Self {
+        Self {
+            columns: Columns::default(),
+            values: ValueDecoder::default(),
+            kept: (0..KEPT_COLUMNS).map(|_| KeptTimes::default()).collect(),
+            own: Vec::new(),
+            parts: Columns::default(),
+        }
+    }
+}
+
+/// A column of times that was decoded last in its place.
+#[derive(Debug, Default)]
+struct KeptTimes {
+    bytes: Vec<u8>,
+    times: Vec<i64>,
 }
 
 impl BlockDecoder {
@@ -103,11 +141,46 @@ impl BlockDecoder {
                 overlay_stream(block.bytes, from, to, &mut self.columns, out)
             }
             (SampleKind::Mixed, BlockCodec::Parts) => self.overlay_parts(block, (from, to), out),
+            (SampleKind::Float, BlockCodec::Sealed(codec)) => {
+                self.overlay_sealed(block, codec, (from, to), out)
+            }
             (kind, codec) => {
                 let got = format!("{kind:?} in {codec:?}");
                 Err(Corrupt::new("series block", 0, "a kind that the codec holds", got))
             }
         }
+    }
+
+    fn overlay_sealed(
+        &mut self,
+        block: &EncodedBlock<'_>,
+        codec: ValueCodec,
+        (from, to): (i64, i64),
+        out: &mut Columns,
+    ) -> Result<(), Corrupt> {
+        let (times, bytes) = times_of(block, &mut self.kept, &mut self.own)?;
+        let wanted = times.partition_point(|t| *t < from)..times.partition_point(|t| *t <= to);
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let is_after = out.bounds().is_none_or(|(_, last)| last < times[wanted.start]);
+        if is_after {
+            let begin = out.vs.len();
+            let decoded = self.values.decode(codec, bytes, times.len(), &mut out.vs);
+            if decoded.is_err() {
+                out.vs.truncate(begin);
+                return decoded;
+            }
+            keep_range(&mut out.vs, begin, wanted.clone());
+            out.ts.extend_from_slice(&times[wanted]);
+            return Ok(());
+        }
+        self.columns.clear();
+        self.values.decode(codec, bytes, times.len(), &mut self.columns.vs)?;
+        keep_range(&mut self.columns.vs, 0, wanted.clone());
+        self.columns.ts.extend_from_slice(&times[wanted]);
+        out.overlay(&self.columns);
+        Ok(())
     }
 
     /// Columns for a caller's own use between blocks.
@@ -116,20 +189,146 @@ impl BlockDecoder {
     }
 }
 
+/// Keeps `wanted` of the values from `begin` on.
+fn keep_range(values: &mut Vec<f64>, begin: usize, wanted: Range<usize>) {
+    values.truncate(begin + wanted.end);
+    values.drain(begin..begin + wanted.start);
+}
+
+/// The times of a block, and the bytes of its values.
+fn times_of<'k, 'b>(
+    block: &EncodedBlock<'b>,
+    kept: &'k mut [KeptTimes],
+    own: &'k mut Vec<i64>,
+) -> Result<(&'k [i64], &'b [u8]), Corrupt> {
+    let count = block.count as usize;
+    if block.times.is_empty() {
+        let mut cursor = Cursor::new("series block", block.bytes);
+        own.clear();
+        decode_times(&mut cursor, count, block.first_ns, own)?;
+        check_last(own, block)?;
+        return Ok((own, cursor.rest()));
+    }
+    if count > KEPT_COUNT_MAX {
+        own.clear();
+        decode_column(block, own)?;
+        return Ok((own, block.bytes));
+    }
+    let hash = xxh3_64_with_seed(block.times, u64::from(block.count));
+    let place = usize::try_from(hash % KEPT_COLUMNS as u64).expect("BUG: it is below 64");
+    let kept = &mut kept[place];
+    if kept.times.len() != count || kept.bytes != block.times {
+        kept.bytes.clear();
+        kept.times.clear();
+        decode_column(block, &mut kept.times)?;
+        kept.bytes.extend_from_slice(block.times);
+    }
+    // The same differences from another first time.
+    let shift = block.first_ns.wrapping_sub(kept.times[0]);
+    if shift != 0 {
+        kept.times.iter_mut().for_each(|t| *t = t.wrapping_add(shift));
+    }
+    check_last(&kept.times, block)?;
+    Ok((&kept.times, block.bytes))
+}
+
+/// Decodes times that are nothing but a column.
+fn decode_column(block: &EncodedBlock<'_>, out: &mut Vec<i64>) -> Result<(), Corrupt> {
+    let mut cursor = Cursor::new("shared times", block.times);
+    decode_times(&mut cursor, block.count as usize, block.first_ns, out)?;
+    if !cursor.is_empty() {
+        let got = format!("{} more bytes", cursor.remaining());
+        return Err(Corrupt::new("shared times", cursor.position(), "the end", got));
+    }
+    check_last(out, block)
+}
+
+/// The last time is the one that the block says; so times that were shifted ascend as well.
+fn check_last(times: &[i64], block: &EncodedBlock<'_>) -> Result<(), Corrupt> {
+    let last = times.last().copied();
+    if last == Some(block.last_ns) && block.last_ns >= block.first_ns {
+        return Ok(());
+    }
+    let want = format!("times from {} to {}", block.first_ns, block.last_ns);
+    Err(Corrupt::new("series block", 0, want, format!("the last one is {last:?}")))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn a_block_comes_back_and_lies_over_what_is_there() {
         let columns = Columns::of_floats(vec![10, 20, 30], vec![1.0, -0.0, f64::NAN]);
         let mut encoder = BlockEncoder::default();
-        let block = encoder.encode(&columns, 0, Effort::Flush).expect("fits").expect("some");
+        let block = encoder.encode(&columns, Effort::Flush).expect("fits").expect("some");
         assert_eq!((block.count, block.first_ns, block.last_ns), (3, 10, 30));
         let mut out = Columns::of_floats(vec![5, 20], vec![7.0, 8.0]);
         BlockDecoder::default().overlay(&block, (0, 25), &mut out).expect("sound");
         assert_eq!(out.ts, [5, 10, 20]);
         assert_eq!(out.vs[2].to_bits(), (-0.0f64).to_bits());
-        assert!(encoder.encode(&Columns::default(), 0, Effort::Flush).expect("fits").is_none());
+        assert!(encoder.encode(&Columns::default(), Effort::Flush).expect("fits").is_none());
+    }
+
+    fn samples() -> impl Strategy<Value = BTreeMap<i64, u64>> {
+        let time = prop_oneof![(0i64..60).prop_map(|i| i * 15_000), any::<i64>(), 0i64..900_000];
+        let value = prop_oneof![(0u32..100).prop_map(|v| f64::from(v).to_bits()), any::<u64>(),];
+        prop::collection::btree_map(time, value, 1..80)
+    }
+
+    proptest! {
+        /// Blocks laid over each other are maps that extend each other, wherever the times stand
+        /// and whatever range is asked for.
+        #[test]
+        fn blocks_are_maps(
+            maps in prop::collection::vec(samples(), 1..4),
+            range in prop_oneof![Just((i64::MIN, i64::MAX)), (0i64..500_000, 0i64..900_000)],
+            inline in any::<bool>(),
+            effort in prop_oneof![Just(Effort::Flush), Just(Effort::Compact)],
+        ) {
+            let (mut encoder, mut decoder) = (BlockEncoder::default(), BlockDecoder::default());
+            let (mut out, mut model) = (Columns::default(), BTreeMap::new());
+            for map in maps {
+                let vs = map.values().map(|v| f64::from_bits(*v)).collect();
+                let columns = Columns::of_floats(map.keys().copied().collect(), vs);
+                let block = encoder.encode(&columns, effort).expect("fits").expect("some");
+                let whole = [block.times, block.bytes].concat();
+                let block = if inline {
+                    EncodedBlock { times: &[], bytes: &whole, ..block }
+                } else {
+                    block
+                };
+                for _ in 0..2 {
+                    decoder.overlay(&block, range, &mut out).expect("sound");
+                }
+                model.extend(map.into_iter().filter(|(t, _)| (range.0..=range.1).contains(t)));
+            }
+            let got: Vec<_> = out.iter().map(|s| (s.t.0, s.v.to_bits())).collect();
+            prop_assert_eq!(got, model.into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn kept_times_follow_the_block() {
+        let (mut encoder, mut decoder) = (BlockEncoder::default(), BlockDecoder::default());
+        for start in [0, 500, -70] {
+            let ts: Vec<i64> = (0..100).map(|i| start + i * 15).collect();
+            let columns = Columns::of_floats(ts, vec![1.0; 100]);
+            let block = encoder.encode(&columns, Effort::Flush).expect("fits").expect("some");
+            let mut out = Columns::default();
+            decoder.overlay(&block, (i64::MIN, i64::MAX), &mut out).expect("sound");
+            assert_eq!(out.ts, columns.ts);
+            let wrong = EncodedBlock { last_ns: block.last_ns + 1, ..block };
+            assert!(decoder.overlay(&wrong, (0, 9), &mut out).is_err());
+            let wrong = EncodedBlock { count: 99, ..block };
+            assert!(decoder.overlay(&wrong, (0, 9), &mut out).is_err());
+            let longer = [block.times, &[0]].concat();
+            let wrong = EncodedBlock { times: &longer, ..block };
+            assert!(decoder.overlay(&wrong, (0, 9), &mut out).is_err());
+        }
     }
 }

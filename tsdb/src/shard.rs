@@ -215,13 +215,14 @@ fn overlay_file(
     if entry.first_ns > to || entry.last_ns < from {
         return Ok(());
     }
-    let bytes = file.block(&entry)?;
+    let (times, bytes) = (file.times(&entry)?, file.block(&entry)?);
     let block = EncodedBlock {
         codec: entry.codec,
         kind: entry.kind,
         count: entry.count,
         first_ns: entry.first_ns,
         last_ns: entry.last_ns,
+        times,
         bytes,
     };
     // A checksum guards the block, so one that does not decode is a bug of its writer; still only

@@ -435,7 +435,8 @@ fn closed_blocks_become_days_and_days_become_weeks() {
     days(&mut world, 2..9).expect("written");
     world.clock.0.fetch_add(9 * 24 * HOUR, Ordering::Relaxed);
     world.database().compact().expect("compacts");
-    assert!(world.files().iter().any(|name| name.starts_with("8d/")), "{:?}", world.files());
+    let is_long = |name: &String| name.starts_with("8d/") || name.starts_with("32d/");
+    assert!(world.files().iter().any(is_long), "{:?}", world.files());
     world.check(0..=i64::MAX / 2);
     world.check(day + HOUR..=day + HOUR);
     world.reopen();
@@ -586,7 +587,7 @@ fn what_a_merge_cannot_read_is_set_aside() {
     let volumes = list(&world.fs);
     for path in &volumes {
         // The first series block begins behind the header.
-        world.fs.damage(path, |bytes| bytes[40] ^= 0xff).expect("damaged");
+        world.fs.damage(path, |bytes| bytes[10] ^= 0xff).expect("damaged");
     }
     world.open().expect("opens");
     let second: Vec<_> = first.iter().map(|&(s, t, v)| (s, t + NS_PER_S, v)).collect();

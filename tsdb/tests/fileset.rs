@@ -9,8 +9,8 @@ use m3rs_core::model::{Labels, SampleKind};
 use m3rs_sim::disk::{SimFs, Unsynced};
 use m3rs_tsdb::FilesetError;
 use m3rs_tsdb::fileset::{
-    BLOCK_BYTES_MAX, BlockCodec, FilesetInfo, FilesetKind, FilesetReader, FilesetTotals,
-    LABEL_BYTES_MAX, SeriesBlock, write_fileset,
+    BLOCK_BYTES_MAX, BlockCodec, FilesetEntry, FilesetInfo, FilesetKind, FilesetReader,
+    FilesetTotals, LABEL_BYTES_MAX, SeriesBlock, write_fileset,
 };
 use proptest::prelude::*;
 
@@ -31,6 +31,24 @@ fn info() -> FilesetInfo {
     }
 }
 
+/// Times that many series share, times of the series' own, or none beside the block.
+fn times(series: u32) -> Vec<u8> {
+    match series % 3 {
+        0 => Vec::new(),
+        1 => b"times of many".to_vec(),
+        _ => series.to_le_bytes().to_vec(),
+    }
+}
+
+/// All bytes of a series block, as they were given to the writer.
+fn read_block(reader: &FilesetReader, entry: &FilesetEntry) -> Result<Vec<u8>, FilesetError> {
+    Ok([reader.times(entry)?, reader.block(entry)?].concat())
+}
+
+fn whole(series: u32, block: &[u8]) -> Vec<u8> {
+    [&times(series)[..], block].concat()
+}
+
 fn labels(series: u32) -> Labels {
     let name = format!("metric_{}", series % 5);
     Labels::from_pairs([("__name__", name), ("instance", series.to_string())]).expect("valid")
@@ -49,6 +67,7 @@ fn write(fs: &SimFs, blocks: &BTreeMap<u32, Vec<u8>>) -> Result<FilesetTotals, F
                 count: series % 9 + 1,
                 first_ns: i64::from(series),
                 last_ns: i64::from(series) + 5,
+                times: &times(series),
                 bytes,
             })?;
         }
@@ -79,7 +98,7 @@ fn check_sound(reader: &FilesetReader, blocks: &BTreeMap<u32, Vec<u8>>) {
         assert_eq!(entry.position as usize, position);
         assert_eq!(entry.count, series % 9 + 1);
         assert_eq!((entry.first_ns, entry.last_ns), (i64::from(series), i64::from(series) + 5));
-        assert_eq!(reader.block(entry).expect("sound"), blocks[&series]);
+        assert_eq!(read_block(reader, entry).expect("sound"), whole(series, &blocks[&series]));
         assert_eq!(reader.find(series).expect("sound"), Some(*entry));
         for absent in [series.saturating_sub(1), series.saturating_add(1)] {
             let found = reader.find(absent).expect("sound").map(|e| e.series);
@@ -122,11 +141,12 @@ proptest! {
 
 #[test]
 fn sizes_around_a_page_round_trip() {
-    for count in [0, 1, 2, 127, 128, 129, 256, 257, 1000] {
+    for count in [0, 1, 2, 127, 128, 129, 256, 257, 1023, 1024, 1025] {
         let blocks = some_blocks(count);
         check_sound(&open(written(&blocks)).expect("sound"), &blocks);
     }
     let extremes = BTreeMap::from([(0, vec![1]), (u32::MAX, vec![2; BLOCK_BYTES_MAX])]);
+    assert_eq!(times(u32::MAX), b"");
     check_sound(&open(written(&extremes)).expect("sound"), &extremes);
 }
 
@@ -144,8 +164,8 @@ fn a_flipped_bit_costs_one_series_and_is_told() {
         let mut lost = 0;
         for (&series, block) in &blocks {
             let entry = reader.find(series).expect("one sound index is left").expect("there");
-            match reader.block(&entry) {
-                Ok(read) => assert_eq!(read, block, "byte {at}"),
+            match read_block(&reader, &entry) {
+                Ok(read) => assert_eq!(read, whole(series, block), "byte {at}"),
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::Corrupt);
                     lost += 1;
@@ -153,19 +173,9 @@ fn a_flipped_bit_costs_one_series_and_is_told() {
             }
         }
         assert!(lost <= 1, "byte {at} costs {lost} series");
-        let names = reader.identities().filter_map(Result::ok);
-        assert!(
-            names
-                .map(|(position, name)| {
-                    assert_eq!(
-                        Some(&name),
-                        blocks.keys().nth(position).map(|s| labels(*s)).as_ref()
-                    );
-                })
-                .count()
-                >= 3,
-            "byte {at} costs the names of one page at most"
-        );
+        for (position, name) in reader.identities().filter_map(Result::ok) {
+            assert_eq!(Some(name), blocks.keys().nth(position).map(|s| labels(*s)), "byte {at}");
+        }
     }
 }
 
@@ -182,28 +192,33 @@ fn a_file_cut_at_any_byte_is_no_fileset() {
     assert!(open(longer).is_err());
 }
 
+/// Where sections start, as the footer's table says: offset, length and checksum for each.
+fn section(bytes: &[u8], number: usize) -> std::ops::Range<usize> {
+    let at = bytes.len() - 182 + 18 + number * 20;
+    let field = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight"));
+    let start = field(at) as usize;
+    start..start + field(at + 8) as usize
+}
+
 /// A page that is damaged in both copies hides its own series and no other.
 #[test]
 fn a_page_damaged_twice_hides_its_own_series() {
     let blocks = some_blocks(400);
-    let bytes = written(&blocks);
-    let reader = open(bytes.clone()).expect("sound");
-    let last = reader.entry(399).expect("sound").expect("there");
-    let index = last.offset as usize + 10 + last.len as usize;
-    let copy = index + 3 * 4364 + 12 + 16 * 34;
-    // The second page of the first copy, and the second page of the packed copy.
-    let first_len = u32::from_le_bytes(bytes[copy..copy + 4].try_into().expect("four"));
-    let second = copy + 12 + first_len as usize;
-    let mut damaged = bytes;
-    damaged[index + 4364 + 100] ^= 1;
-    damaged[second + 20] ^= 1;
+    let mut damaged = written(&blocks);
+    for copy in [3, 4] {
+        let index = section(&damaged, copy);
+        let directory = index.end - 4 - 4 * 20;
+        let end = damaged[directory + 4..directory + 8].try_into().expect("four");
+        // The first byte of the second page.
+        damaged[index.start + u32::from_le_bytes(end) as usize] ^= 1;
+    }
     let reader = open(damaged).expect("footers are sound");
     for (position, (&series, block)) in blocks.iter().enumerate() {
         match reader.find(series) {
             Ok(entry) => {
                 assert!(!(128..256).contains(&position), "{position}");
                 let entry = entry.expect("there");
-                assert_eq!(reader.block(&entry).expect("sound"), block);
+                assert_eq!(read_block(&reader, &entry).expect("sound"), whole(series, block));
             }
             Err(error) => {
                 assert!((128..256).contains(&position), "{position}");
@@ -211,15 +226,60 @@ fn a_page_damaged_twice_hides_its_own_series() {
             }
         }
     }
-    let page: Vec<u32> = blocks.keys().copied().skip(127).take(130).collect();
+    let page: Vec<u32> = blocks.keys().copied().skip(128).take(129).collect();
     for absent in 0..*blocks.keys().last().expect("some") + 10 {
         if !blocks.contains_key(&absent) {
-            let hidden = page[0] < absent && absent < page[129];
+            let hidden = page[0] < absent && absent < page[128];
             assert_eq!(reader.find(absent).is_err(), hidden, "{absent}");
         }
     }
     assert_eq!(reader.entries().filter(Result::is_err).count(), 128);
     assert_eq!(reader.verify().len(), 3, "both copies, and what is hidden by them");
+}
+
+/// A column of times that is damaged in both copies costs the series that share it.
+#[test]
+fn times_damaged_twice_cost_those_that_share_them() {
+    let blocks = some_blocks(60);
+    let mut damaged = written(&blocks);
+    for copy in [1, 2] {
+        let times = section(&damaged, copy);
+        damaged[times.start + 3] ^= 1;
+    }
+    let reader = open(damaged).expect("footers are sound");
+    let entries: Vec<_> = reader.entries().collect::<Result<_, _>>().expect("sound");
+    for entry in &entries {
+        let series = entry.series;
+        match read_block(&reader, entry) {
+            Ok(read) => {
+                assert!(entry.time_column != Some(0));
+                assert_eq!(read, whole(series, &blocks[&series]));
+            }
+            Err(error) => {
+                assert_eq!((entry.time_column, error.kind()), (Some(0), ErrorKind::Corrupt));
+            }
+        }
+    }
+    assert!(entries.iter().any(|e| e.time_column == Some(0)));
+    assert_eq!(reader.verify().len(), 2, "both copies");
+}
+
+/// Names are packed 1,024 series at a time: damage of a page costs those names and no block.
+#[test]
+fn damaged_names_cost_their_page() {
+    let blocks = some_blocks(1100);
+    let mut damaged = written(&blocks);
+    let names = section(&damaged, 5);
+    damaged[names.start + 20] ^= 1;
+    let reader = open(damaged).expect("footers are sound");
+    let read: Vec<_> = reader.identities().filter_map(Result::ok).collect();
+    assert!(read.iter().map(|(position, _)| *position).eq(1024..1100));
+    assert!(reader.labels(1).is_err() && reader.labels(1030).is_ok());
+    for (&series, block) in &blocks {
+        let entry = reader.find(series).expect("sound").expect("there");
+        assert_eq!(read_block(&reader, &entry).expect("sound"), whole(series, block));
+    }
+    assert_eq!(reader.verify().len(), 1);
 }
 
 #[test]
@@ -235,11 +295,12 @@ fn the_writer_refuses_what_the_format_cannot_hold() {
         count: 1,
         first_ns: 1,
         last_ns: 1,
+        times: b"t",
         bytes: b"x",
     };
     let long = "v".repeat(LABEL_BYTES_MAX);
     let long_names = Labels::from_pairs([("a", long)]).expect("valid");
-    let large = vec![0; BLOCK_BYTES_MAX + 1];
+    let large = vec![0; BLOCK_BYTES_MAX];
     let bad = [
         (SeriesBlock { series: 5, ..good }, ErrorKind::Internal),
         (SeriesBlock { series: 4, ..good }, ErrorKind::Internal),

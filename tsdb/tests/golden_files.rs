@@ -187,9 +187,10 @@ fn write_sample_fileset(fs: &SimFs, path: &Path) -> FilesetInfo {
                 labels: &sample_labels(series),
                 codec: BlockCodec::M3tsz,
                 kind: SampleKind::Float,
-                count: series,
+                count: 240,
                 first_ns: T0,
                 last_ns: T0 + i64::from(series),
+                times: &sample_times(series),
                 bytes: &sample_block(series),
             })?;
         }
@@ -203,6 +204,14 @@ fn sample_labels(series: u32) -> Labels {
     Labels::from_pairs([("__name__", "m".to_owned()), ("i", series.to_string())]).expect("valid")
 }
 
+/// Four columns that are shared, and times of a series' own.
+fn sample_times(series: u32) -> Vec<u8> {
+    match series % 5 {
+        0 => series.to_le_bytes().to_vec(),
+        column => vec![column as u8; 9],
+    }
+}
+
 fn sample_block(series: u32) -> Vec<u8> {
     series.to_le_bytes().repeat(series as usize % 4)
 }
@@ -213,7 +222,7 @@ fn fileset() {
     let fresh_path = Path::new("/f.fileset");
     let info = write_sample_fileset(&fs, fresh_path);
     let fresh = fs.read(fresh_path).expect("written");
-    let path = golden("fileset", 1).join(file_name(T0, 2));
+    let path = golden("fileset", 2).join(file_name(T0, 2));
     let bytes = golden_bytes(&path, &fresh);
     let reader = FilesetReader::open(&DiskFs, &path).expect("sound");
     assert_eq!(reader.verify(), []);
@@ -223,15 +232,21 @@ fn fileset() {
     assert_eq!((entries.len(), names.len()), (200, 200));
     for (i, (entry, (_, labels))) in (0u32..).zip(entries.iter().zip(&names)) {
         let series = i * 2 + 5;
-        assert_eq!((entry.series, entry.count, entry.first_ns), (series, series, T0));
-        assert_eq!(reader.block(entry).expect("sound"), sample_block(series));
+        assert_eq!((entry.series, entry.count, entry.first_ns), (series, 240, T0));
+        let read = [reader.times(entry).expect("sound"), reader.block(entry).expect("sound")];
+        assert_eq!(read.concat(), [sample_times(series), sample_block(series)].concat());
         assert_eq!(*labels, sample_labels(series));
     }
-    // Packed sections may change with zstd; data and index, which come first, may not.
-    let last = entries.last().expect("some");
-    let index_at = last.offset as usize + 10 + last.len as usize;
-    let plain = index_at + 4364 + 12 + 72 * 34;
-    assert!(bytes[..plain] == fresh[..plain], "data or index are written to other bytes");
+    assert_eq!(reader.totals().time_columns, 4);
+    // Packed names may change with zstd; what comes before them may not.
+    let names_at = section_start(&fresh, 5);
+    assert!(bytes[..names_at] == fresh[..names_at], "what names nothing has other bytes");
+}
+
+/// Where a section starts, as the footer's table says.
+fn section_start(bytes: &[u8], number: usize) -> usize {
+    let at = bytes.len() - 182 + 18 + number * 20;
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight")) as usize
 }
 
 /// Histograms, start timestamps and annotations of one series, without floats.
@@ -250,7 +265,7 @@ fn rich_columns() -> Columns {
 fn block_of_parts() {
     let columns = rich_columns();
     let mut encoder = BlockEncoder::default();
-    let fresh = encoder.encode(&columns, T0, Effort::Flush).expect("fits").expect("some");
+    let fresh = encoder.encode(&columns, Effort::Flush).expect("fits").expect("some");
     let path = golden("series-block", 1).join("parts.block");
     let bytes = golden_bytes(&path, fresh.bytes);
     assert_eq!(bytes, fresh.bytes);

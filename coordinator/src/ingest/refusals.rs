@@ -43,9 +43,20 @@ impl Refusals {
     /// Adds `samples` samples of the series with the label fields `raw`.
     #[cold]
     pub fn add(&mut self, raw: &[u8], samples: u64, refusal: &WriteRefusal) {
+        self.add_of(|| describe_series(raw), samples, refusal);
+    }
+
+    /// Adds `samples` samples of the series that `describe` names.
+    #[cold]
+    pub fn add_of(
+        &mut self,
+        describe: impl FnOnce() -> String,
+        samples: u64,
+        refusal: &WriteRefusal,
+    ) {
         self.samples[refusal.reason() as usize] += samples;
         if self.told.len() < self.told_max {
-            self.told.push(format!("{}: {refusal}", describe_series(raw)));
+            self.told.push(format!("{}: {refusal}", describe()));
         } else {
             self.untold += 1;
         }

@@ -7,9 +7,10 @@
 //! Budget: walk and resolve <= 40 ns/sample for a known series of 11 labels.
 
 use m3rs_core::Corrupt;
-use m3rs_core::time::TimestampMs;
+use m3rs_core::time::{TimestampMs, TimestampNs};
 use m3rs_core::wire::proto::Fields;
 
+use crate::ingest::histogram::{WireHistogram, parse_histogram};
 use crate::ingest::{Metadata, Refusals, parse_labels};
 use crate::limits::LabelLimits;
 use crate::write::{StoreError, WriteError, WriteRefusal, WriteSession};
@@ -45,8 +46,10 @@ pub struct WalkCounts {
     pub samples: u64,
     /// Exemplars, which are not kept.
     pub exemplars: u64,
-    /// Native histograms, all refused.
+    /// Native histograms, refused ones included.
     pub histograms: u64,
+    /// Native histograms that were taken.
+    pub histograms_taken: u64,
     /// Entries of metadata.
     pub metadata: u64,
 }
@@ -142,7 +145,8 @@ impl<W: WriteSession> Walk<'_, W> {
         let shape = Shape::of(rest.clone())?;
         self.counts.samples += shape.samples;
         self.counts.exemplars += shape.exemplars;
-        self.counts.histograms += shape.histograms;
+        let histograms = shape.histograms.len() as u64;
+        self.counts.histograms += histograms;
         let gathered;
         let raw = if shape.has_labels {
             gathered = gather_labels(message)?;
@@ -150,14 +154,11 @@ impl<W: WriteSession> Walk<'_, W> {
         } else {
             raw
         };
-        if shape.histograms > 0 {
-            self.refusals.add(raw, shape.histograms, &WriteRefusal::NativeHistogram);
-        }
-        if shape.samples == 0 {
+        if shape.samples == 0 && histograms == 0 {
             return Ok(());
         }
         // The whole message is checked before its first sample is taken.
-        if let Some(series) = self.resolve(raw, shape.samples)? {
+        if let Some(series) = self.resolve(raw, shape.samples + histograms)? {
             let mut fields = rest;
             while let Some(field) = fields.next_field()? {
                 if field.number == SERIES_SAMPLE {
@@ -165,6 +166,29 @@ impl<W: WriteSession> Walk<'_, W> {
                     self.push(raw, series, t, v)?;
                 }
             }
+            for histogram in shape.histograms {
+                self.push_histogram(raw, series, histogram)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn push_histogram(
+        &mut self,
+        raw: &[u8],
+        series: W::Series,
+        wire: WireHistogram,
+    ) -> Result<(), WalkError> {
+        let t = TimestampMs(wire.t);
+        let pushed = match wire.histogram {
+            // 1.0 has no start timestamps.
+            Ok(h) => self.session.push_histogram(series, t.to_ns(), h, TimestampNs(0)),
+            Err(error) => Err(WriteRefusal::Histogram(error).into()),
+        };
+        match pushed {
+            Ok(()) => self.counts.histograms_taken += 1,
+            Err(WriteError::Refused(refusal)) => self.refusals.add(raw, 1, &refusal.of_time(t)),
+            Err(WriteError::Store(error)) => return Err(error.into()),
         }
         Ok(())
     }
@@ -211,7 +235,7 @@ fn gather_labels(message: &[u8]) -> Result<Vec<u8>, Corrupt> {
 struct Shape {
     samples: u64,
     exemplars: u64,
-    histograms: u64,
+    histograms: Vec<WireHistogram>,
     has_labels: bool,
 }
 
@@ -233,8 +257,7 @@ impl Shape {
                     shape.exemplars += 1;
                 }
                 SERIES_HISTOGRAM => {
-                    field.bytes(SERIES)?;
-                    shape.histograms += 1;
+                    shape.histograms.push(parse_histogram(field.bytes(SERIES)?)?);
                 }
                 _ => {}
             }
@@ -282,7 +305,7 @@ fn parse_any_sample(message: &[u8]) -> Result<(i64, f64), Corrupt> {
 
 /// The number if `bytes` are one varint of at most 63 bits and nothing else.
 #[inline]
-fn whole_varint(bytes: &[u8]) -> Option<u64> {
+pub(super) fn whole_varint(bytes: &[u8]) -> Option<u64> {
     let (&last, head) = bytes.split_last()?;
     if last >= 0x80 || bytes.len() > 9 {
         return None;

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use m3rs_core::model::Labels;
+use m3rs_core::model::{Histogram, Labels};
 use m3rs_core::time::TimestampNs;
 use m3rs_tsdb::{Namespace, ResolveError, SeriesHandle, TsdbError};
 
@@ -103,18 +103,30 @@ impl WriteSession for LocalSession<'_> {
     #[inline]
     fn push(&mut self, series: SeriesHandle, t: TimestampNs, v: f64) -> Result<(), WriteError> {
         let session = self.0.as_mut().map_err(|e| e.clone())?;
-        session.push(series, t, v).map_err(|refusal| {
-            let refusal = match refusal {
-                m3rs_tsdb::WriteRefusal::OutsideRetention { t, oldest }
-                | m3rs_tsdb::WriteRefusal::OutsideBuffer { t, oldest } => {
-                    WriteRefusal::TooOld { t: t.to_ms(), oldest: oldest.to_ms() }
-                }
-                m3rs_tsdb::WriteRefusal::TooFarInFuture { t, latest } => {
-                    WriteRefusal::TooNew { t: t.to_ms(), newest: latest.to_ms() }
-                }
-            };
-            refusal.into()
-        })
+        Ok(session.push(series, t, v).map_err(refused)?)
+    }
+
+    #[inline]
+    fn push_started(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        v: f64,
+        start: TimestampNs,
+    ) -> Result<(), WriteError> {
+        let session = self.0.as_mut().map_err(|e| e.clone())?;
+        Ok(session.push_started(series, t, v, start).map_err(refused)?)
+    }
+
+    fn push_histogram(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        h: Histogram,
+        start: TimestampNs,
+    ) -> Result<(), WriteError> {
+        let session = self.0.as_mut().map_err(|e| e.clone())?;
+        Ok(session.push_histogram(series, t, h, start).map_err(refused)?)
     }
 
     fn commit(self) -> Result<Committed<Self::Durable>, StoreError> {
@@ -122,5 +134,21 @@ impl WriteSession for LocalSession<'_> {
         let samples = commit.samples();
         let durable = async move { Ok(commit.durable().await?) };
         Ok(Committed { samples, durable: Box::pin(durable) })
+    }
+}
+
+fn refused(refusal: m3rs_tsdb::WriteRefusal) -> WriteRefusal {
+    match refusal {
+        m3rs_tsdb::WriteRefusal::OutsideRetention { t, oldest }
+        | m3rs_tsdb::WriteRefusal::OutsideBuffer { t, oldest } => {
+            WriteRefusal::TooOld { t: t.to_ms(), oldest: oldest.to_ms() }
+        }
+        m3rs_tsdb::WriteRefusal::TooFarInFuture { t, latest } => {
+            WriteRefusal::TooNew { t: t.to_ms(), newest: latest.to_ms() }
+        }
+        m3rs_tsdb::WriteRefusal::Histogram(error) => WriteRefusal::Histogram(error),
+        m3rs_tsdb::WriteRefusal::Annotation { .. } => {
+            unreachable!("BUG: nothing here writes annotations")
+        }
     }
 }

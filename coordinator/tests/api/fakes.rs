@@ -21,7 +21,7 @@ use m3rs_coordinator::write::{
 };
 use m3rs_core::clock::{Clock, SharedClock};
 use m3rs_core::fs::DiskFs;
-use m3rs_core::model::{Labels, Matcher};
+use m3rs_core::model::{Histogram, Labels, Matcher};
 use m3rs_core::time::{TimestampMs, TimestampNs};
 use m3rs_core::{ErrorKind, clock::SystemClock};
 use m3rs_query::source::{
@@ -51,10 +51,15 @@ impl Clock for FixedClock {
 /// Samples by series, with bits for values.
 pub(crate) type Written = BTreeMap<Labels, Vec<(i64, u64)>>;
 
+/// Series, time, histogram and start timestamp, times in milliseconds.
+pub(crate) type WrittenHistogram = (Labels, i64, Histogram, i64);
+
 /// A store in memory, and the knobs by which a test makes it fail.
 #[derive(Debug)]
 pub(crate) struct FakeStore {
     pub(crate) written: Mutex<Written>,
+    pub(crate) histograms: Mutex<Vec<WrittenHistogram>>,
+    pub(crate) starts: Mutex<Vec<(i64, i64)>>,
     pub(crate) parses: AtomicUsize,
     pub(crate) fail_commit: Mutex<Option<StoreError>>,
     pub(crate) fail_durable: AtomicBool,
@@ -68,6 +73,8 @@ impl Default for FakeStore {
     fn default() -> Self {
         Self {
             written: Mutex::default(),
+            histograms: Mutex::default(),
+            starts: Mutex::default(),
             parses: AtomicUsize::new(0),
             fail_commit: Mutex::default(),
             fail_durable: AtomicBool::new(false),
@@ -87,6 +94,8 @@ pub(crate) struct FakeSession {
     store: Arc<FakeStore>,
     series: Vec<Labels>,
     pushed: Vec<(usize, i64, f64)>,
+    histograms: Vec<WrittenHistogram>,
+    starts: Vec<(i64, i64)>,
 }
 
 impl WriteStore for SharedStore {
@@ -101,7 +110,13 @@ impl WriteTarget for SharedStore {
     type Session<'a> = FakeSession;
 
     fn session(&self) -> FakeSession {
-        FakeSession { store: Arc::clone(&self.0), series: Vec::new(), pushed: Vec::new() }
+        FakeSession {
+            store: Arc::clone(&self.0),
+            series: Vec::new(),
+            pushed: Vec::new(),
+            histograms: Vec::new(),
+            starts: Vec::new(),
+        }
     }
 }
 
@@ -134,15 +149,32 @@ impl WriteSession for FakeSession {
     }
 
     fn push(&mut self, series: usize, t: TimestampNs, v: f64) -> Result<(), WriteError> {
-        let t = t.to_ms();
-        let newest = TimestampMs(NOW_MS + 600_000);
-        if t.0 < 0 {
-            return Err(WriteRefusal::TooOld { t, oldest: TimestampMs(0) }.into());
-        }
-        if t > newest {
-            return Err(WriteRefusal::TooNew { t, newest }.into());
-        }
-        self.pushed.push((series, t.0, v));
+        let t = checked_time(t)?;
+        self.pushed.push((series, t, v));
+        Ok(())
+    }
+
+    fn push_started(
+        &mut self,
+        series: usize,
+        t: TimestampNs,
+        v: f64,
+        start: TimestampNs,
+    ) -> Result<(), WriteError> {
+        self.push(series, t, v)?;
+        self.starts.push((t.to_ms().0, start.to_ms().0));
+        Ok(())
+    }
+
+    fn push_histogram(
+        &mut self,
+        series: usize,
+        t: TimestampNs,
+        h: Histogram,
+        start: TimestampNs,
+    ) -> Result<(), WriteError> {
+        let t = checked_time(t)?;
+        self.histograms.push((self.series[series].clone(), t, h, start.to_ms().0));
         Ok(())
     }
 
@@ -150,7 +182,9 @@ impl WriteSession for FakeSession {
         if let Some(error) = self.store.fail_commit.lock().clone() {
             return Err(error);
         }
-        let samples = self.pushed.len() as u64;
+        let samples = (self.pushed.len() + self.histograms.len()) as u64;
+        self.store.histograms.lock().extend(self.histograms);
+        self.store.starts.lock().extend(self.starts);
         for (series, t, v) in self.pushed {
             let mut written = self.store.written.lock();
             written.entry(self.series[series].clone()).or_default().push((t, v.to_bits()));
@@ -166,6 +200,18 @@ impl WriteSession for FakeSession {
         };
         Ok(Committed { samples, durable: Box::pin(durable) })
     }
+}
+
+fn checked_time(t: TimestampNs) -> Result<i64, WriteError> {
+    let t = t.to_ms();
+    let newest = TimestampMs(NOW_MS + 600_000);
+    if t.0 < 0 {
+        return Err(WriteRefusal::TooOld { t, oldest: TimestampMs(0) }.into());
+    }
+    if t > newest {
+        return Err(WriteRefusal::TooNew { t, newest }.into());
+    }
+    Ok(t.0)
 }
 
 /// Answers by the text of the query; see `execute`.

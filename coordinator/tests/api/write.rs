@@ -34,7 +34,9 @@ async fn samples_are_written_and_answered_as_each_api_does() {
 async fn refused_series_are_named_and_the_others_written() {
     let world = World::new();
     let mut with_histogram = series(&[("__name__", "h")], &[(1, 1.0)]);
-    with_histogram.histograms = vec![Histogram { timestamp: 1, ..Histogram::default() }];
+    let bad = Histogram { timestamp: 1, schema: 99, ..Histogram::default() };
+    with_histogram.histograms =
+        vec![bad, Histogram { timestamp: 2, sum: 0.5, ..Histogram::default() }];
     let bytes = body(&request(vec![
         series(&[("job", "a")], &[(1, 1.0), (2, 2.0)]),
         series(UP, &[(1, 1.0), (-1, 2.0), (NOW_MS + 3_600_000, 3.0)]),
@@ -52,8 +54,11 @@ async fn refused_series_are_named_and_the_others_written() {
          {__name__=\"up\", job=\"a\"}: timestamp 1704070800000 ms is after 1704067800000 ms, the \
          latest time that is taken now\n\
          {__name__=\"a\", x=\"1\", x=\"2\"}: duplicate label name \"x\"\n\
-         {__name__=\"h\"}: native histograms are not supported yet\n"
+         {__name__=\"h\"}: histogram schema 99 is not one of -4 to 8, or -53 for custom buckets\n"
     );
+    let histograms = world.store.histograms.lock().clone();
+    assert_eq!(histograms.len(), 1, "the other histogram is written");
+    assert_eq!((histograms[0].1, histograms[0].2.sum), (2, 0.5));
     assert_eq!(world.samples(UP), [(1, 1.0)]);
     assert_eq!(world.samples(&[("__name__", "h")]), [(1, 1.0)]);
 
@@ -64,7 +69,8 @@ async fn refused_series_are_named_and_the_others_written() {
         "m3rs_write_refused_samples_total{reason=\"labels\"} 3\n",
         "m3rs_write_refused_samples_total{reason=\"too_old\"} 1\n",
         "m3rs_write_refused_samples_total{reason=\"too_new\"} 1\n",
-        "m3rs_write_refused_samples_total{reason=\"native_histogram\"} 1\n",
+        "m3rs_write_refused_samples_total{reason=\"histogram\"} 1\n",
+        "m3rs_write_histograms_total 1\n",
     ] {
         assert!(metrics.text().contains(line), "{line} in {}", metrics.text());
     }
@@ -154,7 +160,7 @@ async fn other_types_and_encodings_are_refused() {
         (Some("application/x-protobuf"), Some("snappy"), 204),
         (Some("Application/X-Protobuf; proto=prometheus.WriteRequest"), Some("Snappy"), 204),
         (None, None, 204),
-        (Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"), Some("snappy"), 415),
+        (Some("application/x-protobuf;proto=io.prometheus.write.v3.Request"), Some("snappy"), 415),
         (Some("application/json"), Some("snappy"), 415),
         (Some("application/x-protobuf"), Some("zstd"), 415),
         (Some("application/x-protobuf"), Some("gzip"), 415),

@@ -326,7 +326,9 @@ mod tests {
         assert!(codec == ValueCodec::RunLength && len < 24, "{codec:?} {len}");
         let (codec, len) = choose(&|i| f64::from(i * 100 + i * i % 17) / 100.0);
         assert!(codec == ValueCodec::Scaled && len < 480, "{codec:?} {len}");
-        assert_eq!(choose(&|i| f64::from(i).sin() + 10.0).0, ValueCodec::Pco);
+        let full = |i: u32| 1000.0 + 9.7 * f64::from(i) + f64::from(i * 7919 % 1009) / 307.0;
+        assert_eq!(choose(&full).0, ValueCodec::Pco);
+        assert_eq!(choose(&|i| f64::from(i).sin() + 10.0).0, ValueCodec::Xor);
         let counted = ValueDecoder::default().decode(
             ValueCodec::Constant,
             &[],

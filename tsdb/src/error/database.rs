@@ -7,7 +7,6 @@ use m3rs_core::{Corrupt, ErrorKind};
 use m3rs_index::IndexError;
 
 use super::{CommitLogError, FilesetError};
-use crate::codec::m3tsz::EncodeError;
 use crate::namespace::OptionsError;
 
 /// Why the database did not do what it was asked to.
@@ -53,9 +52,9 @@ pub enum TsdbError {
     /// Buffered bytes do not decode, which is a bug.
     #[error("BUG: buffered samples do not decode: {0}")]
     Buffer(Corrupt),
-    /// Samples do not fit one stream.
+    /// A series has more samples in one block than a block holds.
     #[error("samples cannot be encoded: {0}")]
-    Encode(EncodeError),
+    Encode(Corrupt),
     /// The commit log refused or failed.
     #[error(transparent)]
     CommitLog(#[from] CommitLogError),
@@ -171,7 +170,7 @@ impl TsdbError {
             }
             Self::NoNamespace { .. } => ErrorKind::NotFound,
             Self::Buffer(_) => ErrorKind::Internal,
-            Self::Encode(e) => e.kind(),
+            Self::Encode(_) => ErrorKind::Limit,
             Self::CommitLog(e) => e.kind(),
             Self::Fileset(e) => e.kind(),
             Self::Index(e) => e.kind(),

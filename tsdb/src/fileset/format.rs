@@ -1,19 +1,19 @@
-//! Bytes of a fileset: header, block headers, index entries, info and footer.
+//! Bytes of a fileset: header, index entries, info and footer.
 //!
 //! `docs/formats/fileset.md` draws them; the constants below are that drawing.
-
-use std::ops::Range;
 
 use m3rs_core::Corrupt;
 use m3rs_core::model::SampleKind;
 use m3rs_core::wire::checksum::{Crc32, check_crc, crc32};
 use m3rs_core::wire::{Cursor, header, put_varint};
 
+use crate::codec::values::ValueCodec;
+
 /// The first bytes of a fileset.
 pub const MAGIC: [u8; 8] = *b"m3rs.set";
 
 /// The newest version of the format, which is the one that is written.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// The most bytes of one series block.
 pub const BLOCK_BYTES_MAX: usize = 16 << 20;
@@ -29,22 +29,33 @@ pub(super) const HEADER_LEN: usize = header::LEN;
 
 /// How a series block is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
 pub enum BlockCodec {
-    /// An M3TSZ stream.
-    M3tsz = 1,
+    /// An M3TSZ stream, which holds its times itself.
+    M3tsz,
+    /// Times, shared or in the block, and values beside them.
+    Sealed(ValueCodec),
     /// Parts with codecs of their own, for samples of mixed kinds.
-    Parts = 64,
+    Parts,
 }
 
 impl BlockCodec {
+    /// The tag byte.
+    #[must_use]
+    pub fn tag(self) -> u8 {
+        match self {
+            Self::M3tsz => 1,
+            Self::Sealed(codec) => codec as u8,
+            Self::Parts => 64,
+        }
+    }
+
     /// Reads the tag byte; `None` for an unknown tag.
     #[must_use]
     pub fn from_tag(tag: u8) -> Option<Self> {
         match tag {
             1 => Some(Self::M3tsz),
             64 => Some(Self::Parts),
-            _ => None,
+            _ => ValueCodec::from_tag(tag).map(Self::Sealed),
         }
     }
 }
@@ -109,6 +120,8 @@ pub struct FilesetTotals {
     pub min_ns: i64,
     /// Time of the latest sample; 0 without series.
     pub max_ns: i64,
+    /// Columns of times that series blocks share.
+    pub time_columns: u32,
 }
 
 pub(super) fn put_info(out: &mut Vec<u8>, info: &FilesetInfo, totals: &FilesetTotals) {
@@ -126,6 +139,7 @@ pub(super) fn put_info(out: &mut Vec<u8>, info: &FilesetInfo, totals: &FilesetTo
     out.extend_from_slice(&totals.series_max.to_le_bytes());
     out.extend_from_slice(&totals.min_ns.to_le_bytes());
     out.extend_from_slice(&totals.max_ns.to_le_bytes());
+    out.extend_from_slice(&totals.time_columns.to_le_bytes());
     put_varint(out, info.namespace.len() as u64);
     out.extend_from_slice(info.namespace.as_bytes());
 }
@@ -147,6 +161,7 @@ pub(super) fn read_info(bytes: &[u8]) -> Result<(FilesetInfo, FilesetTotals), Co
         series_max: cursor.u32()?,
         min_ns: cursor.i64()?,
         max_ns: cursor.i64()?,
+        time_columns: cursor.u32()?,
     };
     let at = cursor.position();
     let namespace = cursor.length_prefixed()?;
@@ -181,55 +196,30 @@ pub(super) struct IndexEntry {
     pub(super) count: u32,
     pub(super) first_ns: i64,
     pub(super) last_ns: i64,
-    /// From the page's base to the block's header.
-    pub(super) offset: u32,
-    /// Of the block without its header.
+    /// 0 if the block holds its times itself, else the number of a shared column, from 1.
+    pub(super) time_column: u32,
+    /// Of the block without its checksum.
     pub(super) len: u32,
 }
 
-/// Bytes of an index entry.
-pub(super) const ENTRY_LEN: usize = 34;
+/// Bytes behind each series block: its checksum.
+pub(super) const BLOCK_CRC_LEN: usize = 4;
 
 impl IndexEntry {
-    pub(super) fn put(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(&self.series.to_le_bytes());
-        out.extend_from_slice(&[self.codec, self.kind]);
-        out.extend_from_slice(&self.count.to_le_bytes());
-        out.extend_from_slice(&self.first_ns.to_le_bytes());
-        out.extend_from_slice(&self.last_ns.to_le_bytes());
-        out.extend_from_slice(&self.offset.to_le_bytes());
-        out.extend_from_slice(&self.len.to_le_bytes());
-        debug_assert_eq!(out.len() - start, ENTRY_LEN, "BUG: entries have a fixed width");
-    }
-
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, Corrupt> {
-        let mut cursor = Cursor::new("fileset index entry", bytes);
-        Ok(Self {
-            series: cursor.u32()?,
-            codec: cursor.u8()?,
-            kind: cursor.u8()?,
-            count: cursor.u32()?,
-            first_ns: cursor.i64()?,
-            last_ns: cursor.i64()?,
-            offset: cursor.u32()?,
-            len: cursor.u32()?,
-        })
-    }
-
     /// The checksum of the block: over its bytes and over all that the index says of it, so that
     /// a block can neither stand in for another one nor be read with another's entry.
-    pub(super) fn block_crc(&self, bytes: &[u8]) -> u32 {
-        let mut fields = [0; 30];
+    pub(super) fn block_crc<'a>(&self, pieces: impl IntoIterator<Item = &'a [u8]>) -> u32 {
+        let mut fields = [0; 34];
         fields[..4].copy_from_slice(&self.series.to_le_bytes());
         fields[4..6].copy_from_slice(&[self.codec, self.kind]);
         fields[6..10].copy_from_slice(&self.count.to_le_bytes());
         fields[10..18].copy_from_slice(&self.first_ns.to_le_bytes());
         fields[18..26].copy_from_slice(&self.last_ns.to_le_bytes());
-        fields[26..].copy_from_slice(&self.len.to_le_bytes());
+        fields[26..30].copy_from_slice(&self.time_column.to_le_bytes());
+        fields[30..].copy_from_slice(&self.len.to_le_bytes());
         let mut crc = Crc32::default();
         crc.update(&fields);
-        crc.update(bytes);
+        pieces.into_iter().for_each(|bytes| crc.update(bytes));
         crc.finish()
     }
 }
@@ -239,64 +229,68 @@ pub(super) fn read_tags(codec: u8, kind: u8) -> Option<(BlockCodec, SampleKind)>
     Some((BlockCodec::from_tag(codec)?, SampleKind::from_tag(kind)?))
 }
 
-/// Bytes before each series block: codec, kind, length, checksum.
-pub(super) const BLOCK_HEADER_LEN: usize = 1 + 1 + 4 + 4;
-
-/// Where the checksum stands in that header, behind the other fields.
-pub(super) const BLOCK_CRC_AT: usize = BLOCK_HEADER_LEN - 4;
-
-pub(super) fn block_header(codec: u8, kind: u8, len: u32, crc: u32) -> [u8; BLOCK_HEADER_LEN] {
-    let mut bytes = [0; BLOCK_HEADER_LEN];
-    bytes[..2].copy_from_slice(&[codec, kind]);
-    bytes[2..6].copy_from_slice(&len.to_le_bytes());
-    bytes[6..].copy_from_slice(&crc.to_le_bytes());
-    bytes
-}
-
-/// Series in a page of the index and of the identities; the last page may have fewer.
+/// Series in a page of the index; the last page may have fewer.
 pub(super) const PAGE_SERIES: usize = 128;
 
-const PAGE_CRC_LEN: usize = 4;
-const PAGE_BASE_LEN: usize = 8;
+/// Series in a page of the identities; the last page may have fewer.
+pub(super) const IDENTITY_PAGE_SERIES: usize = 1024;
 
-/// Bytes before the entries of an index page: checksum, and the file offset of its first block.
-pub(super) const PAGE_HEADER_LEN: usize = PAGE_CRC_LEN + PAGE_BASE_LEN;
-
-/// Bytes of a full index page.
-pub(super) const PAGE_LEN: usize = PAGE_HEADER_LEN + PAGE_SERIES * ENTRY_LEN;
-
-// Offsets within a page have 32 bits.
-const _: () =
-    assert!(PAGE_SERIES as u64 * (BLOCK_BYTES_MAX + BLOCK_HEADER_LEN) as u64 <= u32::MAX as u64);
-const _: () = assert!(PAGE_LEN == 4364, "the document says 4364");
-
-/// How many pages `series` series take.
-pub(super) fn page_count(series: u32) -> usize {
-    (series as usize).div_ceil(PAGE_SERIES)
+/// How many pages of `each` series `series` series take.
+pub(super) fn page_count(series: u32, each: usize) -> usize {
+    (series as usize).div_ceil(each)
 }
 
-/// Where index page `page` of `series` series lies in its section.
-pub(super) fn page_range(page: usize, series: u32) -> Range<usize> {
-    let start = page * PAGE_LEN;
-    let held = (series as usize - page * PAGE_SERIES).min(PAGE_SERIES);
-    start..start + PAGE_HEADER_LEN + held * ENTRY_LEN
+/// How many of `series` series page `page` holds.
+pub(super) fn page_held(page: usize, series: u32, each: usize) -> usize {
+    (series as usize).saturating_sub(page * each).min(each)
 }
 
-/// Checksum of an index page, bound to its number; `body` is base and entries.
-pub(super) fn page_crc(page: usize, body: &[u8]) -> u32 {
+/// What the directory of the index says of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PageEntry {
+    /// The ref of the page's first series.
+    pub(super) first_ref: u32,
+    /// Where the page ends in the section; it starts where the one before ends.
+    pub(super) end: u32,
+    /// File offset of the page's first block.
+    pub(super) data_offset: u64,
+    /// Checksum of the page, bound to its number.
+    pub(super) crc: u32,
+}
+
+/// Bytes of an entry of the directory.
+pub(super) const PAGE_ENTRY_LEN: usize = 20;
+
+/// Bytes of the directory's checksum, behind it.
+pub(super) const DIRECTORY_CRC_LEN: usize = 4;
+
+impl PageEntry {
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&self.first_ref.to_le_bytes());
+        out.extend_from_slice(&self.end.to_le_bytes());
+        out.extend_from_slice(&self.data_offset.to_le_bytes());
+        out.extend_from_slice(&self.crc.to_le_bytes());
+        debug_assert_eq!(out.len() - start, PAGE_ENTRY_LEN, "BUG: entries have a fixed width");
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Corrupt> {
+        let mut cursor = Cursor::new("fileset index directory", bytes);
+        Ok(Self {
+            first_ref: cursor.u32()?,
+            end: cursor.u32()?,
+            data_offset: cursor.u64()?,
+            crc: cursor.u32()?,
+        })
+    }
+}
+
+/// Checksum of an index page, bound to its number.
+pub(super) fn page_crc(page: usize, bytes: &[u8]) -> u32 {
     let mut crc = Crc32::default();
     crc.update(&(page as u64).to_le_bytes());
-    crc.update(body);
+    crc.update(bytes);
     crc.finish()
-}
-
-/// The body of an index page as it stands in the file, if its checksum is right.
-pub(super) fn check_page(page: usize, bytes: &[u8]) -> Result<&[u8], Corrupt> {
-    let mut cursor = Cursor::new("fileset index page", bytes);
-    let stored = cursor.u32()?;
-    let body = cursor.rest();
-    check_crc("fileset index page", 0, page_crc(page, body), stored)?;
-    Ok(body)
 }
 
 /// Sections in the order in which they stand in the file, back to back.
@@ -304,6 +298,8 @@ pub(super) fn check_page(page: usize, bytes: &[u8]) -> Result<&[u8], Corrupt> {
 #[repr(usize)]
 pub(super) enum Section {
     Data,
+    Times,
+    TimesCopy,
     Index,
     IndexCopy,
     Identities,
@@ -331,7 +327,7 @@ const FOOTER_CRC_AT: usize = TABLE_AT + SECTIONS * SECTION_ENTRY_LEN;
 
 /// Bytes of a footer; the file ends with two of them.
 pub(super) const FOOTER_LEN: usize = FOOTER_CRC_AT + 4;
-const _: () = assert!(FOOTER_LEN == 142, "the document says 142");
+const _: () = assert!(FOOTER_LEN == 182, "the document says 182");
 
 /// The last bytes of the file, which say that it is whole.
 #[derive(Clone, Debug, PartialEq, Eq)]

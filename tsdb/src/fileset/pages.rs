@@ -1,4 +1,4 @@
-//! Sections of compressed pages: identities, and the second copy of the index.
+//! A section of compressed pages: the identities.
 //!
 //! A page is `{compressed length u32, raw length u32, checksum u32}` and a zstd frame. Behind the
 //! pages stands a directory: an offset in the section (u64) for each page, and a checksum. If the
@@ -11,7 +11,7 @@ use m3rs_core::wire::Cursor;
 use m3rs_core::wire::checksum::{Crc32, check_crc, crc32};
 use zstd::bulk::Compressor;
 
-use super::format::{LABEL_BYTES_MAX, PAGE_SERIES};
+use super::format::{IDENTITY_PAGE_SERIES, LABEL_BYTES_MAX};
 
 const WHAT: &str = "fileset page";
 const LEVEL: i32 = 3;
@@ -19,8 +19,8 @@ const HEADER_LEN: usize = 12;
 const DIRECTORY_ENTRY_LEN: usize = 8;
 const DIRECTORY_CRC_LEN: usize = 4;
 
-/// The most bytes that a page unpacks to: full of the longest labels, each with its length.
-pub(super) const RAW_BYTES_MAX: usize = PAGE_SERIES * (LABEL_BYTES_MAX + 4);
+/// The most bytes that a page unpacks to: full of the longest labels, with what stands around them.
+pub(super) const RAW_BYTES_MAX: usize = 2 * IDENTITY_PAGE_SERIES * LABEL_BYTES_MAX;
 
 fn page_crc(page: usize, compressed_len: u32, raw_len: u32, bytes: &[u8]) -> u32 {
     let mut crc = Crc32::default();

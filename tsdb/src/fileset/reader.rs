@@ -1,8 +1,6 @@
 //! Reads series blocks out of a mapped fileset.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use m3rs_core::Corrupt;
@@ -10,23 +8,22 @@ use m3rs_core::fs::{Fs, Mapped};
 use m3rs_core::model::{Labels, SampleKind};
 use m3rs_core::wire::checksum::{check_crc, crc32};
 use m3rs_core::wire::{Cursor, header};
-use parking_lot::Mutex;
 
 use super::format::{
-    BLOCK_CRC_AT, BLOCK_HEADER_LEN, BlockCodec, ENTRY_LEN, FOOTER_LEN, FilesetInfo, FilesetTotals,
-    Footer, FooterFault, HEADER_LEN, IndexEntry, LABEL_BYTES_MAX, MAGIC, PAGE_SERIES, Section,
-    VERSION, block_header, check_page, page_count, page_range, read_info, read_tags,
+    BLOCK_CRC_LEN, BlockCodec, DIRECTORY_CRC_LEN, FOOTER_LEN, FilesetInfo, FilesetTotals, Footer,
+    FooterFault, HEADER_LEN, IDENTITY_PAGE_SERIES, IndexEntry, LABEL_BYTES_MAX, MAGIC,
+    PAGE_ENTRY_LEN, PAGE_SERIES, PageEntry, Section, VERSION, page_count, page_crc, page_held,
+    read_info, read_tags,
 };
-use super::lookup::{entry_series, interpolate, position_in};
+use super::identities::read_rows;
+use super::index_page::IndexPage;
 use super::pages::PageTable;
+use super::times::{check_directory, read_column};
 use crate::error::{Damage, FilesetError};
 
 const UNCHECKED: u8 = 0;
 const SOUND: u8 = 1;
 const BROKEN: u8 = 2;
-
-/// Bytes of a page's body before its entries.
-const BASE_LEN: usize = 8;
 
 /// What the index says of a series block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +42,11 @@ pub struct FilesetEntry {
     pub first_ns: i64,
     /// Time of the last sample.
     pub last_ns: i64,
-    /// Where the block's header stands in the file.
+    /// The shared column of times, if the block does not hold its times itself.
+    pub time_column: Option<u32>,
+    /// Where the block stands in the file.
     pub offset: u64,
-    /// Bytes of the block without its header.
+    /// Bytes of the block without its checksum.
     pub len: u32,
 }
 
@@ -61,20 +60,22 @@ pub struct FilesetReader {
     pub(super) footer: Footer,
     info: FilesetInfo,
     totals: FilesetTotals,
+    /// Which copy's directory of the index is used; it is sound.
+    directory: Section,
+    /// Whether the directory of each copy of the shared columns is sound.
+    times_sound: [bool; 2],
     /// What is known of each page of the first copy of the index.
     page_states: Box<[AtomicU8]>,
-    /// Pages that came from the second copy.
-    recovered: Mutex<BTreeMap<usize, Arc<[u8]>>>,
-    pub(super) index_copy: PageTable,
     pub(super) identities: PageTable,
 }
 
 impl FilesetReader {
-    /// Maps a fileset and checks its footer and info. One sound copy of each suffices;
+    /// Maps a fileset and checks its footer, info and directories. One sound copy of each suffices;
     /// [`FilesetReader::verify`] tells of the other. The index is checked page by page, when read.
     ///
     /// # Errors
-    /// [`FilesetError::Damaged`] without a sound footer or info: then there is no fileset;
+    /// [`FilesetError::Damaged`] without a sound footer, info or directory of the index: then
+    /// there is no fileset;
     /// [`FilesetError::Version`] for one of a newer program; [`FilesetError::Io`].
     pub fn open(fs: &dyn Fs, path: &Path) -> Result<Self, FilesetError> {
         let bytes =
@@ -101,24 +102,33 @@ impl FilesetReader {
             FooterFault::Version(source) => FilesetError::Version { path: path.to_owned(), source },
         })?;
         let (info, totals) = Self::read_one_info(&bytes, &footer).map_err(|c| damaged(0, c))?;
-        let pages = page_count(totals.series);
-        let index = footer.section(Section::Index);
-        let want_len = pages.checked_sub(1).map_or(0, |p| page_range(p, totals.series).end as u64);
-        if index.len != want_len {
-            let want = format!("{want_len} bytes for {} series", totals.series);
-            let corrupt = Corrupt::new("fileset index", 0, want, index.len.to_string());
-            return Err(damaged(to_usize(index.offset), corrupt));
-        }
+        let section_of = |section| {
+            let entry = footer.section(section);
+            slice(&bytes, entry.offset, entry.len)
+        };
+        let copies = [Section::Index, Section::IndexCopy];
+        let mut sound = copies
+            .into_iter()
+            .map(|copy| check_index_directory(section_of(copy), totals.series).map(|()| copy));
+        let directory = match sound.next() {
+            Some(Err(first)) => sound.next().and_then(Result::ok).ok_or(first),
+            found => found.unwrap_or(Ok(Section::Index)),
+        };
+        let at = to_usize(footer.section(Section::Index).offset);
+        let directory = directory.map_err(|corrupt| damaged(at, corrupt))?;
+        let times_sound = [Section::Times, Section::TimesCopy]
+            .map(|copy| check_directory(section_of(copy), totals.time_columns).is_ok());
+        let pages = page_count(totals.series, PAGE_SERIES);
         Ok(Self {
             path: path.to_owned(),
             bytes,
             footer,
             info,
             totals,
+            directory,
+            times_sound,
             page_states: (0..pages).map(|_| AtomicU8::new(UNCHECKED)).collect(),
-            recovered: Mutex::new(BTreeMap::new()),
-            index_copy: PageTable::new(pages),
-            identities: PageTable::new(pages),
+            identities: PageTable::new(page_count(totals.series, IDENTITY_PAGE_SERIES)),
         })
     }
 
@@ -201,13 +211,14 @@ impl FilesetReader {
         if position >= self.len() {
             return Ok(None);
         }
-        let (page, at) = (position / PAGE_SERIES, position % PAGE_SERIES);
-        self.with_page(page, |body| self.decode(page, body, at)).map(Some)
+        let (number, at) = (position / PAGE_SERIES, position % PAGE_SERIES);
+        let (page, base) = self.page(number)?;
+        self.place(number, &page, base, at).map(Some)
     }
 
     /// The entry of a series; `None` if the file does not have it.
     ///
-    /// Interpolates between refs, which are dense, so that one or two pages are touched.
+    /// Searches the directory, then one page.
     ///
     /// # Errors
     /// [`FilesetError::Damaged`] if the page where the series would be is damaged in both copies.
@@ -216,79 +227,127 @@ impl FilesetReader {
         if self.is_empty() || !(totals.series_min..=totals.series_max).contains(&series) {
             return Ok(None);
         }
-        match self.search(series) {
-            Err(FilesetError::Damaged(_)) => self.scan(series),
-            found => found,
+        let (mut low, mut high) = (0, self.page_states.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let entry = self.page_entry(middle).map_err(|corrupt| self.index_damage(corrupt))?;
+            if entry.first_ref <= series { low = middle + 1 } else { high = middle }
         }
+        let Some(number) = low.checked_sub(1) else { return Ok(None) };
+        let (page, base) = self.page(number)?;
+        page.position(series).map(|at| self.place(number, &page, base, at)).transpose()
     }
 
-    /// The search over sound pages.
-    fn search(&self, series: u32) -> Result<Option<FilesetEntry>, FilesetError> {
-        // INVARIANT: if the series is there, its page is in `pages`, and `refs` spans the refs
-        // that may be in those pages.
-        let mut pages = 0..self.page_states.len();
-        let mut refs = u64::from(self.totals.series_min)..u64::from(self.totals.series_max) + 1;
-        let wanted = u64::from(series);
-        let mut guess = true;
-        while !pages.is_empty() {
-            let width = pages.len();
-            let step = if guess { interpolate(wanted, refs.clone(), width) } else { width / 2 };
-            guess = !guess;
-            let page = pages.start + step;
-            let (first, last, found) = self.with_page(page, |body| {
-                let entries = entries_of(body);
-                let first = entry_series(entries, 0);
-                let last = entry_series(entries, entries.len() / ENTRY_LEN - 1);
-                let found = if (first..=last).contains(&series) {
-                    match position_in(entries, series) {
-                        Some(at) => Some(self.decode(page, body, at)?),
-                        None => None,
-                    }
-                } else {
-                    None
-                };
-                Ok((first, last, found))
-            })?;
-            if series < first {
-                pages.end = page;
-                refs.end = u64::from(first);
-            } else if series > last {
-                pages.start = page + 1;
-                refs.start = u64::from(last) + 1;
-            } else {
-                return Ok(found);
-            }
-        }
-        Ok(None)
+    /// What the directory says of a page.
+    fn page_entry(&self, page: usize) -> Result<PageEntry, Corrupt> {
+        let section = self.section_bytes(self.directory);
+        let pages = self.page_states.len();
+        let at = index_directory_at(section, pages)? + page * PAGE_ENTRY_LEN;
+        PageEntry::read(&section[at..])
     }
 
-    /// Looks into each page, so that a damaged one hides only what is in it.
-    fn scan(&self, series: u32) -> Result<Option<FilesetEntry>, FilesetError> {
-        let mut hidden = None;
-        for page in 0..self.page_states.len() {
-            let looked = self.with_page(page, |body| {
-                let entries = entries_of(body);
-                let first = entry_series(entries, 0);
-                if first > series {
-                    return Ok((true, None));
-                }
-                match position_in(entries, series) {
-                    Some(at) => Ok((true, Some(self.decode(page, body, at)?))),
-                    None => Ok((false, None)),
-                }
-            });
-            match looked {
-                Ok((_, Some(entry))) => return Ok(Some(entry)),
-                // What is behind this page is above the series.
-                Ok((true, None)) => break,
-                Ok((false, None)) => hidden = None,
-                Err(error) => hidden = Some(error),
-            }
-        }
-        hidden.map_or(Ok(None), Err)
+    /// Where a page stands in its section, in either copy, with its entry of the directory.
+    pub(super) fn page_place(&self, page: usize) -> Result<(usize, PageEntry), Corrupt> {
+        let start = match page.checked_sub(1) {
+            Some(before) => to_usize(u64::from(self.page_entry(before)?.end)),
+            None => 0,
+        };
+        Ok((start, self.page_entry(page)?))
     }
 
-    /// A series block, without its header. Verified at each call.
+    /// The bytes of a page in one copy, if they are what was written.
+    pub(super) fn page_bytes(&self, page: usize, copy: Section) -> Result<&[u8], Corrupt> {
+        let (start, entry) = self.page_place(page)?;
+        let bytes = self.page_span(copy, start, &entry)?;
+        check_crc("fileset index page", start, page_crc(page, bytes), entry.crc)?;
+        Ok(bytes)
+    }
+
+    fn page_span(&self, copy: Section, start: usize, entry: &PageEntry) -> Result<&[u8], Corrupt> {
+        let section = self.section_bytes(copy);
+        let end = to_usize(u64::from(entry.end));
+        section.get(start..end).ok_or_else(|| {
+            let got = format!("a page from {start} to {end} of {} bytes", section.len());
+            Corrupt::new("fileset index directory", 0, "a page inside the index", got)
+        })
+    }
+
+    /// An index page from whichever copy is sound, and the file offset of its first block.
+    fn page(&self, number: usize) -> Result<(IndexPage<'_>, u64), FilesetError> {
+        self.read_page(number).map_err(|corrupt| self.index_damage(corrupt))
+    }
+
+    fn read_page(&self, number: usize) -> Result<(IndexPage<'_>, u64), Corrupt> {
+        let (start, entry) = self.page_place(number)?;
+        let state = &self.page_states[number];
+        if state.load(Ordering::Relaxed) == UNCHECKED {
+            let is_sound = self.page_bytes(number, Section::Index).is_ok();
+            state.store(if is_sound { SOUND } else { BROKEN }, Ordering::Relaxed);
+        }
+        let bytes = if state.load(Ordering::Relaxed) == SOUND {
+            self.page_span(Section::Index, start, &entry)?
+        } else {
+            self.page_bytes(number, Section::IndexCopy)?
+        };
+        let held = page_held(number, self.totals.series, PAGE_SERIES);
+        let page = IndexPage::read(bytes, held, entry.first_ref, self.info.block_start_ns)?;
+        Ok((page, entry.data_offset))
+    }
+
+    pub(super) fn index_damage(&self, corrupt: Corrupt) -> FilesetError {
+        let offset = self.footer.section(Section::Index).offset;
+        FilesetError::Damaged(Damage::of_corrupt(&self.path, offset, 0, corrupt))
+    }
+
+    /// The entry `at` of a page, with its place in the file.
+    fn place(
+        &self,
+        number: usize,
+        page: &IndexPage<'_>,
+        base: u64,
+        at: usize,
+    ) -> Result<FilesetEntry, FilesetError> {
+        let (entry, offset) = page.entry(at);
+        let position = number * PAGE_SERIES + at;
+        self.place_entry(position, &entry, base.checked_add(offset))
+            .map_err(|corrupt| self.index_damage(corrupt))
+    }
+
+    fn place_entry(
+        &self,
+        position: usize,
+        entry: &IndexEntry,
+        offset: Option<u64>,
+    ) -> Result<FilesetEntry, Corrupt> {
+        let what = "fileset index entry";
+        let end = offset.and_then(|o| o.checked_add(u64::from(entry.len) + BLOCK_CRC_LEN as u64));
+        let data = self.footer.section(Section::Data);
+        let inside = offset >= Some(data.offset)
+            && end.is_some_and(|end| end <= data.offset.saturating_add(data.len));
+        let (Some(offset), true) = (offset, inside) else {
+            let got = format!("{offset:?} to {end:?}");
+            return Err(Corrupt::new(what, 0, "a block inside the data section", got));
+        };
+        let Some((codec, kind)) = read_tags(entry.codec, entry.kind) else {
+            let got = format!("codec {}, kind {}", entry.codec, entry.kind);
+            return Err(Corrupt::new(what, 0, "a known codec and kind", got));
+        };
+        let position = u32::try_from(position).expect("BUG: series are counted in 32 bits");
+        Ok(FilesetEntry {
+            series: entry.series,
+            position,
+            codec,
+            kind,
+            count: entry.count,
+            first_ns: entry.first_ns,
+            last_ns: entry.last_ns,
+            time_column: entry.time_column.checked_sub(1),
+            offset,
+            len: entry.len,
+        })
+    }
+
+    /// A series block, without its checksum. Verified at each call.
     ///
     /// # Errors
     /// [`FilesetError::Damaged`], which says nothing of the other blocks.
@@ -300,37 +359,65 @@ impl FilesetReader {
     }
 
     fn check_block(&self, entry: &FilesetEntry) -> Result<&[u8], Corrupt> {
-        let len = BLOCK_HEADER_LEN as u64 + u64::from(entry.len);
+        let len = u64::from(entry.len) + BLOCK_CRC_LEN as u64;
         let mut cursor = Cursor::new("series block", slice(&self.bytes, entry.offset, len));
-        let header: [u8; BLOCK_HEADER_LEN] = cursor.array()?;
         let bytes = cursor.take(to_usize(u64::from(entry.len)))?;
-        let (codec, kind) = (entry.codec as u8, entry.kind as u8);
         let crc = IndexEntry {
             series: entry.series,
-            codec,
-            kind,
+            codec: entry.codec.tag(),
+            kind: entry.kind as u8,
             count: entry.count,
             first_ns: entry.first_ns,
             last_ns: entry.last_ns,
-            offset: 0,
+            time_column: entry.time_column.map_or(0, |number| number.saturating_add(1)),
             len: entry.len,
         }
-        .block_crc(bytes);
-        let want = block_header(codec, kind, entry.len, crc);
-        let (fields, stored) = header.split_at(BLOCK_CRC_AT);
-        let (wanted, computed) = want.split_at(BLOCK_CRC_AT);
-        if fields != wanted {
-            let (want, got) = (format!("header {wanted:02x?}"), format!("{fields:02x?}"));
-            return Err(Corrupt::new("series block", 0, want, got));
-        }
-        if stored != computed {
-            let (want, got) = (format!("checksum {stored:02x?}"), format!("{computed:02x?}"));
-            return Err(Corrupt::new("series block", 0, want, got));
-        }
+        .block_crc([bytes]);
+        check_crc("series block", 0, crc, cursor.u32()?)?;
         Ok(bytes)
     }
 
-    /// The labels of the series at `position`. Unpacks the names of up to 128 series: to read
+    /// The times that the block shares with others, encoded; empty if it holds them itself.
+    /// Verified at each call, and taken from whichever copy is sound.
+    ///
+    /// # Errors
+    /// [`FilesetError::Damaged`] if the column is damaged in both copies, or is none of the block.
+    pub fn times(&self, entry: &FilesetEntry) -> Result<&[u8], FilesetError> {
+        let Some(number) = entry.time_column else { return Ok(&[]) };
+        let read = self.read_times(number).and_then(|(count, bytes)| {
+            if count == entry.count {
+                return Ok(bytes);
+            }
+            let want = format!("{} times in column {number}", entry.count);
+            Err(Corrupt::new("fileset time column", 0, want, count.to_string()))
+        });
+        read.map_err(|corrupt| {
+            let offset = self.footer.section(Section::Times).offset;
+            FilesetError::Damaged(Damage::of_corrupt(&self.path, offset, 0, corrupt))
+        })
+    }
+
+    fn read_times(&self, number: u32) -> Result<(u32, &[u8]), Corrupt> {
+        let mut first = None;
+        for (copy, sound) in [Section::Times, Section::TimesCopy].into_iter().zip(self.times_sound)
+        {
+            let section = self.section_bytes(copy);
+            let columns = self.totals.time_columns;
+            let read = if sound {
+                read_column(section, columns, number)
+            } else {
+                check_directory(section, columns)
+                    .and_then(|()| read_column(section, columns, number))
+            };
+            match read {
+                Ok(column) => return Ok(column),
+                Err(corrupt) => drop(first.get_or_insert(corrupt)),
+            }
+        }
+        Err(first.expect("BUG: there are two copies"))
+    }
+
+    /// The labels of the series at `position`. Unpacks the names of up to 1,024 series: to read
     /// many, use [`FilesetReader::identities`].
     ///
     /// # Errors
@@ -341,7 +428,7 @@ impl FilesetReader {
             let text = format!("position {position} of {} series", self.len());
             return Err(FilesetError::Invalid(text));
         }
-        let (page, at) = (position / PAGE_SERIES, position % PAGE_SERIES);
+        let (page, at) = (position / IDENTITY_PAGE_SERIES, position % IDENTITY_PAGE_SERIES);
         let raw = self.identity_page(page)?;
         let mut cursor = Cursor::new("fileset identities", &raw);
         let read = (|| {
@@ -365,12 +452,15 @@ impl FilesetReader {
         Identities { reader: self, position: 0, page: Vec::new(), at: 0 }
     }
 
+    /// The label sets of a page as rows: varint length and canonical bytes each.
     pub(super) fn identity_page(&self, page: usize) -> Result<Vec<u8>, FilesetError> {
         let section = self.footer.section(Section::Identities);
         let bytes = slice(&self.bytes, section.offset, section.len);
-        self.identities.read(bytes, page).map_err(|corrupt| {
+        let packed = self.identities.read(bytes, page).map_err(|corrupt| {
             FilesetError::Damaged(Damage::of_corrupt(&self.path, section.offset, 0, corrupt))
-        })
+        })?;
+        let held = page_held(page, self.totals.series, IDENTITY_PAGE_SERIES);
+        read_rows(&packed, held).map_err(|corrupt| self.identity_damage(page, corrupt))
     }
 
     /// A page that unpacks but does not hold what it should.
@@ -384,107 +474,6 @@ impl FilesetReader {
     pub(super) fn section_bytes(&self, section: Section) -> &[u8] {
         let entry = self.footer.section(section);
         slice(&self.bytes, entry.offset, entry.len)
-    }
-
-    /// Gives `read` the body of an index page, from whichever copy is sound.
-    fn with_page<T>(
-        &self,
-        page: usize,
-        read: impl FnOnce(&[u8]) -> Result<T, FilesetError>,
-    ) -> Result<T, FilesetError> {
-        let bytes = &self.section_bytes(Section::Index)[page_range(page, self.totals.series)];
-        let state = &self.page_states[page];
-        if state.load(Ordering::Relaxed) == UNCHECKED {
-            let found = if check_page(page, bytes).is_ok() { SOUND } else { BROKEN };
-            state.store(found, Ordering::Relaxed);
-        }
-        if state.load(Ordering::Relaxed) == SOUND {
-            return read(&bytes[bytes.len() - self.body_len(page)..]);
-        }
-        let body = self.recover(page)?;
-        read(&body)
-    }
-
-    pub(super) fn body_len(&self, page: usize) -> usize {
-        BASE_LEN + (self.len() - page * PAGE_SERIES).min(PAGE_SERIES) * ENTRY_LEN
-    }
-
-    /// The body of a page from the second copy.
-    fn recover(&self, page: usize) -> Result<Arc<[u8]>, FilesetError> {
-        if let Some(body) = self.recovered.lock().get(&page) {
-            return Ok(body.clone());
-        }
-        let body = self.read_page_copy(page).map_err(|corrupt| {
-            let section = self.footer.section(Section::IndexCopy);
-            let lost = self.body_len(page) as u64;
-            FilesetError::Damaged(Damage::of_corrupt(&self.path, section.offset, lost, corrupt))
-        })?;
-        let body: Arc<[u8]> = Arc::from(body);
-        self.recovered.lock().insert(page, body.clone());
-        Ok(body)
-    }
-
-    pub(super) fn read_page_copy(&self, page: usize) -> Result<Vec<u8>, Corrupt> {
-        let body = self.index_copy.read(self.section_bytes(Section::IndexCopy), page)?;
-        let want = self.body_len(page);
-        if body.len() != want {
-            let got = body.len().to_string();
-            return Err(Corrupt::new("fileset index page", 0, format!("{want} bytes"), got));
-        }
-        Ok(body)
-    }
-
-    /// The entry `at` of a page's body.
-    pub(super) fn decode(
-        &self,
-        page: usize,
-        body: &[u8],
-        at: usize,
-    ) -> Result<FilesetEntry, FilesetError> {
-        let position = page * PAGE_SERIES + at;
-        self.decode_entry(position, body, at).map_err(|corrupt| {
-            let index = self.footer.section(Section::Index).offset;
-            let base = index + page_range(page, self.totals.series).start as u64;
-            FilesetError::Damaged(Damage::of_corrupt(&self.path, base, 0, corrupt))
-        })
-    }
-
-    fn decode_entry(
-        &self,
-        position: usize,
-        body: &[u8],
-        at: usize,
-    ) -> Result<FilesetEntry, Corrupt> {
-        let what = "fileset index entry";
-        let base = Cursor::new(what, body).u64()?;
-        let start = BASE_LEN + at * ENTRY_LEN;
-        let entry = IndexEntry::read(body.get(start..).unwrap_or_default())?;
-        let offset = base.checked_add(u64::from(entry.offset));
-        let end =
-            offset.and_then(|o| o.checked_add(BLOCK_HEADER_LEN as u64 + u64::from(entry.len)));
-        let data = self.footer.section(Section::Data);
-        let inside = offset >= Some(data.offset)
-            && end.is_some_and(|end| end <= data.offset.saturating_add(data.len));
-        let (Some(offset), true) = (offset, inside) else {
-            let got = format!("{offset:?} to {end:?}");
-            return Err(Corrupt::new(what, start, "a block inside the data section", got));
-        };
-        let Some((codec, kind)) = read_tags(entry.codec, entry.kind) else {
-            let got = format!("codec {}, kind {}", entry.codec, entry.kind);
-            return Err(Corrupt::new(what, start, "a known codec and kind", got));
-        };
-        let position = u32::try_from(position).expect("BUG: series are counted in 32 bits");
-        Ok(FilesetEntry {
-            series: entry.series,
-            position,
-            codec,
-            kind,
-            count: entry.count,
-            first_ns: entry.first_ns,
-            last_ns: entry.last_ns,
-            offset,
-            len: entry.len,
-        })
     }
 
     /// Checks the first bytes of the file, which nothing depends on.
@@ -528,9 +517,9 @@ impl Iterator for Identities<'_> {
         if position >= self.reader.len() {
             return None;
         }
-        let page = position / PAGE_SERIES;
-        let skip = |this: &mut Self| this.position = (page + 1) * PAGE_SERIES;
-        if position.is_multiple_of(PAGE_SERIES) {
+        let page = position / IDENTITY_PAGE_SERIES;
+        let skip = |this: &mut Self| this.position = (page + 1) * IDENTITY_PAGE_SERIES;
+        if position.is_multiple_of(IDENTITY_PAGE_SERIES) {
             self.at = 0;
             match self.reader.identity_page(page) {
                 Ok(raw) => self.page = raw,
@@ -567,9 +556,22 @@ pub(super) fn read_labels(cursor: &mut Cursor<'_>) -> Result<Labels, Corrupt> {
         .map_err(|e| Corrupt::new("fileset identities", at, "canonical labels", e.to_string()))
 }
 
-/// The entries of a page's body.
-fn entries_of(body: &[u8]) -> &[u8] {
-    body.get(BASE_LEN..).unwrap_or_default()
+/// Where the directory of the index stands in its section.
+fn index_directory_at(section: &[u8], pages: usize) -> Result<usize, Corrupt> {
+    let len = pages * PAGE_ENTRY_LEN + DIRECTORY_CRC_LEN;
+    section.len().checked_sub(len).ok_or_else(|| {
+        let (want, got) = (format!("at least {len} bytes"), section.len().to_string());
+        Corrupt::new("fileset index directory", 0, want, got)
+    })
+}
+
+/// Checks the directory of the index for `series` series.
+pub(super) fn check_index_directory(section: &[u8], series: u32) -> Result<(), Corrupt> {
+    let pages = page_count(series, PAGE_SERIES);
+    let at = index_directory_at(section, pages)?;
+    let (directory, stored) = section[at..].split_at(pages * PAGE_ENTRY_LEN);
+    let stored = Cursor::new("fileset index directory", stored).u32()?;
+    check_crc("fileset index directory", at, crc32(directory), stored)
 }
 
 /// `len` bytes from `offset`, as many of them as there are.

@@ -5,15 +5,16 @@ use m3rs_core::wire::Cursor;
 use m3rs_core::wire::checksum::{check_crc, crc32};
 
 use super::format::{
-    BLOCK_HEADER_LEN, FOOTER_LEN, Footer, FooterFault, PAGE_SERIES, Section, check_page,
-    page_count, page_range,
+    BLOCK_CRC_LEN, FOOTER_LEN, Footer, FooterFault, IDENTITY_PAGE_SERIES, PAGE_SERIES, Section,
+    page_count, page_held,
 };
-use super::reader::{FilesetReader, read_labels};
+use super::reader::{FilesetReader, check_index_directory, read_labels};
+use super::times::{check_directory, read_column};
 use crate::error::{Damage, FilesetError};
 
 impl FilesetReader {
-    /// Checks every byte of the file: header, footers, infos, both copies of the index, all
-    /// blocks and names, and that the parts agree. Empty if all is well.
+    /// Checks every byte of the file: header, footers, infos, both copies of the index and of the
+    /// shared times, all blocks and names, and that the parts agree. Empty if all is well.
     ///
     /// Reads the whole file; memory is that of one page.
     #[must_use]
@@ -34,8 +35,8 @@ impl FilesetReader {
                 Err(corrupt) => found.push(self.damage(0, 0, corrupt)),
             }
         }
+        self.verify_times(&mut found);
         self.verify_index(&mut found);
-        self.verify_index_copy(&mut found);
         self.verify_blocks(&mut found);
         self.verify_identities(&mut found);
         if found.is_empty() {
@@ -60,35 +61,43 @@ impl FilesetReader {
         }
     }
 
-    fn verify_index(&self, found: &mut Vec<Damage>) {
-        let offset = self.footer.section(Section::Index).offset;
-        let bytes = self.section_bytes(Section::Index);
-        for page in 0..page_count(self.totals().series) {
-            let range = page_range(page, self.totals().series);
-            if let Err(corrupt) = check_page(page, &bytes[range.clone()]) {
-                found.push(self.damage(offset + range.start as u64, 0, corrupt));
+    fn verify_times(&self, found: &mut Vec<Damage>) {
+        let columns = self.totals().time_columns;
+        for copy in [Section::Times, Section::TimesCopy] {
+            let (offset, section) = (self.footer.section(copy).offset, self.section_bytes(copy));
+            if let Err(corrupt) = check_directory(section, columns) {
+                found.push(self.damage(offset, 0, corrupt));
+                continue;
+            }
+            for number in 0..columns {
+                if let Err(corrupt) = read_column(section, columns, number) {
+                    found.push(self.damage(offset, 0, corrupt));
+                }
             }
         }
+        self.verify_copies(Section::Times, Section::TimesCopy, found);
     }
 
-    fn verify_index_copy(&self, found: &mut Vec<Damage>) {
-        let offset = self.footer.section(Section::IndexCopy).offset;
-        let copy = self.section_bytes(Section::IndexCopy);
-        if let Err(corrupt) = self.index_copy.check_directory(copy) {
-            found.push(self.damage(offset, 0, corrupt));
-        }
-        let index = self.section_bytes(Section::Index);
-        for page in 0..page_count(self.totals().series) {
-            let first = check_page(page, &index[page_range(page, self.totals().series)]);
-            let fault = match (first, self.read_page_copy(page)) {
-                (Ok(body), Ok(copied)) if body != copied => {
-                    let text = ("the same in both copies", format!("another page {page}"));
-                    Corrupt::new("fileset index page", 0, text.0, text.1)
+    fn verify_index(&self, found: &mut Vec<Damage>) {
+        for copy in [Section::Index, Section::IndexCopy] {
+            let (offset, section) = (self.footer.section(copy).offset, self.section_bytes(copy));
+            if let Err(corrupt) = check_index_directory(section, self.totals().series) {
+                found.push(self.damage(offset, 0, corrupt));
+            }
+            for page in 0..page_count(self.totals().series, PAGE_SERIES) {
+                if let Err(corrupt) = self.page_bytes(page, copy) {
+                    found.push(self.damage(offset, 0, corrupt));
                 }
-                (_, Ok(_)) => continue,
-                (_, Err(corrupt)) => corrupt,
-            };
-            found.push(self.damage(offset, 0, fault));
+            }
+        }
+        self.verify_copies(Section::Index, Section::IndexCopy, found);
+    }
+
+    /// Two copies that are both sound have the same bytes.
+    fn verify_copies(&self, first: Section, copy: Section, found: &mut Vec<Damage>) {
+        if found.is_empty() && self.section_bytes(first) != self.section_bytes(copy) {
+            let corrupt = Corrupt::new("fileset section", 0, "the same in both copies", "another");
+            found.push(self.damage(self.footer.section(copy).offset, 0, corrupt));
         }
     }
 
@@ -124,7 +133,7 @@ impl FilesetReader {
                 ));
             }
             match self.block(&entry) {
-                Ok(block) => end = Some(entry.offset + (BLOCK_HEADER_LEN + block.len()) as u64),
+                Ok(block) => end = Some(entry.offset + (block.len() + BLOCK_CRC_LEN) as u64),
                 Err(error) => {
                     found.extend(error.into_damage());
                     end = None;
@@ -147,8 +156,8 @@ impl FilesetReader {
         if let Err(corrupt) = self.identities.check_directory(bytes) {
             found.push(self.damage(section.offset, 0, corrupt));
         }
-        for page in 0..page_count(self.totals().series) {
-            let held = (self.len() - page * PAGE_SERIES).min(PAGE_SERIES);
+        for page in 0..page_count(self.totals().series, IDENTITY_PAGE_SERIES) {
+            let held = page_held(page, self.totals().series, IDENTITY_PAGE_SERIES);
             let checked = self.identity_page(page).and_then(|raw| {
                 check_names(&raw, held).map_err(|corrupt| {
                     FilesetError::Damaged(self.damage(section.offset, 0, corrupt))
@@ -162,7 +171,14 @@ impl FilesetReader {
 
     /// The sections' own checksums, which see what no finer one covers.
     fn verify_sections(&self, found: &mut Vec<Damage>) {
-        let sections = [Section::Data, Section::Index, Section::IndexCopy, Section::Identities];
+        let sections = [
+            Section::Data,
+            Section::Times,
+            Section::TimesCopy,
+            Section::Index,
+            Section::IndexCopy,
+            Section::Identities,
+        ];
         for section in sections {
             let entry = self.footer.section(section);
             let computed = crc32(self.section_bytes(section));

@@ -7,14 +7,17 @@ use std::path::Path;
 use m3rs_core::fs::{Fs, FsFile, write_atomic};
 use m3rs_core::model::{Labels, SampleKind};
 use m3rs_core::wire::checksum::{Crc32, crc32};
-use m3rs_core::wire::{header, put_varint};
+use m3rs_core::wire::header;
 
 use super::format::{
-    BLOCK_BYTES_MAX, BLOCK_HEADER_LEN, BlockCodec, FOOTER_LEN, FilesetInfo, FilesetTotals, Footer,
-    HEADER_LEN, IndexEntry, LABEL_BYTES_MAX, MAGIC, NAMESPACE_BYTES_MAX, PAGE_HEADER_LEN,
-    PAGE_SERIES, Section, SectionEntry, VERSION, block_header, page_crc, put_info,
+    BLOCK_BYTES_MAX, BLOCK_CRC_LEN, BlockCodec, FOOTER_LEN, FilesetInfo, FilesetTotals, Footer,
+    HEADER_LEN, IDENTITY_PAGE_SERIES, IndexEntry, LABEL_BYTES_MAX, MAGIC, NAMESPACE_BYTES_MAX,
+    PAGE_SERIES, PageEntry, Section, SectionEntry, VERSION, page_crc, put_info,
 };
+use super::identities::Rows;
+use super::index_page::put_page;
 use super::pages::PageWriter;
+use super::times::TimesWriter;
 use crate::error::FilesetError;
 
 /// Bytes of series blocks that are gathered for one write.
@@ -37,14 +40,16 @@ pub struct SeriesBlock<'a> {
     pub first_ns: i64,
     /// Time of the last sample.
     pub last_ns: i64,
+    /// The encoded times, which may be shared with other blocks; empty if they are in `bytes`.
+    pub times: &'a [u8],
     /// The encoded samples.
     pub bytes: &'a [u8],
 }
 
 /// Takes the series blocks of a fileset that is being written.
 ///
-/// Holds one buffer of blocks, and the index and the packed names of all series: some 50 bytes
-/// and the labels' share for each.
+/// Holds one buffer of blocks, the shared times, and the packed index and names of all series: some
+/// 10 bytes for each.
 pub struct SeriesSink<'a> {
     path: &'a Path,
     file: &'a mut dyn FsFile,
@@ -52,13 +57,16 @@ pub struct SeriesSink<'a> {
     /// File offset of the end of what was pushed.
     at: u64,
     data_crc: Crc32,
-    /// Finished index pages.
+    block_start_ns: i64,
+    times: TimesWriter,
+    /// Finished index pages, and the directory's entries of them.
     index: Vec<u8>,
-    /// Base and entries of the page that is being filled.
-    page: Vec<u8>,
+    directory: Vec<u8>,
+    /// Entries of the page that is being filled, and the file offset of their first block.
+    page: Vec<IndexEntry>,
     page_base: u64,
-    index_copy: PageWriter,
-    names: Vec<u8>,
+    names: Rows,
+    columns: Vec<u8>,
     identities: PageWriter,
     totals: FilesetTotals,
     refused: bool,
@@ -92,7 +100,7 @@ pub fn write_fileset<E: From<FilesetError>>(
     }
     let mut totals = FilesetTotals::default();
     write_atomic(fs, path, |file| {
-        let mut sink = SeriesSink::start(path, file)?;
+        let mut sink = SeriesSink::start(path, file, info.block_start_ns)?;
         fill(&mut sink).map_err(WriteFailure::Caller)?;
         totals = sink.finish(info)?;
         Ok(())
@@ -125,7 +133,7 @@ impl<E> From<FilesetError> for WriteFailure<E> {
 }
 
 impl<'a> SeriesSink<'a> {
-    fn start(path: &'a Path, file: &'a mut dyn FsFile) -> io::Result<Self> {
+    fn start(path: &'a Path, file: &'a mut dyn FsFile, block_start_ns: i64) -> io::Result<Self> {
         let mut buffer = Vec::with_capacity(BUFFER_LEN);
         header::put(&mut buffer, &MAGIC, VERSION);
         file.write_all(&buffer)?;
@@ -136,11 +144,14 @@ impl<'a> SeriesSink<'a> {
             buffer,
             at: HEADER_LEN as u64,
             data_crc: Crc32::default(),
+            block_start_ns,
+            times: TimesWriter::default(),
             index: Vec::new(),
-            page: Vec::new(),
+            directory: Vec::new(),
+            page: Vec::with_capacity(PAGE_SERIES),
             page_base: 0,
-            index_copy: PageWriter::new()?,
-            names: Vec::new(),
+            names: Rows::default(),
+            columns: Vec::new(),
             identities: PageWriter::new()?,
             totals: FilesetTotals::default(),
             refused: false,
@@ -174,7 +185,7 @@ impl<'a> SeriesSink<'a> {
             return Err(FilesetError::Invalid(text));
         }
         let sizes = [
-            ("a series block", block.bytes.len(), BLOCK_BYTES_MAX),
+            ("a series block", block.times.len() + block.bytes.len(), BLOCK_BYTES_MAX),
             ("a series' labels", block.labels.as_bytes().len(), LABEL_BYTES_MAX),
         ];
         for (what, bytes, max) in sizes {
@@ -187,28 +198,34 @@ impl<'a> SeriesSink<'a> {
     }
 
     fn add(&mut self, block: &SeriesBlock<'_>) -> io::Result<()> {
-        if self.totals.series.is_multiple_of(PAGE_SERIES as u32) {
+        if self.page.len() == PAGE_SERIES {
             self.finish_page()?;
-            self.page_base = self.at;
-            self.page.extend_from_slice(&self.page_base.to_le_bytes());
         }
+        if self.names.len() == IDENTITY_PAGE_SERIES {
+            self.finish_names()?;
+        }
+        if self.page.is_empty() {
+            self.page_base = self.at;
+        }
+        let shared =
+            if block.times.is_empty() { None } else { self.times.share(block.count, block.times) };
+        let times = if shared.is_some() { &[] } else { block.times };
         let entry = IndexEntry {
             series: block.series,
-            codec: block.codec as u8,
+            codec: block.codec.tag(),
             kind: block.kind as u8,
             count: block.count,
             first_ns: block.first_ns,
             last_ns: block.last_ns,
-            offset: u32::try_from(self.at - self.page_base).expect("BUG: blocks are limited"),
-            len: u32::try_from(block.bytes.len()).expect("BUG: blocks are limited"),
+            time_column: shared.map_or(0, |number| number + 1),
+            len: u32::try_from(times.len() + block.bytes.len()).expect("BUG: blocks are limited"),
         };
-        entry.put(&mut self.page);
-        let labels = block.labels.as_bytes();
-        put_varint(&mut self.names, labels.len() as u64);
-        self.names.extend_from_slice(labels);
-        let crc = entry.block_crc(block.bytes);
-        self.write_data(&block_header(entry.codec, entry.kind, entry.len, crc))?;
+        self.page.push(entry);
+        self.names.push(block.labels.as_bytes());
+        let crc = entry.block_crc([times, block.bytes]);
+        self.write_data(times)?;
         self.write_data(block.bytes)?;
+        self.write_data(&crc.to_le_bytes())?;
         self.count(block);
         Ok(())
     }
@@ -240,17 +257,29 @@ impl<'a> SeriesSink<'a> {
         Ok(())
     }
 
-    /// Puts the page that is being filled into both copies of the index, and its names away.
+    /// Puts the page that is being filled into the index.
     fn finish_page(&mut self) -> io::Result<()> {
-        if self.page.is_empty() {
+        let Some(first) = self.page.first() else { return Ok(()) };
+        let number = (self.totals.series as usize - 1) / PAGE_SERIES;
+        let start = self.index.len();
+        put_page(&self.page, self.block_start_ns, &mut self.index);
+        let end = u32::try_from(self.index.len())
+            .map_err(|_| io::Error::other("an index above 4 GiB"))?;
+        let crc = page_crc(number, &self.index[start..]);
+        let entry = PageEntry { first_ref: first.series, end, data_offset: self.page_base, crc };
+        entry.put(&mut self.directory);
+        self.page.clear();
+        Ok(())
+    }
+
+    /// Packs the names that are gathered.
+    fn finish_names(&mut self) -> io::Result<()> {
+        if self.names.len() == 0 {
             return Ok(());
         }
-        let number = (self.totals.series as usize - 1) / PAGE_SERIES;
-        self.index.extend_from_slice(&page_crc(number, &self.page).to_le_bytes());
-        self.index.extend_from_slice(&self.page);
-        self.index_copy.push(&self.page)?;
-        self.identities.push(&self.names)?;
-        self.page.clear();
+        self.columns.clear();
+        self.names.put_columns(&mut self.columns).map_err(io::Error::other)?;
+        self.identities.push(&self.columns)?;
         self.names.clear();
         Ok(())
     }
@@ -266,25 +295,34 @@ impl<'a> SeriesSink<'a> {
 
     fn write_rest(mut self, info: &FilesetInfo) -> io::Result<FilesetTotals> {
         self.finish_page()?;
+        self.finish_names()?;
         self.file.write_all(&self.buffer)?;
+        let directory_crc = crc32(&self.directory);
+        self.index.extend_from_slice(&self.directory);
+        self.index.extend_from_slice(&directory_crc.to_le_bytes());
+        self.totals.time_columns = self.times.columns();
+        let times = self.times.finish();
         let mut footer = Footer::new();
         let data_len = self.at - HEADER_LEN as u64;
         footer.table[Section::Data as usize] =
             SectionEntry { offset: HEADER_LEN as u64, len: data_len, crc: self.data_crc.finish() };
         let mut info_bytes = Vec::new();
         put_info(&mut info_bytes, info, &self.totals);
+        let identities = self.identities.finish();
         let sections = [
-            (Section::Index, self.index),
-            (Section::IndexCopy, self.index_copy.finish()),
-            (Section::Identities, self.identities.finish()),
-            (Section::Info, info_bytes.clone()),
-            (Section::InfoCopy, info_bytes),
+            (Section::Times, &times),
+            (Section::TimesCopy, &times),
+            (Section::Index, &self.index),
+            (Section::IndexCopy, &self.index),
+            (Section::Identities, &identities),
+            (Section::Info, &info_bytes),
+            (Section::InfoCopy, &info_bytes),
         ];
         let mut at = self.at;
         for (section, bytes) in sections {
             let len = bytes.len() as u64;
-            self.file.write_all(&bytes)?;
-            footer.table[section as usize] = SectionEntry { offset: at, len, crc: crc32(&bytes) };
+            self.file.write_all(bytes)?;
+            footer.table[section as usize] = SectionEntry { offset: at, len, crc: crc32(bytes) };
             at += len;
         }
         footer.file_len = at + 2 * FOOTER_LEN as u64;
@@ -296,4 +334,4 @@ impl<'a> SeriesSink<'a> {
     }
 }
 
-const _: () = assert!(BLOCK_HEADER_LEN < BUFFER_LEN && PAGE_HEADER_LEN == 12);
+const _: () = assert!(BLOCK_CRC_LEN == size_of::<u32>());

@@ -13,7 +13,6 @@ use m3rs_core::wire::{Cursor, put_length_prefixed, put_varint, put_zigzag};
 use super::{BlockDecoder, BlockEncoder, Effort, EncodedBlock};
 use crate::buffer::{Columns, Timed};
 use crate::codec::histogram;
-use crate::codec::m3tsz::EncodeError;
 use crate::fileset::BlockCodec;
 use crate::limits::ANNOTATION_BYTES_MAX;
 
@@ -32,18 +31,18 @@ impl BlockEncoder {
     pub(super) fn encode_parts(
         &mut self,
         columns: &Columns,
-        block_start_ns: i64,
         effort: Effort,
-    ) -> Result<Option<EncodedBlock<'_>>, EncodeError> {
+    ) -> Result<Option<EncodedBlock<'_>>, Corrupt> {
         let Some((first_ns, last_ns)) = columns.bounds() else { return Ok(None) };
         let mut parts = std::mem::take(&mut self.parts);
         parts.clear();
         let floats = Columns::of_floats(columns.ts.clone(), columns.vs.clone());
-        if let Some(block) = self.encode(&floats, block_start_ns, effort)? {
-            let mut body = vec![block.codec as u8];
+        if let Some(block) = self.encode(&floats, effort)? {
+            let mut body = vec![block.codec.tag()];
             put_varint(&mut body, u64::from(block.count));
             put_zigzag(&mut body, block.first_ns.wrapping_sub(first_ns));
             put_zigzag(&mut body, block.last_ns.wrapping_sub(first_ns));
+            body.extend_from_slice(block.times);
             body.extend_from_slice(block.bytes);
             put_part(&mut parts, FLOATS, &body);
         }
@@ -68,6 +67,7 @@ impl BlockEncoder {
             count: u32::try_from(columns.len()).unwrap_or(u32::MAX),
             first_ns,
             last_ns,
+            times: &[],
             bytes: &self.parts,
         }))
     }
@@ -255,6 +255,7 @@ fn float_block(body: &[u8], first_ns: i64) -> Result<EncodedBlock<'_>, Corrupt> 
         count,
         first_ns: first_ns.wrapping_add(cursor.zigzag()?),
         last_ns: first_ns.wrapping_add(cursor.zigzag()?),
+        times: &[],
         bytes: cursor.rest(),
     })
 }
@@ -408,7 +409,7 @@ mod tests {
     fn all_parts_come_back() {
         let columns = mixed();
         let mut encoder = BlockEncoder::default();
-        let block = encoder.encode(&columns, 0, Effort::Flush).expect("fits").expect("some");
+        let block = encoder.encode(&columns, Effort::Flush).expect("fits").expect("some");
         assert_eq!((block.kind, block.count), (SampleKind::Mixed, 7));
         assert_eq!((block.first_ns, block.last_ns), (100 * S, 100 * S + 6));
         let mut got = Columns::default();
@@ -430,7 +431,7 @@ mod tests {
     fn changed_bytes_never_panic() {
         let columns = mixed();
         let mut encoder = BlockEncoder::default();
-        let block = encoder.encode(&columns, 0, Effort::Flush).expect("fits").expect("some");
+        let block = encoder.encode(&columns, Effort::Flush).expect("fits").expect("some");
         let bytes = block.bytes.to_vec();
         let mut decoder = BlockDecoder::default();
         let all = (i64::MIN, i64::MAX);

@@ -12,6 +12,10 @@ use m3rs_tsdb::fileset::{
 
 const SERIES: u32 = 140;
 
+fn times_of(series: u32) -> Vec<u8> {
+    vec![7; series as usize % 4]
+}
+
 fn block_of(series: u32) -> Vec<u8> {
     vec![series as u8; series as usize % 7]
 }
@@ -43,6 +47,7 @@ pub(crate) fn sound_fileset() -> Vec<u8> {
                 count: 1,
                 first_ns: 1,
                 last_ns: 1,
+                times: &times_of(series),
                 bytes: &block_of(series),
             })?;
         }
@@ -58,8 +63,8 @@ fn read_all(bytes: Vec<u8>, check: impl Fn(u32, &[u8])) -> bool {
     };
     let damages = reader.verify();
     for entry in reader.entries().take(1000).flatten() {
-        if let Ok(block) = reader.block(&entry) {
-            check(entry.series, block);
+        if let (Ok(times), Ok(block)) = (reader.times(&entry), reader.block(&entry)) {
+            check(entry.series, &[times, block].concat());
         }
         drop(reader.find(entry.series));
     }
@@ -82,6 +87,8 @@ pub(crate) fn fuzz_fileset(data: &[u8]) {
         edited[at] ^= edit[2];
     }
     let is_sound = edited == sound;
-    let reads_sound = read_all(edited, |series, block| assert_eq!(block, block_of(series)));
+    let reads_sound = read_all(edited, |series, block| {
+        assert_eq!(block, [times_of(series), block_of(series)].concat());
+    });
     assert_eq!(is_sound, reads_sound);
 }
