@@ -22,6 +22,7 @@ mod buffer;
 mod checkpoint;
 mod compact;
 mod database;
+mod delete;
 mod error;
 mod limits;
 mod mediator;
@@ -39,6 +40,7 @@ pub mod series_block;
 
 pub use buffer::{Columns, Rich, RichSample, SampleValue, Timed};
 pub use database::{Database, DatabaseOptions, FlushReport, NamespaceStatus, Status};
+pub use delete::Deleted;
 pub use error::{CommitLogError, Damage, FilesetError, TsdbError};
 pub use limits::{ANNOTATION_BYTES_MAX, Limits};
 pub use m3rs_index::Limited;

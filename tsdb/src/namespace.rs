@@ -31,7 +31,6 @@ pub(crate) use validate::check_name;
 pub use validate::{NAME_BYTES_MAX, OptionsError};
 pub(crate) use window::WriteWindow;
 
-use crate::blocks::BlockId;
 use crate::commitlog::{self, CommitLog};
 use crate::database::LogNeed;
 use crate::error::TsdbError;
@@ -68,8 +67,6 @@ pub struct Namespace {
     series_rate: Mutex<RateLimit>,
     pub(crate) scratch: Mutex<Vec<WriteScratch>>,
     pub(crate) counters: Counters,
-    /// Shard and span of the compaction that runs; flushes pass over it.
-    pub(crate) compacting: Mutex<Option<(usize, BlockId)>>,
     /// Which segments of the log its memory needs.
     pub(crate) log_need: Mutex<LogNeed>,
     /// Set when it is removed or replaced: it takes no writes any more, reads go on.
@@ -169,7 +166,6 @@ impl Namespace {
             series_rate: Mutex::default(),
             scratch: Mutex::default(),
             counters: Counters::default(),
-            compacting: Mutex::default(),
             log_need: Mutex::default(),
             retired: AtomicBool::new(false),
         }
@@ -199,22 +195,9 @@ impl Namespace {
         u16::try_from(self.shards.len()).expect("BUG: made of a u16")
     }
 
-    /// Takes other options once `store` has made them durable; they were checked, and block size
-    /// and shards are as ever.
-    ///
-    /// Series that were not logged are made durable before the log names samples of them.
-    pub(crate) fn change_options(
-        &self,
-        options: NamespaceOptions,
-        store: impl FnOnce() -> Result<(), TsdbError>,
-    ) -> Result<(), TsdbError> {
-        let _no_new_series = self.create.lock();
-        if options.writes_to_commit_log && !self.options().writes_to_commit_log {
-            self.seal_index()?;
-        }
-        store()?;
+    /// Takes other options; they were checked, and block size and shards are as ever.
+    pub(crate) fn set_options(&self, options: NamespaceOptions) {
         *self.options.write() = Arc::new(options);
-        Ok(())
     }
 
     /// Refuses writes from now on. When this returns, no write is under way any more.
@@ -346,19 +329,16 @@ impl Namespace {
         if docs.is_empty() {
             return Ok(());
         }
-        let last = first + (docs.len() - 1) as u32;
-        if options.writes_to_commit_log {
-            self.log_series(&docs, entries).inspect_err(|_| self.registry.reserve(last))?;
-        }
-        let made = self.admit(&docs);
+        let made = self.log_series(&docs, entries).and_then(|()| self.admit(&docs));
         if made.is_err() {
-            // The log names these refs now, so no other series may get them.
-            self.registry.reserve(last);
+            // The log may name these refs now, so no other series may get them.
+            self.registry.reserve(first + (docs.len() - 1) as u32);
         }
         made
     }
 
     /// The log entries come before all else: no sample of a series can stand before its entry.
+    /// They are logged whatever the options say of samples, as a request may go by older options.
     fn log_series(&self, docs: &[Doc<'_>], entries: &mut Vec<u8>) -> Result<(), TsdbError> {
         entries.clear();
         for doc in docs {

@@ -449,8 +449,8 @@ impl<'a> WriteSession<'a> {
             }
         }
         self.namespace.counters.samples.add(self.samples);
-        let log = ticket.map(|ticket| self.namespace.log.durable(ticket));
-        Ok(Commit { durable: log.map(|f| Box::pin(f) as _), samples: self.samples })
+        let durable = ticket.map(|ticket| self.namespace.log.durable(ticket));
+        Ok(Commit::new(durable, self.samples))
     }
 
     /// Makes the series that were not known, and remembers new encodings.
@@ -547,6 +547,14 @@ impl fmt::Debug for Commit {
 }
 
 impl Commit {
+    /// `durable` is what to wait for; nothing, if nothing was logged.
+    pub(crate) fn new(
+        durable: Option<impl Future<Output = Result<(), CommitLogError>> + Send + 'static>,
+        samples: u64,
+    ) -> Self {
+        Self { durable: durable.map(|f| Box::pin(f) as _), samples }
+    }
+
     /// The number of samples in it.
     #[must_use]
     pub fn samples(&self) -> u64 {

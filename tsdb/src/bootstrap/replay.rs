@@ -322,6 +322,9 @@ impl Replay<'_> {
                             buffer.append_rich(slot, ts[i], &samples[i], now);
                         });
                 }
+                Ok(Some(Entry::Deletion { from, to, refs, .. })) => {
+                    applied.unknown += namespace.replay_deletion(shard, (from, to), refs);
+                }
                 Ok(Some(Entry::Series { .. }) | None) => {}
                 Err(corrupt) => {
                     let (at, lost) = (batch.at as u64, u64::from(batch.len));
@@ -370,5 +373,16 @@ impl Namespace {
             self.registry.reserve(highest);
         }
         unknown
+    }
+
+    /// Deletes samples of one shard; returns how many series are not known.
+    fn replay_deletion(&self, shard: u16, range: (i64, i64), refs: &[u32]) -> u64 {
+        let Some(home) = self.shards.get(usize::from(shard)) else { return refs.len() as u64 };
+        let tables = self.registry.read();
+        let places = refs.iter().filter_map(|&series| tables.place(series));
+        let slots: Vec<_> = places.filter(|p| p.shard == shard).map(|p| p.slot).collect();
+        let unknown = refs.len() - slots.len();
+        home.lock().delete(slots, range, self.clock.monotonic());
+        unknown as u64
     }
 }

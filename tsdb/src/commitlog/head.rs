@@ -6,8 +6,8 @@ use m3rs_core::Corrupt;
 use m3rs_core::wire::Cursor;
 
 use super::entry::{
-    KIND_PADDING, KIND_RICH_SAMPLES, KIND_SAMPLES, KIND_SERIES, KIND_STARTED_SAMPLES, read_u16,
-    read_u32,
+    KIND_DELETION, KIND_PADDING, KIND_RICH_SAMPLES, KIND_SAMPLES, KIND_SERIES,
+    KIND_STARTED_SAMPLES, read_u16, read_u32,
 };
 
 /// An entry that is not decoded yet.
@@ -22,11 +22,11 @@ pub enum Head<'p> {
         /// Its label bytes, which nobody has checked.
         labels: &'p [u8],
     },
-    /// Samples of one shard.
+    /// Samples of one shard, or a deletion in it.
     Batch {
         /// The namespace's durable number.
         namespace: u32,
-        /// The shard that all samples belong to.
+        /// The shard that all of it belongs to.
         shard: u16,
         /// The whole entry, for an [`EntryDecoder`](super::EntryDecoder).
         entry: &'p [u8],
@@ -59,7 +59,7 @@ pub fn next_head<'p>(payload: &mut Cursor<'p>) -> Result<Option<Head<'p>>, Corru
                 continue;
             }
             KIND_SERIES => series(&mut body).map_err(within)?,
-            KIND_SAMPLES | KIND_STARTED_SAMPLES | KIND_RICH_SAMPLES => {
+            KIND_SAMPLES | KIND_STARTED_SAMPLES | KIND_RICH_SAMPLES | KIND_DELETION => {
                 let entry = &start[..start.len() - ahead.remaining()];
                 batch(&mut body, entry).map_err(within)?
             }
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use crate::RichSample;
     use crate::commitlog::{
-        Entry, EntryDecoder, encode_rich_samples, encode_samples, encode_series,
+        Entry, EntryDecoder, encode_deletion, encode_rich_samples, encode_samples, encode_series,
         encode_started_samples,
     };
 
@@ -120,9 +120,9 @@ mod tests {
         while let Ok(Some(entry)) = decoder.next(&mut cursor) {
             entries.push(match entry {
                 Entry::Series { namespace, .. } => (namespace, true),
-                Entry::Samples { namespace, .. } | Entry::RichSamples { namespace, .. } => {
-                    (namespace, false)
-                }
+                Entry::Samples { namespace, .. }
+                | Entry::Deletion { namespace, .. }
+                | Entry::RichSamples { namespace, .. } => (namespace, false),
             });
         }
         (heads, entries)
@@ -131,7 +131,7 @@ mod tests {
     proptest! {
         #[test]
         fn heads_find_the_entries_that_the_decoder_finds(
-            entries in prop::collection::vec((any::<u32>(), 0u8..4, 1usize..9), 0..8),
+            entries in prop::collection::vec((any::<u32>(), 0u8..5, 1usize..9), 0..8),
             edit in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
         ) {
             let mut payload = Vec::new();
@@ -143,6 +143,7 @@ mod tests {
                     0 => encode_series(out, namespace, 7, 3, &vec![b'x'; len]),
                     1 => encode_samples(out, namespace, 3, &refs, &ts, &vs),
                     2 => encode_started_samples(out, (namespace, 3), &refs, &ts, &vs, &ts),
+                    3 => encode_deletion(out, namespace, 3, (-1, 1), &refs),
                     _ => encode_rich_samples(out, (namespace, 3), &refs, &ts, &samples),
                 }
             }
