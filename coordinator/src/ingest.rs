@@ -9,7 +9,7 @@ mod remote_write;
 mod remote_write_2;
 
 pub use labels::{LabelRefusal, describe_series, parse_labels};
-pub use metadata::{Metadata, MetadataStore, MetricType};
+pub use metadata::MetadataSource;
 pub use receiver::{
     DurableFuture, RemoteWriteReceiver, WriteFailure, WriteOutcome, WriteProtocol, WriteReceiver,
 };

@@ -79,6 +79,7 @@ pub struct Metrics {
     write_samples: Counter,
     write_histograms: Counter,
     write_refused: [Counter; RefusalReason::ALL.len()],
+    write_exemplars: Counter,
     write_exemplars_ignored: Counter,
     write_metadata: Counter,
     pub(crate) write_body_bytes: Counter,
@@ -145,10 +146,11 @@ impl Metrics {
             write_samples: put(r, "m3rs_write_samples", "Float samples written"),
             write_histograms: put(r, "m3rs_write_histograms", "Native histograms written"),
             write_refused: RefusalReason::ALL.map(of_reason),
+            write_exemplars: put(r, "m3rs_write_exemplars", "Exemplars written"),
             write_exemplars_ignored: put(
                 r,
                 "m3rs_write_exemplars_ignored",
-                "Exemplars received, which are not kept",
+                "Exemplars received that are not kept",
             ),
             write_metadata: put(r, "m3rs_write_metadata", "Entries of metadata received"),
             write_body_bytes: put(r, "m3rs_write_body_bytes", "Bytes of write bodies as sent"),
@@ -193,7 +195,8 @@ impl Metrics {
         self.write_samples.inc_by(samples);
         self.write_histograms.inc_by(counts.histograms_taken);
         self.write_series.inc_by(counts.series);
-        self.write_exemplars_ignored.inc_by(counts.exemplars);
+        self.write_exemplars.inc_by(counts.exemplars_taken);
+        self.write_exemplars_ignored.inc_by(counts.exemplars - counts.exemplars_taken);
         self.write_metadata.inc_by(counts.metadata);
         for (counter, (_, samples)) in self.write_refused.iter().zip(refusals.samples_by_reason()) {
             counter.inc_by(samples);

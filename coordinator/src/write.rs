@@ -10,7 +10,7 @@ use std::fmt;
 use std::future::Future;
 
 use m3rs_core::ErrorKind;
-use m3rs_core::model::{Histogram, HistogramError, Labels};
+use m3rs_core::model::{Histogram, HistogramError, Labels, Metadata};
 use m3rs_core::time::{TimestampMs, TimestampNs};
 
 use crate::ingest::LabelRefusal;
@@ -61,6 +61,12 @@ pub enum WriteRefusal {
     /// References to symbols that are not there, or an odd number of them.
     #[error("{0}")]
     Symbols(String),
+    /// An exemplar whose labels are too long.
+    #[error("labels of an exemplar take {bytes} bytes, which is too long")]
+    Exemplar {
+        /// Their length.
+        bytes: usize,
+    },
     /// A series without samples and histograms.
     #[error("a series needs at least one sample or histogram")]
     NoSamples,
@@ -88,6 +94,8 @@ impl WriteRefusal {
             Self::SeriesLimit { .. } => RefusalReason::SeriesLimit,
             Self::Histogram(_) => RefusalReason::Histogram,
             Self::Symbols(_) => RefusalReason::Symbols,
+            // Exemplars that are not kept are not told.
+            Self::Exemplar { .. } => RefusalReason::Labels,
             Self::NoSamples => RefusalReason::NoSamples,
         }
     }
@@ -256,7 +264,25 @@ pub trait WriteSession {
         start: TimestampNs,
     ) -> Result<(), WriteError>;
 
-    /// Makes all pushed samples visible and hands them to the log.
+    /// Takes an exemplar of a series.
+    ///
+    /// # Errors
+    /// A refusal if it is not kept, which is no matter of the sender's; a store that cannot write.
+    fn push_exemplar(
+        &mut self,
+        series: Self::Series,
+        t: TimestampNs,
+        value: f64,
+        labels: Labels,
+    ) -> Result<(), WriteError>;
+
+    /// Takes what a metric family means.
+    ///
+    /// # Errors
+    /// A store that cannot write.
+    fn push_metadata(&mut self, family: &str, metadata: Metadata) -> Result<(), StoreError>;
+
+    /// Makes all that was pushed visible and hands it to the log.
     ///
     /// # Errors
     /// Why nothing was written.

@@ -111,9 +111,9 @@ section!(Ingest {
 });
 
 section!(Metadata {
-    families_max: usize => edge.metadata.families_max,
-    entries_per_family_max: usize => edge.metadata.entries_per_family_max,
-    text_bytes_max: usize => edge.metadata.text_bytes_max,
+    families_max: usize => storage.metadata.families_max,
+    entries_per_family_max: usize => storage.metadata.entries_per_family_max,
+    text_bytes_max: usize => storage.metadata.text_bytes_max,
 });
 
 section!(Query {

@@ -33,11 +33,11 @@ mod writer;
 
 pub use deletion::encode_deletion;
 pub use entry::{
-    BATCH_SAMPLES_MAX, Entry, EntryDecoder, encode_rich_samples, encode_samples, encode_series,
-    encode_started_samples,
+    BATCH_SAMPLES_MAX, Entry, EntryDecoder, encode_exemplars, encode_metadata, encode_rich_samples,
+    encode_samples, encode_series, encode_started_samples,
 };
 pub use format::{CHUNK_PAYLOAD_MAX, MAGIC, VERSION};
-pub use head::{Head, next_head};
+pub use head::{Head, NO_SHARD, next_head};
 pub use names::{list_segments, parse_segment_name, segment_path};
 pub use progress::Ticket;
 pub use reader::{

@@ -257,6 +257,7 @@ fn persist_one(
     merge: Merge,
     extent: Extent,
 ) -> Result<Written, TsdbError> {
+    namespace.persist_side()?;
     let options = namespace.options();
     let is_flushed_whole = options.flush_enabled && merge == Merge::All;
     if extent == Extent::ByOptions && !options.snapshot_enabled && !is_flushed_whole {
@@ -322,7 +323,9 @@ impl Database {
                 core.reshard(name, shard_count)?;
             }
         }
-        if loaded.replayed_bytes >= snapshot_log_bytes {
+        // With background work the snapshot that these bytes are due does not hold up the start.
+        core.log.count_replayed(loaded.replayed_bytes);
+        if !background && loaded.replayed_bytes >= snapshot_log_bytes {
             core.snapshot()?;
         }
         let stop = Arc::new(Stop::default());

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hashbrown::HashTable;
 use m3rs_core::clock::SharedClock;
 use m3rs_core::fs::SharedFs;
-use m3rs_core::model::{Labels, shard_of_hash};
+use m3rs_core::model::{Labels, Matcher, shard_of_hash};
 use m3rs_core::time::TimestampNs;
 use m3rs_index::{Doc, Identity, Index};
 use parking_lot::{Mutex, RwLock};
@@ -34,9 +34,12 @@ pub(crate) use window::WriteWindow;
 use crate::commitlog::{self, CommitLog};
 use crate::database::LogNeed;
 use crate::error::TsdbError;
+use crate::exemplar::Exemplar;
 use crate::limits::{DiskFloor, Limits, RateLimit};
+use crate::metadata::MetadataStore;
 use crate::names::Layout;
 use crate::shard::Shard;
+use crate::side::Side;
 use crate::write::{WriteScratch, WriteSession};
 
 /// The namespace that a server has without any configuration.
@@ -61,6 +64,8 @@ pub struct Namespace {
     pub(crate) log: Arc<CommitLog>,
     pub(crate) index: Index,
     pub(crate) registry: Registry,
+    /// Metadata and exemplars.
+    pub(crate) side: Side,
     pub(crate) shards: Vec<Shard>,
     /// Held while a series is made, so that refs are given one by one.
     create: Mutex<CreateScratch>,
@@ -163,6 +168,7 @@ impl Namespace {
             clock: parts.clock,
             log: parts.log,
             index: parts.index,
+            side: Side::new(parts.limits.metadata),
             registry: Registry::new(parts.secret),
             create: Mutex::default(),
             series_rate: Mutex::default(),
@@ -238,6 +244,44 @@ impl Namespace {
     #[must_use]
     pub fn series_count(&self) -> u64 {
         self.registry.series_count()
+    }
+
+    /// Metadata of the metric families that were written here. Writers push theirs through
+    /// [`WriteSession::push_metadata`], which makes them durable.
+    #[must_use]
+    pub fn metadata(&self) -> &MetadataStore {
+        &self.side.metadata
+    }
+
+    /// Exemplars in the range of the series for which all matchers hold, by series; those of a
+    /// series ascend by time. Series without any are left out.
+    ///
+    /// # Errors
+    /// [`TsdbError::Index`] for a bad regular expression or more than `series_max` series.
+    pub fn exemplars(
+        &self,
+        matchers: &[Matcher],
+        start: TimestampNs,
+        end: TimestampNs,
+        series_max: usize,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>, TsdbError> {
+        let range = (start.0.max(self.horizon().0), end.0);
+        let mut found = Vec::new();
+        for series in self.index.search(matchers, series_max)? {
+            let exemplars = self.side.exemplars.of_series(series, range);
+            if !exemplars.is_empty()
+                && let Some(labels) = self.index.labels(series)?
+            {
+                found.push((labels, exemplars));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Puts metadata and exemplars into their file, if it lacks any.
+    pub(crate) fn persist_side(&self) -> Result<(), TsdbError> {
+        let path = self.layout.side(&self.dir);
+        self.side.persist(self.fs.as_ref(), &path, self.id, self.horizon().0)
     }
 
     /// Starts a write. Keep it on one thread, then [`WriteSession::commit`] it.
@@ -348,6 +392,7 @@ impl Namespace {
     }
 
     /// The log entries come before all else: no sample of a series can stand before its entry.
+    /// They are logged whatever the options say of samples, as a request may go by older options.
     fn log_series(&self, docs: &[Doc<'_>], entries: &mut Vec<u8>) -> Result<(), TsdbError> {
         entries.clear();
         for doc in docs {

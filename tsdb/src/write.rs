@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use m3rs_core::ErrorKind;
-use m3rs_core::model::{Histogram, HistogramError, Labels};
+use m3rs_core::model::{Histogram, HistogramError, Labels, Metadata};
 use m3rs_core::time::TimestampNs;
 use parking_lot::RwLockReadGuard;
 use xxhash_rust::xxh3::xxh3_128;
@@ -14,10 +14,12 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::buffer::{Buffer, RichSample, SampleValue, Slot};
 use crate::commitlog::{self, Ticket};
 use crate::error::{CommitLogError, TsdbError};
-use crate::limits::ANNOTATION_BYTES_MAX;
+use crate::exemplar::Exemplar;
+use crate::limits::{ANNOTATION_BYTES_MAX, EXEMPLAR_LABEL_BYTES_MAX};
 use crate::namespace::{
     MemoPosition, Namespace, NewEncoding, PendingSeries, Place, Tables, WriteWindow,
 };
+use crate::side::SideBatch;
 
 /// A series as a [`WriteSession`] knows it. Valid in the session that gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +70,12 @@ pub enum WriteRefusal {
     /// A histogram that breaks a rule.
     #[error(transparent)]
     Histogram(#[from] HistogramError),
+    /// An exemplar whose labels are too long.
+    #[error("labels of an exemplar take {bytes} bytes, the limit is {}", EXEMPLAR_LABEL_BYTES_MAX)]
+    Exemplar {
+        /// Their length.
+        bytes: usize,
+    },
     /// An annotation that is too long.
     #[error("annotation of {bytes} bytes, the limit is {}", ANNOTATION_BYTES_MAX)]
     Annotation {
@@ -187,6 +195,7 @@ impl ShardBatch {
 #[derive(Debug, Default)]
 pub(crate) struct WriteScratch {
     batches: Vec<ShardBatch>,
+    side: SideBatch,
     entries: Vec<u8>,
     pending: Pending,
     /// New encodings of known series, and then those of the new ones.
@@ -200,6 +209,7 @@ struct Pending {
     /// Number of the series, time, value, start timestamp.
     floats: Vec<(u32, i64, f64, i64)>,
     rich: Vec<(u32, i64, RichSample)>,
+    exemplars: Vec<(u32, Exemplar)>,
 }
 
 impl Pending {
@@ -207,6 +217,7 @@ impl Pending {
         self.series.clear();
         self.floats.clear();
         self.rich.clear();
+        self.exemplars.clear();
     }
 }
 
@@ -385,6 +396,35 @@ impl<'a> WriteSession<'a> {
         self.push_checked(series, t, sample)
     }
 
+    /// Adds an exemplar of a series. It belongs to no sample, and is one of a bounded number.
+    ///
+    /// # Errors
+    /// As [`WriteSession::push`], and [`WriteRefusal::Exemplar`].
+    pub fn push_exemplar(
+        &mut self,
+        series: SeriesHandle,
+        exemplar: Exemplar,
+    ) -> Result<(), WriteRefusal> {
+        self.window.check(TimestampNs(exemplar.t))?;
+        let bytes = exemplar.labels.as_bytes().len();
+        if bytes > EXEMPLAR_LABEL_BYTES_MAX {
+            return Err(WriteRefusal::Exemplar { bytes });
+        }
+        if series.place == Place::GAP {
+            self.scratch.pending.exemplars.push((series.series, exemplar));
+        } else {
+            self.scratch.side.push_exemplar(series.series, exemplar);
+        }
+        Ok(())
+    }
+
+    /// Adds what a metric family means. Costs a look-up if that is known.
+    pub fn push_metadata(&mut self, family: &str, metadata: Metadata) {
+        if !self.namespace.side.metadata.knows(family, &metadata) {
+            self.scratch.side.metadata.push((family.to_owned(), metadata));
+        }
+    }
+
     /// Adds one sample of any kind to the request; otherwise as [`WriteSession::push_histogram`].
     /// An empty annotation is none.
     ///
@@ -430,7 +470,7 @@ impl<'a> WriteSession<'a> {
         Ok(())
     }
 
-    /// Hands all samples to the commit log and the buffers; they are readable when this returns
+    /// Hands all samples, exemplars and metadata to the commit log and the buffers; they are readable when this returns
     /// and durable when the returned [`Commit`] says so.
     ///
     /// # Errors
@@ -449,6 +489,12 @@ impl<'a> WriteSession<'a> {
                 ticket = Some(newer);
             }
         }
+        if !self.scratch.side.is_empty() {
+            let namespace = self.namespace;
+            let log = (self.logs == Logging::On).then_some(&*namespace.log);
+            let logged = namespace.side.commit(log, namespace.id, &mut self.scratch.side)?;
+            ticket = logged.or(ticket);
+        }
         self.namespace.counters.samples.add(self.samples);
         let durable = ticket.map(|ticket| self.namespace.log.durable(ticket));
         Ok(Commit::new(durable, self.samples))
@@ -460,8 +506,8 @@ impl<'a> WriteSession<'a> {
     /// series wait here or none does, in the order in which they came.
     fn make_pending(&mut self) -> Result<(), TsdbError> {
         let namespace = self.namespace;
-        let WriteScratch { batches, pending, encodings, .. } = &mut self.scratch;
-        let Pending { series, floats, rich } = pending;
+        let WriteScratch { batches, side, pending, encodings, .. } = &mut self.scratch;
+        let Pending { series, floats, rich, exemplars } = pending;
         if !series.is_empty() {
             namespace.make_series(series)?;
             let tables = namespace.registry.read();
@@ -477,6 +523,9 @@ impl<'a> WriteSession<'a> {
             for (number, t, sample) in rich.drain(..) {
                 let handle = made(number);
                 batches[usize::from(handle.place.shard)].push_rich(handle, t, sample);
+            }
+            for (number, exemplar) in exemplars.drain(..) {
+                side.push_exemplar(made(number).series, exemplar);
             }
         }
         encodings.extend(series.iter().filter_map(|p| {
@@ -528,6 +577,7 @@ impl Drop for WriteSession<'_> {
         self.scratch.batches.iter_mut().for_each(ShardBatch::clear);
         self.scratch.pending.clear();
         self.scratch.encodings.clear();
+        self.scratch.side.clear();
         let mut kept = self.namespace.scratch.lock();
         if kept.len() < SCRATCHES_MAX {
             kept.push(std::mem::take(&mut self.scratch));

@@ -122,7 +122,7 @@ fn labels_of(pairs: Vec<(&str, &str)>, limits: &LabelLimits) -> Result<Labels, L
 
 /// The name and value of a `Label` message. A field that is absent is empty; of several the last
 /// one counts.
-fn label_bytes(message: &[u8]) -> Result<(&[u8], &[u8]), Corrupt> {
+pub(super) fn label_bytes(message: &[u8]) -> Result<(&[u8], &[u8]), Corrupt> {
     let (mut name, mut value) = (&[][..], &[][..]);
     let mut fields = Fields::new("label", message);
     while let Some(field) = fields.next_field()? {

@@ -4,13 +4,10 @@ use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use m3rs_core::Corrupt;
 
-use crate::ingest::{
-    MetadataStore, Refusals, WalkCounts, WalkError, walk_write_request, walk_write_request_2,
-};
+use crate::ingest::{Refusals, WalkCounts, WalkError, walk_write_request, walk_write_request_2};
 use crate::limits::WriteLimits;
 use crate::write::{StoreError, WriteSession, WriteStore, WriteTarget};
 
@@ -41,6 +38,8 @@ pub struct WriteOutcome {
     pub samples_written: u64,
     /// Native histograms that were written.
     pub histograms_written: u64,
+    /// Exemplars that were written.
+    pub exemplars_written: u64,
     /// What the request held.
     pub counts: WalkCounts,
     /// What was not written.
@@ -54,6 +53,7 @@ impl fmt::Debug for WriteOutcome {
         f.debug_struct("WriteOutcome")
             .field("samples_written", &self.samples_written)
             .field("histograms_written", &self.histograms_written)
+            .field("exemplars_written", &self.exemplars_written)
             .field("counts", &self.counts)
             .field("refusals", &self.refusals)
             .finish_non_exhaustive()
@@ -107,13 +107,12 @@ pub trait WriteReceiver: Send + Sync {
 pub struct RemoteWriteReceiver<S> {
     store: S,
     limits: WriteLimits,
-    metadata: Arc<MetadataStore>,
 }
 
 impl<S: WriteStore> RemoteWriteReceiver<S> {
-    /// Writes to `store`; metadata goes to `metadata`.
-    pub fn new(store: S, limits: WriteLimits, metadata: Arc<MetadataStore>) -> Self {
-        Self { store, limits, metadata }
+    /// Writes to `store`.
+    pub fn new(store: S, limits: WriteLimits) -> Self {
+        Self { store, limits }
     }
 
     fn write(&self, body: &[u8], protocol: WriteProtocol) -> Result<WriteOutcome, WriteFailure> {
@@ -121,25 +120,25 @@ impl<S: WriteStore> RemoteWriteReceiver<S> {
         let target = self.store.target();
         let mut session = target.session();
         let labels = &self.limits.labels;
-        let on_metadata = |family: &str, metadata| {
-            self.metadata.put(family, metadata);
-        };
         let counts = match protocol {
-            WriteProtocol::V1 => {
-                walk_write_request(body, &mut session, labels, &mut refusals, on_metadata)?
-            }
-            WriteProtocol::V2 => {
-                walk_write_request_2(body, &mut session, labels, &mut refusals, on_metadata)?
-            }
+            WriteProtocol::V1 => walk_write_request(body, &mut session, labels, &mut refusals)?,
+            WriteProtocol::V2 => walk_write_request_2(body, &mut session, labels, &mut refusals)?,
         };
         let (mut samples_written, mut durable) = (0, None);
-        if counts.samples > 0 || counts.histograms > 0 {
+        let holds = [counts.samples, counts.histograms, counts.exemplars, counts.metadata];
+        if holds.iter().any(|held| *held > 0) {
             let committed = session.commit()?;
             samples_written = committed.samples.saturating_sub(counts.histograms_taken);
             durable = Some(Box::pin(committed.durable) as DurableFuture);
         }
-        let histograms_written = counts.histograms_taken;
-        Ok(WriteOutcome { samples_written, histograms_written, counts, refusals, durable })
+        Ok(WriteOutcome {
+            samples_written,
+            histograms_written: counts.histograms_taken,
+            exemplars_written: counts.exemplars_taken,
+            counts,
+            refusals,
+            durable,
+        })
     }
 }
 

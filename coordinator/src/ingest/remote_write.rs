@@ -7,11 +7,14 @@
 //! Budget: walk and resolve <= 40 ns/sample for a known series of 11 labels.
 
 use m3rs_core::Corrupt;
+use m3rs_core::model::Labels;
 use m3rs_core::time::{TimestampMs, TimestampNs};
 use m3rs_core::wire::proto::Fields;
 
 use crate::ingest::histogram::{WireHistogram, parse_histogram};
-use crate::ingest::{Metadata, Refusals, parse_labels};
+use crate::ingest::labels::label_bytes;
+use crate::ingest::metadata::parse_metadata;
+use crate::ingest::{Refusals, parse_labels};
 use crate::limits::LabelLimits;
 use crate::write::{StoreError, WriteError, WriteRefusal, WriteSession};
 
@@ -44,8 +47,10 @@ pub struct WalkCounts {
     pub series: u64,
     /// Samples, refused ones included.
     pub samples: u64,
-    /// Exemplars, which are not kept.
+    /// Exemplars, those included that are not kept.
     pub exemplars: u64,
+    /// Exemplars that were taken.
+    pub exemplars_taken: u64,
     /// Native histograms, refused ones included.
     pub histograms: u64,
     /// Native histograms that were taken.
@@ -67,8 +72,7 @@ pub enum WalkError {
 
 /// Walks `body`, a decompressed `WriteRequest`.
 ///
-/// A series or sample that cannot be taken is added to `refusals` and the walk goes on. Metadata
-/// goes to `on_metadata` with the family's name.
+/// A series or sample that cannot be taken is added to `refusals` and the walk goes on.
 ///
 /// # Errors
 /// The first malformed message, or a store that cannot write.
@@ -77,7 +81,6 @@ pub fn walk_write_request<W: WriteSession>(
     session: &mut W,
     limits: &LabelLimits,
     refusals: &mut Refusals,
-    mut on_metadata: impl FnMut(&str, Metadata),
 ) -> Result<WalkCounts, WalkError> {
     let mut walk = Walk { session, limits, refusals, counts: WalkCounts::default() };
     let mut fields = Fields::new(REQUEST, body);
@@ -89,9 +92,9 @@ pub fn walk_write_request<W: WriteSession>(
         match field.number {
             REQUEST_SERIES => walk.series(field.bytes(SERIES)?)?,
             REQUEST_METADATA => {
-                let (family, metadata) = Metadata::from_message(field.bytes(REQUEST)?)?;
+                let (family, metadata) = parse_metadata(field.bytes(REQUEST)?)?;
                 walk.counts.metadata += 1;
-                on_metadata(family, metadata);
+                walk.session.push_metadata(family, metadata)?;
             }
             _ => {}
         }
@@ -144,7 +147,7 @@ impl<W: WriteSession> Walk<'_, W> {
     ) -> Result<(), WalkError> {
         let shape = Shape::of(rest.clone())?;
         self.counts.samples += shape.samples;
-        self.counts.exemplars += shape.exemplars;
+        self.counts.exemplars += shape.exemplars.len() as u64;
         let histograms = shape.histograms.len() as u64;
         self.counts.histograms += histograms;
         let gathered;
@@ -168,6 +171,17 @@ impl<W: WriteSession> Walk<'_, W> {
             }
             for histogram in shape.histograms {
                 self.push_histogram(raw, series, histogram)?;
+            }
+            for exemplar in shape.exemplars {
+                let WireExemplar { t, value, labels } = exemplar;
+                let Some(labels) = labels else { continue };
+                let t = TimestampMs(t).to_ns();
+                match self.session.push_exemplar(series, t, value, labels) {
+                    Ok(()) => self.counts.exemplars_taken += 1,
+                    // A sender cannot do anything about it, so it is counted and not told.
+                    Err(WriteError::Refused(_)) => {}
+                    Err(WriteError::Store(error)) => return Err(error.into()),
+                }
             }
         }
         Ok(())
@@ -234,7 +248,7 @@ fn gather_labels(message: &[u8]) -> Result<Vec<u8>, Corrupt> {
 #[derive(Default)]
 struct Shape {
     samples: u64,
-    exemplars: u64,
+    exemplars: Vec<WireExemplar>,
     histograms: Vec<WireHistogram>,
     has_labels: bool,
 }
@@ -252,10 +266,7 @@ impl Shape {
                     parse_sample(field.bytes(SAMPLE)?)?;
                     shape.samples += 1;
                 }
-                SERIES_EXEMPLAR => {
-                    field.bytes(SERIES)?;
-                    shape.exemplars += 1;
-                }
+                SERIES_EXEMPLAR => shape.exemplars.push(parse_exemplar(field.bytes(SERIES)?)?),
                 SERIES_HISTOGRAM => {
                     shape.histograms.push(parse_histogram(field.bytes(SERIES)?)?);
                 }
@@ -264,6 +275,37 @@ impl Shape {
         }
         Ok(shape)
     }
+}
+
+/// An `Exemplar` message.
+pub(super) struct WireExemplar {
+    pub(super) t: i64,
+    pub(super) value: f64,
+    /// `None` if they are no label set.
+    pub(super) labels: Option<Labels>,
+}
+
+fn parse_exemplar(message: &[u8]) -> Result<WireExemplar, Corrupt> {
+    const WHAT: &str = "Exemplar";
+    let (mut t, mut value, mut pairs) = (0, 0.0, Vec::new());
+    let mut fields = Fields::new(WHAT, message);
+    while let Some(field) = fields.next_field()? {
+        match field.number {
+            1 => pairs.push(label_bytes(field.bytes(WHAT)?)?),
+            2 => value = field.double(WHAT)?,
+            3 => t = field.varint(WHAT)? as i64,
+            _ => {}
+        }
+    }
+    Ok(WireExemplar { t, value, labels: exemplar_labels(&pairs) })
+}
+
+/// Labels of an exemplar, which need no metric name.
+pub(super) fn exemplar_labels(pairs: &[(&[u8], &[u8])]) -> Option<Labels> {
+    let text = |bytes| std::str::from_utf8(bytes).ok();
+    let pairs: Option<Vec<(&str, &str)>> =
+        pairs.iter().map(|(name, value)| Some((text(name)?, text(value)?))).collect();
+    Labels::from_pairs(pairs?).ok()
 }
 
 /// Time and value if `rest` is exactly one sample field; `None` for any other shape.

@@ -8,15 +8,15 @@
 
 use hashbrown::HashSet;
 use m3rs_core::Corrupt;
-use m3rs_core::model::METRIC_NAME;
+use m3rs_core::model::{METRIC_NAME, Metadata, MetricType};
 use m3rs_core::time::TimestampMs;
 use m3rs_core::wire::proto::{Field, Fields, Value};
 use m3rs_core::wire::{Cursor, put_length_prefixed};
 
 use crate::ingest::histogram::{WireHistogram, parse_histogram};
 use crate::ingest::labels::{describe_canonical, parse_canonical};
-use crate::ingest::remote_write::whole_varint;
-use crate::ingest::{Metadata, MetricType, Refusals, WalkCounts, WalkError};
+use crate::ingest::remote_write::{WireExemplar, exemplar_labels, whole_varint};
+use crate::ingest::{Refusals, WalkCounts, WalkError};
 use crate::limits::LabelLimits;
 use crate::write::{WriteError, WriteRefusal, WriteSession};
 
@@ -46,8 +46,8 @@ const CANONICAL_MARK: u8 = 0;
 
 /// Walks `body`, a decompressed `io.prometheus.write.v2.Request`.
 ///
-/// A series or sample that cannot be taken is added to `refusals` and the walk goes on. Metadata
-/// goes to `on_metadata` with the family's name, once for each family of the request.
+/// A series or sample that cannot be taken is added to `refusals` and the walk goes on. Equal
+/// metadata of equal metric names are handed on once.
 ///
 /// # Errors
 /// The first malformed message, or a store that cannot write.
@@ -56,14 +56,12 @@ pub fn walk_write_request_2<W: WriteSession>(
     session: &mut W,
     limits: &LabelLimits,
     refusals: &mut Refusals,
-    on_metadata: impl FnMut(&str, Metadata),
 ) -> Result<WalkCounts, WalkError> {
     let symbols = Symbols::of(body)?;
     let mut walk = Walk {
         session,
         limits,
         refusals,
-        on_metadata,
         symbols,
         counts: WalkCounts::default(),
         message: Message::default(),
@@ -154,7 +152,7 @@ struct Message {
     canonical: Vec<u8>,
     samples: Vec<WireSample>,
     histograms: Vec<WireHistogram>,
-    exemplars: u64,
+    exemplars: Vec<WireExemplar>,
     metadata: WireMetadata,
     /// The first reference of a pair whose second one has not come yet.
     half_pair: Option<u32>,
@@ -167,7 +165,7 @@ impl Message {
         self.canonical.push(CANONICAL_MARK);
         self.samples.clear();
         self.histograms.clear();
-        self.exemplars = 0;
+        self.exemplars.clear();
         self.metadata = WireMetadata::default();
         (self.half_pair, self.bad_symbols) = (None, None);
         let mut fields = Fields::new(SERIES, message);
@@ -177,8 +175,7 @@ impl Message {
                 SERIES_SAMPLE => self.samples.push(parse_sample(field.bytes(SAMPLE)?)?),
                 SERIES_HISTOGRAM => self.histograms.push(parse_histogram(field.bytes(SERIES)?)?),
                 SERIES_EXEMPLAR => {
-                    field.bytes(SERIES)?;
-                    self.exemplars += 1;
+                    self.exemplars.push(parse_exemplar(field.bytes(SERIES)?, symbols)?);
                 }
                 SERIES_METADATA => self.take_metadata(field.bytes(METADATA)?)?,
                 _ => {}
@@ -235,18 +232,17 @@ impl Message {
     }
 }
 
-struct Walk<'a, 'b, W, M> {
+struct Walk<'a, 'b, W> {
     session: &'b mut W,
     limits: &'b LabelLimits,
     refusals: &'b mut Refusals,
-    on_metadata: M,
     symbols: Symbols<'a>,
     counts: WalkCounts,
     message: Message,
     told: HashSet<WireMetadata>,
 }
 
-impl<W: WriteSession, M: FnMut(&str, Metadata)> Walk<'_, '_, W, M> {
+impl<W: WriteSession> Walk<'_, '_, W> {
     fn series(&mut self, message: &[u8]) -> Result<(), WalkError> {
         self.message.read(message, &self.symbols)?;
         let samples = self.message.samples.len() as u64;
@@ -254,11 +250,12 @@ impl<W: WriteSession, M: FnMut(&str, Metadata)> Walk<'_, '_, W, M> {
         self.counts.series += 1;
         self.counts.samples += samples;
         self.counts.histograms += histograms;
-        self.counts.exemplars += self.message.exemplars;
+        self.counts.exemplars += self.message.exemplars.len() as u64;
         if let Err(refusal) = self.check() {
             self.refuse(samples + histograms, &refusal);
             return Ok(());
         }
+        self.tell_metadata()?;
         let Some(series) = self.resolve(samples + histograms)? else { return Ok(()) };
         for i in 0..self.message.samples.len() {
             let WireSample { t, v, start } = self.message.samples[i];
@@ -282,27 +279,50 @@ impl<W: WriteSession, M: FnMut(&str, Metadata)> Walk<'_, '_, W, M> {
                 Err(error) => self.refuse_sample(t, error)?,
             }
         }
+        for exemplar in std::mem::take(&mut self.message.exemplars) {
+            let WireExemplar { t, value, labels } = exemplar;
+            let Some(labels) = labels else { continue };
+            match self.session.push_exemplar(series, TimestampMs(t).to_ns(), value, labels) {
+                Ok(()) => self.counts.exemplars_taken += 1,
+                // A sender cannot do anything about it, so it is counted and not told.
+                Err(WriteError::Refused(_)) => {}
+                Err(WriteError::Store(error)) => return Err(error.into()),
+            }
+        }
         Ok(())
     }
 
-    /// Checks what can be said before the series is known, and tells its metadata.
+    /// Checks what can be said before the series is known.
     fn check(&mut self) -> Result<(), WriteRefusal> {
         if let Some(refusal) = self.message.bad_symbols.take() {
             return Err(refusal);
         }
         let metadata = self.message.metadata;
-        let help = self.symbols.text(metadata.help)?;
-        let unit = self.symbols.text(metadata.unit)?;
+        self.symbols.text(metadata.help)?;
+        self.symbols.text(metadata.unit)?;
         if self.message.samples.is_empty() && self.message.histograms.is_empty() {
             return Err(WriteRefusal::NoSamples);
         }
-        let says_something = metadata.metric_type != 0 || !help.is_empty() || !unit.is_empty();
-        if says_something && self.told.insert(metadata) {
+        Ok(())
+    }
+
+    /// Hands the series' metadata on, if there are any and they were not handed on before.
+    fn tell_metadata(&mut self) -> Result<(), WalkError> {
+        let metadata = self.message.metadata;
+        if metadata.metric_type == 0 && metadata.help == 0 && metadata.unit == 0 {
+            return Ok(());
+        }
+        if !self.told.insert(metadata) {
+            return Ok(());
+        }
+        let text = |reference| self.symbols.text(reference).ok();
+        let texts = (text(metadata.metric_name), text(metadata.help), text(metadata.unit));
+        if let (Some(name), Some(help), Some(unit)) = texts {
             let metric_type = MetricType::from_wire(metadata.metric_type);
-            let name = self.symbols.text(metadata.metric_name)?;
             let (help, unit) = (help.to_owned(), unit.to_owned());
+            let family = family_of(name, metric_type);
             self.counts.metadata += 1;
-            (self.on_metadata)(family_of(name, metric_type), Metadata { metric_type, help, unit });
+            self.session.push_metadata(family, Metadata { metric_type, help, unit })?;
         }
         Ok(())
     }
@@ -335,6 +355,36 @@ impl<W: WriteSession, M: FnMut(&str, Metadata)> Walk<'_, '_, W, M> {
             WriteError::Store(error) => Err(error.into()),
         }
     }
+}
+
+/// Reads an `Exemplar`. References that lead nowhere leave it without labels.
+fn parse_exemplar(message: &[u8], symbols: &Symbols<'_>) -> Result<WireExemplar, Corrupt> {
+    const WHAT: &str = "Exemplar";
+    let (mut t, mut value, mut texts) = (0, 0.0, Vec::new());
+    let mut fields = Fields::new(WHAT, message);
+    while let Some(field) = fields.next_field()? {
+        match (field.number, field.value) {
+            (1, Value::Varint(reference)) => texts.push(symbols.get(reference as u32)),
+            (1, _) => {
+                let mut packed = Cursor::new(WHAT, field.bytes(WHAT)?);
+                while !packed.is_empty() {
+                    texts.push(symbols.get(packed.varint()? as u32));
+                }
+            }
+            (2, _) => value = field.double(WHAT)?,
+            (3, _) => t = field.varint(WHAT)? as i64,
+            _ => {}
+        }
+    }
+    let mut pairs = Vec::with_capacity(texts.len() / 2);
+    for pair in texts.chunks(2) {
+        // A reference that leads nowhere, or one without its other half.
+        let [Some(name), Some(text)] = *pair else {
+            return Ok(WireExemplar { t, value, labels: None });
+        };
+        pairs.push((name, text));
+    }
+    Ok(WireExemplar { t, value, labels: exemplar_labels(&pairs) })
 }
 
 /// The family that a series belongs to: its name, without what histograms and summaries add.

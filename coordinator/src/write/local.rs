@@ -5,9 +5,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use m3rs_core::model::{Histogram, Labels};
+use m3rs_core::model::{Histogram, Labels, Metadata};
 use m3rs_core::time::TimestampNs;
-use m3rs_tsdb::{Namespace, ResolveError, SeriesHandle, TsdbError};
+use m3rs_tsdb::{Exemplar, Namespace, ResolveError, SeriesHandle, TsdbError};
 
 use crate::ingest::{LabelRefusal, SAMPLE_TAG};
 use crate::local::LocalStorage;
@@ -129,6 +129,24 @@ impl WriteSession for LocalSession<'_> {
         Ok(session.push_histogram(series, t, h, start).map_err(refused)?)
     }
 
+    fn push_exemplar(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        value: f64,
+        labels: Labels,
+    ) -> Result<(), WriteError> {
+        let session = self.0.as_mut().map_err(|e| e.clone())?;
+        let exemplar = Exemplar { t: t.0, value, labels };
+        Ok(session.push_exemplar(series, exemplar).map_err(refused)?)
+    }
+
+    fn push_metadata(&mut self, family: &str, metadata: Metadata) -> Result<(), StoreError> {
+        let session = self.0.as_mut().map_err(|e| e.clone())?;
+        session.push_metadata(family, metadata);
+        Ok(())
+    }
+
     fn commit(self) -> Result<Committed<Self::Durable>, StoreError> {
         let commit = self.0?.commit()?;
         let samples = commit.samples();
@@ -147,6 +165,7 @@ fn refused(refusal: m3rs_tsdb::WriteRefusal) -> WriteRefusal {
             WriteRefusal::TooNew { t: t.to_ms(), newest: latest.to_ms() }
         }
         m3rs_tsdb::WriteRefusal::Histogram(error) => WriteRefusal::Histogram(error),
+        m3rs_tsdb::WriteRefusal::Exemplar { bytes } => WriteRefusal::Exemplar { bytes },
         m3rs_tsdb::WriteRefusal::Annotation { .. } => {
             unreachable!("BUG: nothing here writes annotations")
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use bytes::Bytes;
 use m3rs_coordinator::http::{BuildInfo, HttpState, Routes, StorageControl, StorageStatus};
-use m3rs_coordinator::ingest::{LabelRefusal, MetadataStore, RemoteWriteReceiver};
+use m3rs_coordinator::ingest::{LabelRefusal, RemoteWriteReceiver};
 use m3rs_coordinator::limits::Limits;
 use m3rs_coordinator::metrics::Metrics;
 use m3rs_coordinator::read::{
@@ -21,13 +21,13 @@ use m3rs_coordinator::write::{
 };
 use m3rs_core::clock::{Clock, SharedClock};
 use m3rs_core::fs::DiskFs;
-use m3rs_core::model::{Histogram, Labels, Matcher};
+use m3rs_core::model::{Histogram, Labels, Matcher, Metadata};
 use m3rs_core::time::{TimestampMs, TimestampNs};
 use m3rs_core::{ErrorKind, clock::SystemClock};
 use m3rs_query::source::{
     Cancel, LabelRequest, Listing, SelectRequest, Selection, SeriesSource, SourceError,
 };
-use m3rs_tsdb::Status;
+use m3rs_tsdb::{Exemplar, MetadataStore, Status};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -60,6 +60,8 @@ pub(crate) struct FakeStore {
     pub(crate) written: Mutex<Written>,
     pub(crate) histograms: Mutex<Vec<WrittenHistogram>>,
     pub(crate) starts: Mutex<Vec<(i64, i64)>>,
+    pub(crate) exemplars: Mutex<Vec<(Labels, Exemplar)>>,
+    pub(crate) metadata: Arc<MetadataStore>,
     pub(crate) parses: AtomicUsize,
     pub(crate) fail_commit: Mutex<Option<StoreError>>,
     pub(crate) fail_durable: AtomicBool,
@@ -77,6 +79,8 @@ impl Default for FakeStore {
             written: Mutex::default(),
             histograms: Mutex::default(),
             starts: Mutex::default(),
+            exemplars: Mutex::default(),
+            metadata: Arc::default(),
             parses: AtomicUsize::new(0),
             fail_commit: Mutex::default(),
             fail_durable: AtomicBool::new(false),
@@ -99,6 +103,8 @@ pub(crate) struct FakeSession {
     pushed: Vec<(usize, i64, f64)>,
     histograms: Vec<WrittenHistogram>,
     starts: Vec<(i64, i64)>,
+    exemplars: Vec<(Labels, Exemplar)>,
+    metadata: Vec<(String, Metadata)>,
 }
 
 impl WriteStore for SharedStore {
@@ -119,6 +125,8 @@ impl WriteTarget for SharedStore {
             pushed: Vec::new(),
             histograms: Vec::new(),
             starts: Vec::new(),
+            exemplars: Vec::new(),
+            metadata: Vec::new(),
         }
     }
 }
@@ -185,6 +193,23 @@ impl WriteSession for FakeSession {
         Ok(())
     }
 
+    fn push_exemplar(
+        &mut self,
+        series: usize,
+        t: TimestampNs,
+        value: f64,
+        labels: Labels,
+    ) -> Result<(), WriteError> {
+        let t = checked_time(t)?;
+        self.exemplars.push((self.series[series].clone(), Exemplar { t, value, labels }));
+        Ok(())
+    }
+
+    fn push_metadata(&mut self, family: &str, metadata: Metadata) -> Result<(), StoreError> {
+        self.metadata.push((family.to_owned(), metadata));
+        Ok(())
+    }
+
     fn commit(self) -> Result<Committed<Self::Durable>, StoreError> {
         if let Some(error) = self.store.fail_commit.lock().clone() {
             return Err(error);
@@ -192,6 +217,10 @@ impl WriteSession for FakeSession {
         let samples = (self.pushed.len() + self.histograms.len()) as u64;
         self.store.histograms.lock().extend(self.histograms);
         self.store.starts.lock().extend(self.starts);
+        self.store.exemplars.lock().extend(self.exemplars);
+        for (family, metadata) in self.metadata {
+            self.store.metadata.put(&family, metadata);
+        }
         for (series, t, v) in self.pushed {
             let mut written = self.store.written.lock();
             written.entry(self.series[series].clone()).or_default().push((t, v.to_bits()));
@@ -415,16 +444,12 @@ impl World {
         let store = Arc::new(FakeStore::default());
         let engine = Arc::new(FakeEngine::default());
         let control = Arc::new(FakeControl::default());
-        let metadata = Arc::new(MetadataStore::new(limits.metadata));
+        let metadata = Arc::clone(&store.metadata);
         let clock: SharedClock = Arc::new(FixedClock::default());
         let build = BuildInfo { version: "0.1.0".into(), ..BuildInfo::default() };
         let registry = prometheus_client::registry::Registry::default();
         let metrics = Arc::new(Metrics::new(registry, &build, &clock, Arc::new(DiskFs)));
-        let writes = RemoteWriteReceiver::new(
-            SharedStore(Arc::clone(&store)),
-            limits.write,
-            Arc::clone(&metadata),
-        );
+        let writes = RemoteWriteReceiver::new(SharedStore(Arc::clone(&store)), limits.write);
         let state = HttpState {
             writes: Arc::new(writes),
             queries: Arc::clone(&engine) as _,

@@ -143,7 +143,10 @@ async fn exemplars_and_empty_messages_are_no_errors() {
     assert_eq!(post_write(&world.router, PROMETHEUS, compress(b"")).await.status, 204);
     assert_eq!(world.samples(UP), [(1, 1.0)]);
     let metrics = get(&world.router, "/metrics").await;
-    assert!(metrics.text().contains("m3rs_write_exemplars_ignored_total 1\n"));
+    assert!(metrics.text().contains("m3rs_write_exemplars_total 1\n"));
+    let exemplars = world.store.exemplars.lock().clone();
+    assert_eq!((exemplars.len(), exemplars[0].1.t, exemplars[0].1.value), (1, 1, 1.0));
+    assert_eq!(exemplars[0].1.labels.get("trace"), Some("1"));
 }
 
 #[tokio::test]

@@ -204,3 +204,21 @@ async fn metadata_are_told_once_for_each_family() {
     let metrics = get(&world.router, "/metrics").await;
     assert!(metrics.text().contains("m3rs_write_metadata_total 1\n"));
 }
+
+#[tokio::test]
+async fn exemplars_are_written_and_counted() {
+    let world = World::new();
+    let mut builder = Builder::new();
+    let refs = vec![builder.symbol("trace"), builder.symbol("abc")];
+    let exemplar = |labels_refs| proto::Exemplar { labels_refs, value: 2.5, timestamp: 7 };
+    let series = builder.series(UP);
+    series.samples = vec![sample(1, 1.0, 0)];
+    series.exemplars = vec![exemplar(refs.clone()), exemplar(vec![99, 1]), exemplar(vec![1])];
+    let answer = post_request(&world, &builder.0).await;
+    assert_eq!((answer.status.as_u16(), written(&answer)), (204, ["1", "0", "1"]));
+    let exemplars = world.store.exemplars.lock().clone();
+    assert_eq!((exemplars.len(), exemplars[0].1.t), (1, 7));
+    assert_eq!(exemplars[0].1.labels.get("trace"), Some("abc"));
+    let metrics = get(&world.router, "/metrics").await;
+    assert!(metrics.text().contains("m3rs_write_exemplars_ignored_total 2\n"));
+}

@@ -11,7 +11,7 @@ use m3rs_coordinator::ingest::{
 use m3rs_coordinator::limits::LabelLimits;
 use m3rs_coordinator::write::{Committed, StoreError, WriteError, WriteSession};
 use m3rs_core::model::{
-    BucketCounts, Counts, Histogram, HistogramLayout, Labels, ResetHint, SCHEMA_MAX, Span,
+    BucketCounts, Counts, Histogram, HistogramLayout, Labels, Metadata, ResetHint, SCHEMA_MAX, Span,
 };
 use m3rs_core::time::{TimestampMs, TimestampNs};
 use prost::Message;
@@ -45,6 +45,8 @@ struct Session {
     labels: Vec<Labels>,
     written: Written,
     broken_labels: bool,
+    exemplars: u64,
+    metadata: u64,
 }
 
 impl WriteSession for Session {
@@ -90,6 +92,22 @@ impl WriteSession for Session {
     ) -> Result<(), WriteError> {
         assert_eq!(h.validate(), Ok(()));
         self.written.push((self.labels[series].clone(), t, Value::Histogram(h), start));
+        Ok(())
+    }
+
+    fn push_exemplar(
+        &mut self,
+        _: usize,
+        _: TimestampNs,
+        _: f64,
+        _: Labels,
+    ) -> Result<(), WriteError> {
+        self.exemplars += 1;
+        Ok(())
+    }
+
+    fn push_metadata(&mut self, _: &str, _: Metadata) -> Result<(), StoreError> {
+        self.metadata += 1;
         Ok(())
     }
 
@@ -253,9 +271,7 @@ fn is_group(error: &WalkError) -> bool {
 pub(crate) fn fuzz_remote_write(body: &[u8]) {
     let mut session = Session::default();
     let mut refusals = Refusals::new(3);
-    let mut metadata = 0;
-    let walked =
-        walk_write_request(body, &mut session, &NO_LIMITS, &mut refusals, |_, _| metadata += 1);
+    let walked = walk_write_request(body, &mut session, &NO_LIMITS, &mut refusals);
     // As labels of a series, too: hostile bytes reach that parser alone on a miss.
     let _ = parse_labels(body, &LabelLimits::default());
     let Ok(theirs) = generated::WriteRequest::decode(body) else { return };
@@ -272,7 +288,9 @@ pub(crate) fn fuzz_remote_write(body: &[u8]) {
     let all = session.written.len() as u64 + refusals.samples();
     assert_eq!(counts.samples + counts.histograms, all);
     assert_eq!(counts.series, theirs.timeseries.len() as u64);
-    assert_eq!((counts.metadata, metadata), (theirs.metadata.len() as u64, counts.metadata));
+    let metadata = theirs.metadata.len() as u64;
+    assert_eq!((counts.metadata, session.metadata), (metadata, metadata));
+    assert_eq!(counts.exemplars_taken, session.exemplars);
     expected.check(session, &refusals);
 }
 
@@ -280,7 +298,7 @@ pub(crate) fn fuzz_remote_write(body: &[u8]) {
 pub(crate) fn fuzz_remote_write_2(body: &[u8]) {
     let mut session = Session::default();
     let mut refusals = Refusals::new(3);
-    let walked = walk_write_request_2(body, &mut session, &NO_LIMITS, &mut refusals, |_, _| {});
+    let walked = walk_write_request_2(body, &mut session, &NO_LIMITS, &mut refusals);
     let Ok(theirs) = generated2::Request::decode(body) else { return };
     let has_mark = theirs.symbols.first().is_none_or(String::is_empty)
         && (theirs.timeseries.is_empty() || !theirs.symbols.is_empty());

@@ -325,6 +325,9 @@ impl Replay<'_> {
                 Ok(Some(Entry::Deletion { from, to, refs, .. })) => {
                     applied.unknown += namespace.replay_deletion(shard, (from, to), refs);
                 }
+                Ok(Some(entry @ (Entry::Metadata { .. } | Entry::Exemplars { .. }))) => {
+                    namespace.side.apply(&entry);
+                }
                 Ok(Some(Entry::Series { .. }) | None) => {}
                 Err(corrupt) => {
                     let (at, lost) = (batch.at as u64, u64::from(batch.len));

@@ -4,16 +4,19 @@
 //! buffer, the decoder fills columns that it keeps.
 
 mod rich;
+mod side;
 
 use m3rs_core::Corrupt;
-use m3rs_core::model::SampleKind;
+use m3rs_core::model::{Metadata, SampleKind};
 use m3rs_core::time::NS_PER_MS;
 use m3rs_core::wire::{Cursor, put_varint, put_zigzag};
 
 use super::deletion::read_deletion;
 use crate::buffer::RichSample;
+use crate::exemplar::Exemplar;
 
 pub use rich::encode_rich_samples;
+pub use side::{encode_exemplars, encode_metadata};
 
 /// The most samples in one entry; [`encode_samples`] writes larger batches as several entries.
 pub const BATCH_SAMPLES_MAX: usize = 1 << 16;
@@ -24,6 +27,8 @@ pub(super) const KIND_END: u8 = 3;
 pub(super) const KIND_PADDING: u8 = 4;
 pub(super) const KIND_STARTED_SAMPLES: u8 = 5;
 pub(super) const KIND_RICH_SAMPLES: u8 = 6;
+pub(super) const KIND_METADATA: u8 = 7;
+pub(super) const KIND_EXEMPLARS: u8 = 8;
 pub(super) const KIND_DELETION: u8 = 9;
 
 /// The payload of the chunk that seals a segment.
@@ -51,7 +56,7 @@ const CONTROL_SHIFT_MASK: u8 = 0x07;
 const CONTROL_XOR: u8 = 0x80;
 
 /// One entry of the log, borrowed from the chunk and from the decoder's columns.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Entry<'a> {
     /// A series got its reference.
     Series {
@@ -107,6 +112,24 @@ pub enum Entry<'a> {
         /// What was sampled.
         samples: &'a [RichSample],
     },
+    /// What a metric family means.
+    Metadata {
+        /// The namespace's durable number.
+        namespace: u32,
+        /// The family's name.
+        family: &'a str,
+        /// Its type, help and unit.
+        metadata: Metadata,
+    },
+    /// Exemplars, in the order of their arrival.
+    Exemplars {
+        /// The namespace's durable number.
+        namespace: u32,
+        /// Series references.
+        refs: &'a [u32],
+        /// An exemplar of each.
+        exemplars: &'a [Exemplar],
+    },
 }
 
 impl Entry<'_> {
@@ -117,7 +140,9 @@ impl Entry<'_> {
             Self::Series { namespace, .. }
             | Self::Samples { namespace, .. }
             | Self::RichSamples { namespace, .. }
-            | Self::Deletion { namespace, .. } => namespace,
+            | Self::Deletion { namespace, .. }
+            | Self::Metadata { namespace, .. }
+            | Self::Exemplars { namespace, .. } => namespace,
         }
     }
 }
@@ -312,6 +337,7 @@ pub struct EntryDecoder {
     vs: Vec<f64>,
     starts: Vec<i64>,
     rich: Vec<RichSample>,
+    exemplars: Vec<Exemplar>,
 }
 
 impl EntryDecoder {
@@ -350,6 +376,8 @@ impl EntryDecoder {
                 KIND_SERIES => read_series(body).map_err(within)?,
                 KIND_SAMPLES => self.read_samples(body).map_err(within)?,
                 KIND_STARTED_SAMPLES => self.read_started_samples(body).map_err(within)?,
+                KIND_METADATA => side::read_metadata(body).map_err(within)?,
+                KIND_EXEMPLARS => self.read_exemplars(body).map_err(within)?,
                 KIND_RICH_SAMPLES => self.read_rich_samples(body).map_err(within)?,
                 KIND_DELETION => read_deletion(body, &mut self.refs).map_err(within)?,
                 _ => {

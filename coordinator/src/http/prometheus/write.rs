@@ -135,8 +135,9 @@ async fn finish(
     if let Some(durable) = outcome.durable {
         durable.await?;
     }
-    let (samples, histograms) = (outcome.samples_written, outcome.histograms_written);
-    *written = Written { samples, histograms, exemplars: 0 };
+    let samples = outcome.samples_written;
+    let (histograms, exemplars) = (outcome.histograms_written, outcome.exemplars_written);
+    *written = Written { samples, histograms, exemplars };
     let metrics = &app.state.metrics;
     metrics.observe_write(samples, &outcome.counts, &outcome.refusals);
     if outcome.refusals.is_empty() {
