@@ -218,6 +218,7 @@ impl Namespace {
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::Release);
         drop(self.create.lock());
+        self.side.settle();
         for shard in &self.shards {
             drop(shard.lock());
         }
@@ -228,7 +229,8 @@ impl Namespace {
         self.retired.store(false, Ordering::Release);
     }
 
-    /// Call under the lock of the shard that is written to, or of `create`.
+    /// Call under the lock of the shard that is written to, of `create`, or of what is kept beside
+    /// samples.
     ///
     /// # Errors
     /// [`TsdbError::NamespaceRetired`] if it was removed or replaced.

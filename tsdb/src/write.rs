@@ -492,7 +492,12 @@ impl<'a> WriteSession<'a> {
         if !self.scratch.side.is_empty() {
             let namespace = self.namespace;
             let log = (self.logs == Logging::On).then_some(&*namespace.log);
-            let logged = namespace.side.commit(log, namespace.id, &mut self.scratch.side)?;
+            if log.is_none() {
+                namespace.holds_unlogged.store(true, Ordering::Relaxed);
+            }
+            let batch = &mut self.scratch.side;
+            let check = || namespace.check_serving();
+            let logged = namespace.side.commit(log, namespace.id, batch, check)?;
             ticket = logged.or(ticket);
         }
         self.namespace.counters.samples.add(self.samples);

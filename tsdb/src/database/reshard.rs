@@ -5,9 +5,10 @@
 //! at that moment, so a crash is harmless at any. Reads go on from the old one until they are
 //! done. Writes that come meanwhile are refused as unavailable, which senders repeat.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use m3rs_core::fs::write_atomic;
+use m3rs_core::fs::{Fs, write_atomic};
 use m3rs_core::model::shard_of_hash;
 
 use super::{Core, Database, Extent, persist_one};
@@ -125,6 +126,8 @@ impl Core {
         old.freeze_all();
         old.seal_index()?;
         old.persist_frozen(segment, Merge::All, &[])?;
+        old.persist_side()?;
+        copy_side(old, meta)?;
         copy_index(old, meta)?;
         let mut targets = Vec::new();
         old.index.for_each_identity(|series, identity| {
@@ -214,6 +217,22 @@ fn rewrite_block(
     Ok(())
 }
 
+/// Gives the new directory metadata and exemplars, if there are any.
+fn copy_side(old: &Namespace, meta: &NamespaceMeta) -> Result<(), TsdbError> {
+    let (from, to) = (old.layout.side(&old.dir), old.layout.side(&meta.dir));
+    if !old.fs.exists(&from) {
+        return Ok(());
+    }
+    let dir = to.parent().unwrap_or(&to);
+    old.fs.create_dir_all(dir).map_err(|e| TsdbError::io("create", dir, e))?;
+    copy_file(old.fs.as_ref(), &from, &to)
+}
+
+fn copy_file(fs: &dyn Fs, from: &Path, to: &Path) -> Result<(), TsdbError> {
+    let bytes = fs.map(from).map_err(|e| TsdbError::io("read", from, e))?;
+    write_atomic(fs, to, |file| file.write_all(&bytes)).map_err(|e| TsdbError::io("write", to, e))
+}
+
 /// Gives the new directory the index of the old one, as it was just sealed.
 fn copy_index(old: &Namespace, meta: &NamespaceMeta) -> Result<(), TsdbError> {
     let fs = old.fs.as_ref();
@@ -224,10 +243,7 @@ fn copy_index(old: &Namespace, meta: &NamespaceMeta) -> Result<(), TsdbError> {
         if NOT_INDEX.iter().any(|ending| name.to_string_lossy().ends_with(ending)) {
             continue;
         }
-        let bytes = fs.map(&path).map_err(|e| TsdbError::io("read", &path, e))?;
-        let copy = to.join(name);
-        write_atomic(fs, &copy, |file| file.write_all(&bytes))
-            .map_err(|e| TsdbError::io("write", &copy, e))?;
+        copy_file(fs, &path, &to.join(name))?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use m3rs_core::ErrorKind;
 use m3rs_core::fs::Fs;
-use m3rs_core::model::Matcher;
+use m3rs_core::model::{Matcher, Metadata, MetricType};
 use m3rs_core::spawn::Thread;
 use m3rs_core::time::{NS_PER_S, TimestampNs};
 use m3rs_sim::disk::Unsynced;
@@ -488,12 +488,19 @@ fn other_shards_hold_the_same_samples() {
     all.retain(|(series, ..)| *series != 7);
     let want = samples(&all);
     assert_eq!(world.read("a"), want);
+    let help = Metadata { metric_type: MetricType::Gauge, help: "h".into(), unit: "s".into() };
+    let namespace = world.namespace("a");
+    let mut session = namespace.writer();
+    session.push_metadata("m", help.clone());
+    world.commit(session).expect("written");
+    drop(namespace);
     let old = world.namespace("a");
     let found = old.select(&[Matcher::equal("__name__", "m")], EVER.0, EVER.1, 99).expect("found");
     for shard_count in [7, 1, 64] {
         world.database().reshard("a", shard_count).expect("laid out anew");
         assert_eq!(world.namespace("a").shard_count(), shard_count);
         assert_eq!(world.namespace("a").series_count(), 50);
+        assert!(world.namespace("a").metadata().knows("m", &help), "metadata comes along");
         assert_eq!(world.read("a"), want, "{shard_count} shards");
         assert_eq!(read_all(&found), want, "a reader of before goes on");
         world.crash(Unsynced::Lost);
