@@ -27,6 +27,7 @@ use crate::namespace::{
     Catalog, ConfiguredNamespace, Counter, Counters, Namespace, NamespaceOptions,
 };
 use crate::progress::{Progress, Stage};
+use crate::scrub::{Scrub, ScrubReport};
 
 /// What a database is opened with.
 #[derive(Clone)]
@@ -122,6 +123,7 @@ pub(crate) struct Core {
     pub(crate) background_failures: Counter,
     pub(crate) jobs: Jobs,
     throttle: Arc<Throttle>,
+    pub(crate) scrub: Scrub,
     /// Held by whoever compacts; taken before `maintenance`.
     compaction: Mutex<()>,
     /// Held by whoever freezes, merges or removes.
@@ -276,6 +278,7 @@ impl Database {
         let background = options.background;
         let clock = options.clock.clone();
         let snapshot_log_bytes = options.snapshot_log_bytes;
+        let scrub_rate = options.limits.scrub_bytes_per_second_max;
         let loaded = bootstrap::load(options, &progress)?;
         let core = Arc::new(Core {
             namespaces: RwLock::new(loaded.namespaces),
@@ -288,6 +291,7 @@ impl Database {
             background_failures: Counter::default(),
             jobs: Jobs::new(Arc::clone(&clock)),
             throttle: loaded.throttle,
+            scrub: Scrub::new(Throttle::new(Arc::clone(&clock), scrub_rate)),
             compaction: Mutex::new(()),
             maintenance: Mutex::new(()),
         });
@@ -309,6 +313,9 @@ impl Database {
             };
             start("mediator", mediator::run)?;
             start("compactor", mediator::run_compaction)?;
+            if scrub_rate > 0 {
+                start("scrubber", mediator::run_scrub)?;
+            }
         }
         progress.enter(Stage::Ready, 0);
         Ok(Self {
@@ -366,6 +373,15 @@ impl Database {
         Ok(blocks)
     }
 
+    /// Reads every file once and checks its checksums, at the rate of
+    /// [`Limits::scrub_bytes_per_second_max`]. What is damaged is told in the status.
+    ///
+    /// # Errors
+    /// Errors of the file system. Damage is none.
+    pub fn scrub(&self) -> Result<ScrubReport, TsdbError> {
+        self.core.scrub(&self.stop)
+    }
+
     /// What was found damaged when the directory was opened.
     #[must_use]
     pub fn damage_at_start(&self) -> &[Damage] {
@@ -400,6 +416,7 @@ impl Database {
     fn stop_work(&self) -> bool {
         let was_stopped = self.stop.stop();
         self.core.throttle.release();
+        self.core.scrub.throttle.release();
         for thread in self.background.lock().drain(..) {
             if thread.join().is_err() {
                 tracing::error!("BUG: a background thread panicked");

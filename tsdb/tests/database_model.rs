@@ -160,6 +160,13 @@ impl World {
     }
 
     fn read(&self, range: RangeInclusive<i64>) -> Model {
+        let (model, damage) = self.read_damaged(range);
+        assert_eq!(damage, Vec::<String>::new());
+        model
+    }
+
+    /// What can be read, and what the reader is told of the rest.
+    fn read_damaged(&self, range: RangeInclusive<i64>) -> (Model, Vec<String>) {
         let namespace = self.database().namespace(DEFAULT_NAMESPACE).expect("it exists");
         let matchers = [Matcher::equal("__name__", "m")];
         let (from, to) = (TimestampNs(*range.start()), TimestampNs(*range.end()));
@@ -171,9 +178,8 @@ impl World {
             let series = labels.get("series").and_then(|s| s.parse().ok()).expect("our label");
             assert!(out.insert(series, samples_of(&columns)).is_none(), "series {series} twice");
         }
-        assert_eq!(selection.damage(), Vec::<String>::new());
         out.retain(|_, samples| !samples.is_empty());
-        out
+        (out, selection.damage())
     }
 
     fn check(&self, range: RangeInclusive<i64>) {
@@ -695,4 +701,37 @@ fn a_damaged_side_file_costs_what_is_in_it() {
     world.check(0..=i64::MAX / 2);
     world.reopen();
     assert_eq!(world.database().damage_at_start(), [], "it was set aside");
+}
+
+#[test]
+fn a_scrub_finds_what_no_query_met() {
+    let mut world = World::new(12);
+    let samples: Vec<_> = (0..10).map(|s| (s, START + i64::from(s), f64::from(s))).collect();
+    world.write(&samples).expect("written");
+    world.database().flush_all().expect("flushed");
+    let sound = world.database().scrub().expect("the disk is fine");
+    assert!(sound.files >= 4 && sound.damaged_files == 0, "{sound:?}");
+    assert_eq!(world.database().status().quarantined, []);
+    drop(world.database.take());
+    let volumes: Vec<PathBuf> = (0..4)
+        .flat_map(|s| world.fs.list(Path::new(&format!("/data/data/default/{s}"))))
+        .flatten()
+        .collect();
+    world.fs.damage(&volumes[0], |bytes| bytes[10] ^= 0x40).expect("damaged");
+    world.open().expect("opens");
+    let found = world.database().scrub().expect("the disk is fine");
+    assert_eq!((found.files, found.damaged_files), (sound.files, 1));
+    let status = world.database().status();
+    let [told] = &status.quarantined[..] else { panic!("{:?}", status.quarantined) };
+    assert_eq!((&told.path, told.kind, told.pieces), (&volumes[0], "volume", 1));
+    assert_eq!(told.block_start_ns, Some(START - START % (2 * HOUR)));
+    assert!(told.lost_bytes > 0 && told.first.contains("series block"), "{told:?}");
+    let (served, told) = world.read_damaged(0..=i64::MAX / 2);
+    assert_eq!((served.len(), told.len()), (9, 1), "the other series are served: {told:?}");
+    // The rest is taken over, and the damaged file is set aside: nothing is left to tell.
+    world.write(&samples).expect("written again");
+    world.database().flush_all().expect("flushed");
+    assert_eq!(world.database().scrub().expect("the disk is fine").damaged_files, 0);
+    assert_eq!(world.database().status().quarantined, []);
+    world.check(0..=i64::MAX / 2);
 }
