@@ -295,7 +295,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_values_come_back_through_every_codec_that_takes_them(
-            runs in prop::collection::vec((value(), prop_oneof![3 => Just(1usize), 1 => 1usize..60]), 1..80),
+            runs in prop::collection::vec(
+                (value(), prop_oneof![3 => Just(1usize), 1 => 1usize..60]), 1..80),
             effort in prop_oneof![Just(Effort::Flush), Just(Effort::Compact)],
         ) {
             let values: Vec<f64> =
