@@ -33,7 +33,7 @@ pub use admin::{StorageControl, StorageStatus};
 pub use health::BuildInfo;
 pub use serve::serve;
 
-use crate::ingest::{MetadataStore, WriteReceiver};
+use crate::ingest::{MetadataSource, WriteReceiver};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::read::QueryService;
@@ -54,7 +54,7 @@ pub struct HttpState {
     /// Readiness and flushes.
     pub storage: Arc<dyn StorageControl>,
     /// Metadata that writers sent.
-    pub metadata: Arc<MetadataStore>,
+    pub metadata: Arc<dyn MetadataSource>,
     /// Metrics of the program itself.
     pub metrics: Arc<Metrics>,
     /// Limits.

@@ -27,24 +27,6 @@ impl Default for LabelLimits {
     }
 }
 
-/// What is kept of metric metadata, which senders may repeat at will.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MetadataLimits {
-    /// The most metric families (`metadata.families_max`).
-    pub families_max: usize,
-    /// The most different entries of one family (`metadata.entries_per_family_max`).
-    pub entries_per_family_max: usize,
-    /// The longest help text or unit that is kept, in bytes; longer ones are cut
-    /// (`metadata.text_bytes_max`).
-    pub text_bytes_max: usize,
-}
-
-impl Default for MetadataLimits {
-    fn default() -> Self {
-        Self { families_max: 100_000, entries_per_family_max: 8, text_bytes_max: 4096 }
-    }
-}
-
 /// Limits of write requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteLimits {
@@ -146,6 +128,4 @@ pub struct Limits {
     pub write: WriteLimits,
     /// Queries.
     pub query: QueryLimits,
-    /// Metric metadata.
-    pub metadata: MetadataLimits,
 }

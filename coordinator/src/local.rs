@@ -6,9 +6,11 @@
 use std::sync::{Arc, OnceLock};
 
 use m3rs_core::ErrorKind;
+use m3rs_core::model::Metadata;
 use m3rs_tsdb::{Database, Namespace, Progress, Stage, TsdbError};
 
 use crate::http::{StorageControl, StorageStatus};
+use crate::ingest::MetadataSource;
 use crate::write::StoreError;
 
 /// One namespace of a database that may still be opening. It is looked up for each request, as it
@@ -67,6 +69,26 @@ impl LocalStorage {
     fn not_open(&self) -> StoreError {
         let stage = self.progress.stage().as_str();
         StoreError::unavailable(format!("the database is not open yet: {stage}"))
+    }
+}
+
+impl MetadataSource for LocalStorage {
+    /// Nothing before the database is open.
+    fn list(
+        &self,
+        family: Option<&str>,
+        families_max: usize,
+        entries_max: usize,
+    ) -> Vec<(String, Vec<Metadata>)> {
+        let namespace = self.namespace();
+        namespace.map_or_else(
+            |_| Vec::new(),
+            |namespace| namespace.metadata().list(family, families_max, entries_max),
+        )
+    }
+
+    fn families(&self) -> usize {
+        self.namespace().map_or(0, |namespace| namespace.metadata().families())
     }
 }
 

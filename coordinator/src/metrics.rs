@@ -2,6 +2,7 @@
 //!
 //! Handles are made once; a request costs a few atomic adds and two look-ups in small maps.
 
+mod jobs;
 mod process;
 mod storage;
 mod text;
@@ -76,7 +77,9 @@ pub struct Metrics {
     in_flight: Gauge,
     write_series: Counter,
     write_samples: Counter,
+    write_histograms: Counter,
     write_refused: [Counter; RefusalReason::ALL.len()],
+    write_exemplars: Counter,
     write_exemplars_ignored: Counter,
     write_metadata: Counter,
     pub(crate) write_body_bytes: Counter,
@@ -140,12 +143,14 @@ impl Metrics {
             request_durations,
             in_flight: put(r, "m3rs_http_requests_in_flight", "Requests at work"),
             write_series: put(r, "m3rs_write_series", "TimeSeries messages received"),
-            write_samples: put(r, "m3rs_write_samples", "Samples written"),
+            write_samples: put(r, "m3rs_write_samples", "Float samples written"),
+            write_histograms: put(r, "m3rs_write_histograms", "Native histograms written"),
             write_refused: RefusalReason::ALL.map(of_reason),
+            write_exemplars: put(r, "m3rs_write_exemplars", "Exemplars written"),
             write_exemplars_ignored: put(
                 r,
                 "m3rs_write_exemplars_ignored",
-                "Exemplars received, which are not kept",
+                "Exemplars received that are not kept",
             ),
             write_metadata: put(r, "m3rs_write_metadata", "Entries of metadata received"),
             write_body_bytes: put(r, "m3rs_write_body_bytes", "Bytes of write bodies as sent"),
@@ -188,8 +193,10 @@ impl Metrics {
 
     pub(crate) fn observe_write(&self, samples: u64, counts: &WalkCounts, refusals: &Refusals) {
         self.write_samples.inc_by(samples);
+        self.write_histograms.inc_by(counts.histograms_taken);
         self.write_series.inc_by(counts.series);
-        self.write_exemplars_ignored.inc_by(counts.exemplars);
+        self.write_exemplars.inc_by(counts.exemplars_taken);
+        self.write_exemplars_ignored.inc_by(counts.exemplars - counts.exemplars_taken);
         self.write_metadata.inc_by(counts.metadata);
         for (counter, (_, samples)) in self.write_refused.iter().zip(refusals.samples_by_reason()) {
             counter.inc_by(samples);

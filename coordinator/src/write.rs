@@ -10,7 +10,7 @@ use std::fmt;
 use std::future::Future;
 
 use m3rs_core::ErrorKind;
-use m3rs_core::model::Labels;
+use m3rs_core::model::{Histogram, HistogramError, Labels, Metadata};
 use m3rs_core::time::{TimestampMs, TimestampNs};
 
 use crate::ingest::LabelRefusal;
@@ -55,9 +55,21 @@ pub enum WriteRefusal {
         /// The setting that raises it.
         setting: &'static str,
     },
-    /// A kind of value that cannot be stored.
-    #[error("native histograms are not supported yet")]
-    NativeHistogram,
+    /// A histogram that breaks a rule.
+    #[error(transparent)]
+    Histogram(#[from] HistogramError),
+    /// References to symbols that are not there, or an odd number of them.
+    #[error("{0}")]
+    Symbols(String),
+    /// An exemplar whose labels are too long.
+    #[error("labels of an exemplar take {bytes} bytes, which is too long")]
+    Exemplar {
+        /// Their length.
+        bytes: usize,
+    },
+    /// A series without samples and histograms.
+    #[error("a series needs at least one sample or histogram")]
+    NoSamples,
 }
 
 impl WriteRefusal {
@@ -80,7 +92,11 @@ impl WriteRefusal {
             Self::TooNew { .. } => RefusalReason::TooNew,
             Self::SeriesRate { .. } => RefusalReason::SeriesRate,
             Self::SeriesLimit { .. } => RefusalReason::SeriesLimit,
-            Self::NativeHistogram => RefusalReason::NativeHistogram,
+            Self::Histogram(_) => RefusalReason::Histogram,
+            Self::Symbols(_) => RefusalReason::Symbols,
+            // Exemplars that are not kept are not told.
+            Self::Exemplar { .. } => RefusalReason::Labels,
+            Self::NoSamples => RefusalReason::NoSamples,
         }
     }
 }
@@ -98,19 +114,25 @@ pub enum RefusalReason {
     SeriesRate,
     /// See [`WriteRefusal::SeriesLimit`].
     SeriesLimit,
-    /// See [`WriteRefusal::NativeHistogram`].
-    NativeHistogram,
+    /// See [`WriteRefusal::Histogram`].
+    Histogram,
+    /// See [`WriteRefusal::Symbols`].
+    Symbols,
+    /// See [`WriteRefusal::NoSamples`].
+    NoSamples,
 }
 
 impl RefusalReason {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Labels,
         Self::TooOld,
         Self::TooNew,
         Self::SeriesRate,
         Self::SeriesLimit,
-        Self::NativeHistogram,
+        Self::Histogram,
+        Self::Symbols,
+        Self::NoSamples,
     ];
 
     /// The word for metrics and answers.
@@ -122,7 +144,9 @@ impl RefusalReason {
             Self::TooNew => "too_new",
             Self::SeriesRate => "series_rate",
             Self::SeriesLimit => "series_limit",
-            Self::NativeHistogram => "native_histogram",
+            Self::Histogram => "histogram",
+            Self::Symbols => "symbols",
+            Self::NoSamples => "no_samples",
         }
     }
 }
@@ -198,8 +222,9 @@ pub trait WriteSession {
 
     /// Finds the series of the label bytes `raw`, or makes it.
     ///
-    /// `raw` holds the label fields of a `TimeSeries` message, tags and lengths included. `parse`
-    /// is called on a miss only.
+    /// Equal bytes must mean equal labels: `raw` holds the label fields of a 1.0 `TimeSeries`
+    /// message, tags and lengths included, or something that no such fields are. `parse` is
+    /// called on a miss only.
     ///
     /// # Errors
     /// What `parse` said, a limit, or a store that cannot write.
@@ -215,7 +240,49 @@ pub trait WriteSession {
     /// A time outside of what is kept, or a store that cannot write.
     fn push(&mut self, series: Self::Series, t: TimestampNs, v: f64) -> Result<(), WriteError>;
 
-    /// Makes all pushed samples visible and hands them to the log.
+    /// Takes one sample with the time since when its value has been counted; 0 is not told.
+    ///
+    /// # Errors
+    /// As [`WriteSession::push`].
+    fn push_started(
+        &mut self,
+        series: Self::Series,
+        t: TimestampNs,
+        v: f64,
+        start: TimestampNs,
+    ) -> Result<(), WriteError>;
+
+    /// Takes one histogram, with the time since when it has been counted; 0 is not told.
+    ///
+    /// # Errors
+    /// As [`WriteSession::push`], and [`WriteRefusal::Histogram`].
+    fn push_histogram(
+        &mut self,
+        series: Self::Series,
+        t: TimestampNs,
+        h: Histogram,
+        start: TimestampNs,
+    ) -> Result<(), WriteError>;
+
+    /// Takes an exemplar of a series.
+    ///
+    /// # Errors
+    /// A refusal if it is not kept, which is no matter of the sender's; a store that cannot write.
+    fn push_exemplar(
+        &mut self,
+        series: Self::Series,
+        t: TimestampNs,
+        value: f64,
+        labels: Labels,
+    ) -> Result<(), WriteError>;
+
+    /// Takes what a metric family means.
+    ///
+    /// # Errors
+    /// A store that cannot write.
+    fn push_metadata(&mut self, family: &str, metadata: Metadata) -> Result<(), StoreError>;
+
+    /// Makes all that was pushed visible and hands it to the log.
     ///
     /// # Errors
     /// Why nothing was written.
@@ -225,7 +292,7 @@ pub trait WriteSession {
 /// What [`WriteSession::commit`] has done.
 #[derive(Debug)]
 pub struct Committed<D> {
-    /// How many samples were written.
+    /// How many samples of all kinds were written.
     pub samples: u64,
     /// Completes when they are durable.
     pub durable: D,

@@ -3,6 +3,9 @@
 #[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
 #[path = "../src/generated/remote.rs"]
 mod generated;
+#[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
+#[path = "../src/generated/remote2.rs"]
+mod generated2;
 
 #[path = "api/client.rs"]
 mod client;
@@ -23,3 +26,5 @@ mod query;
 mod serve;
 #[path = "api/write.rs"]
 mod write;
+#[path = "api/write_2.rs"]
+mod write_2;

@@ -4,6 +4,9 @@
 #[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
 #[path = "../src/generated/remote.rs"]
 mod generated;
+#[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
+#[path = "../src/generated/remote2.rs"]
+mod generated2;
 #[path = "fuzz/remote_write.rs"]
 mod remote_write;
 
@@ -13,34 +16,44 @@ use m3rs_core::fs::{DiskFs, Fs};
 use proptest::prelude::*;
 use prost::Message;
 
-use generated::{Exemplar, Histogram, Label, MetricMetadata, Sample, TimeSeries, WriteRequest};
-use remote_write::fuzz_remote_write;
+use generated::{
+    BucketSpan, Exemplar, Histogram, Label, MetricMetadata, Sample, TimeSeries, WriteRequest,
+    histogram,
+};
+use remote_write::{fuzz_remote_write, fuzz_remote_write_2};
 
 #[test]
 fn remote_write_inputs_hold() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
-    let mut inputs = 0;
-    for kind in ["corpus", "regressions"] {
-        for path in DiskFs.list(&fuzz.join(kind).join("remote_write")).expect("readable") {
-            fuzz_remote_write(&DiskFs.read(&path).expect("readable"));
-            inputs += 1;
+    let both: [(&str, fn(&[u8])); 2] =
+        [("remote_write", fuzz_remote_write), ("remote_write_2", fuzz_remote_write_2)];
+    for (target, property) in both {
+        let mut inputs = 0;
+        for kind in ["corpus", "regressions"] {
+            for path in DiskFs.list(&fuzz.join(kind).join(target)).expect("readable") {
+                property(&DiskFs.read(&path).expect("readable"));
+                inputs += 1;
+            }
         }
+        assert!(inputs >= 4, "{inputs} inputs of {target}");
     }
-    assert!(inputs >= 6, "{inputs} inputs");
 }
 
 /// Seeds that show the fuzzer the shapes of a request. `M3RS_WRITE_GOLDEN=1` writes them.
 #[test]
 fn seeds_are_current() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/remote_write");
-    for (name, bytes) in seeds() {
-        let path = dir.join(name);
-        if std::env::var_os("M3RS_WRITE_GOLDEN").is_some() {
-            DiskFs.create_dir_all(&dir).expect("makes");
-            let mut file = DiskFs.create(&path).expect("creates");
-            file.write_all(&bytes).expect("writes");
+    for (target, seeds) in [("remote_write", seeds()), ("remote_write_2", seeds_2())] {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
+        let dir = corpus.join(target);
+        for (name, bytes) in seeds {
+            let path = dir.join(name);
+            if std::env::var_os("M3RS_WRITE_GOLDEN").is_some() {
+                DiskFs.create_dir_all(&dir).expect("makes");
+                let mut file = DiskFs.create(&path).expect("creates");
+                file.write_all(&bytes).expect("writes");
+            }
+            assert_eq!(DiskFs.read(&path).expect("the seed is committed"), bytes, "{name}");
         }
-        assert_eq!(DiskFs.read(&path).expect("the seed is committed"), bytes, "{name}");
     }
 }
 
@@ -81,6 +94,38 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("metadata", with_metadata.encode_to_vec()),
         ("labels_last", labels_last(&request(vec![several]))),
         ("group", vec![0x0a, 2, 0x2b, 0x2c]),
+    ]
+}
+
+fn seeds_2() -> Vec<(&'static str, Vec<u8>)> {
+    let symbols = ["", "__name__", "up", "job", "a", "help", "seconds"].map(str::to_owned);
+    let request = |timeseries| generated2::Request { symbols: symbols.to_vec(), timeseries };
+    let sample =
+        generated2::Sample { value: 1.0, timestamp: 1_704_067_200_000, start_timestamp: 5 };
+    let up = generated2::TimeSeries {
+        labels_refs: vec![1, 2, 3, 4],
+        samples: vec![sample, generated2::Sample { start_timestamp: 0, ..sample }],
+        metadata: Some(generated2::Metadata { r#type: 1, help_ref: 5, unit_ref: 6 }),
+        ..generated2::TimeSeries::default()
+    };
+    let histogram = generated2::Histogram {
+        count: Some(generated2::histogram::Count::CountInt(3)),
+        sum: 1.5,
+        schema: 3,
+        positive_spans: vec![generated2::BucketSpan { offset: -1, length: 2 }],
+        positive_deltas: vec![1, 1],
+        timestamp: 1_704_067_200_000,
+        ..generated2::Histogram::default()
+    };
+    let with_histogram = generated2::TimeSeries { histograms: vec![histogram], ..up.clone() };
+    let bad_refs = generated2::TimeSeries { labels_refs: vec![1, 2, 99], ..up.clone() };
+    let no_samples = generated2::TimeSeries { samples: Vec::new(), ..up.clone() };
+    vec![
+        ("empty", Vec::new()),
+        ("one", request(vec![up.clone()]).encode_to_vec()),
+        ("histogram", request(vec![with_histogram]).encode_to_vec()),
+        ("refused", request(vec![bad_refs, no_samples, up]).encode_to_vec()),
+        ("no_empty_symbol", vec![0x22, 1, b'x']),
     ]
 }
 
@@ -133,7 +178,7 @@ fn any_series() -> impl Strategy<Value = TimeSeries> {
     let sample = (any::<u64>(), any::<i64>())
         .prop_map(|(bits, timestamp)| Sample { value: f64::from_bits(bits), timestamp });
     let exemplar = Just(Exemplar { labels: Vec::new(), value: 1.0, timestamp: 3 });
-    let histogram = Just(Histogram { sum: 1.0, timestamp: 1, ..Histogram::default() });
+    let histogram = any_histogram();
     (
         proptest::collection::vec(any_label(), 0..5),
         proptest::collection::vec(sample, 0..4),
@@ -148,6 +193,91 @@ fn any_series() -> impl Strategy<Value = TimeSeries> {
         })
 }
 
+fn any_histogram() -> impl Strategy<Value = Histogram> {
+    let spans = || {
+        let span = (0i32..3, 0u32..3).prop_map(|(offset, length)| BucketSpan { offset, length });
+        proptest::collection::vec(span, 0..3)
+    };
+    let lists = (
+        proptest::collection::vec(-1i64..4, 0..4),
+        proptest::collection::vec(-1.0f64..4.0, 0..4),
+        proptest::collection::vec(0.0f64..4.0, 0..2),
+    );
+    (any::<bool>(), -55i32..12, spans(), spans(), lists, any::<i64>(), 0i32..6, any::<bool>())
+        .prop_map(
+            |(
+                is_float,
+                schema,
+                positive,
+                negative,
+                (deltas, counts, bounds),
+                timestamp,
+                hint,
+                nan,
+            )| {
+                let counts_of = deltas.iter().scan(0i64, |c, d| {
+                    *c += d;
+                    Some(u64::try_from(*c).unwrap_or(0))
+                });
+                let sides: u64 = counts_of.sum();
+                Histogram {
+                    count: Some(match is_float {
+                        true => histogram::Count::CountFloat(4.0),
+                        false => histogram::Count::CountInt(sides),
+                    }),
+                    sum: if nan { f64::NAN } else { 1.0 },
+                    schema: if schema < -50 { -53 } else { schema },
+                    positive_spans: positive,
+                    negative_spans: if schema < -52 { Vec::new() } else { negative },
+                    positive_deltas: deltas,
+                    positive_counts: counts,
+                    custom_values: if schema < -50 { bounds } else { Vec::new() },
+                    timestamp,
+                    reset_hint: hint,
+                    ..Histogram::default()
+                }
+            },
+        )
+}
+
+fn any_request_2() -> impl Strategy<Value = generated2::Request> {
+    let sample = (any::<u64>(), any::<i64>(), prop_oneof![Just(0), any::<i64>()]).prop_map(
+        |(bits, timestamp, start_timestamp)| generated2::Sample {
+            value: f64::from_bits(bits),
+            timestamp,
+            start_timestamp,
+        },
+    );
+    // The messages of both protocols are the same on the wire, but for the start timestamp.
+    let histogram = any_histogram().prop_map(|h| {
+        generated2::Histogram::decode(&h.encode_to_vec()[..]).expect("the same fields")
+    });
+    let metadata = (0i32..9, 0u32..7, 0u32..7).prop_map(|(r#type, help_ref, unit_ref)| {
+        generated2::Metadata { r#type, help_ref, unit_ref }
+    });
+    let series = (
+        proptest::collection::vec(prop_oneof![9 => 0u32..6, 1 => any::<u32>()], 0..5),
+        any::<bool>(),
+        proptest::collection::vec(sample, 0..3),
+        proptest::collection::vec(histogram, 0..2),
+        prop::option::of(metadata),
+    )
+        .prop_map(|(refs, named, samples, histograms, metadata)| generated2::TimeSeries {
+            labels_refs: if named { [&[1, 2][..], &refs].concat() } else { refs },
+            samples,
+            histograms,
+            exemplars: Vec::new(),
+            metadata,
+        });
+    (proptest::collection::vec(series, 0..6), any::<bool>()).prop_map(|(timeseries, mark)| {
+        let mut symbols = ["", "__name__", "up", "job", "a", "\u{e9}"].map(str::to_owned).to_vec();
+        if !mark && timeseries.len() > 4 {
+            symbols[0] = "x".to_owned();
+        }
+        generated2::Request { symbols, timeseries }
+    })
+}
+
 fn any_request() -> impl Strategy<Value = WriteRequest> {
     let metadata = "[a-z]{1,3}"
         .prop_map(|name| MetricMetadata { metric_family_name: name, ..MetricMetadata::default() });
@@ -160,6 +290,20 @@ proptest! {
     fn requests_are_read_as_the_generated_decoder_reads_them(request in any_request()) {
         fuzz_remote_write(&request.encode_to_vec());
         fuzz_remote_write(&labels_last(&request));
+    }
+
+    #[test]
+    fn requests_of_2_0_are_read_as_the_generated_decoder_reads_them(
+        request in any_request_2(),
+        damage in prop::option::of((any::<proptest::sample::Index>(), any::<u8>())),
+    ) {
+        let mut bytes = request.encode_to_vec();
+        fuzz_remote_write_2(&bytes);
+        if let Some((at, byte)) = damage.filter(|_| !bytes.is_empty()) {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            fuzz_remote_write_2(&bytes);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod histogram;
 mod label;
 mod matcher;
+mod metadata;
 mod sample;
 mod series_id;
 
@@ -12,5 +13,6 @@ pub use histogram::{
 };
 pub use label::{LabelError, Labels, LabelsBuilder, LabelsIter, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher};
+pub use metadata::{Metadata, MetricType};
 pub use sample::{NORMAL_NAN_BITS, STALE_NAN, STALE_NAN_BITS, Sample, SampleKind, is_stale};
 pub use series_id::{put_quoted_id, shard_hash, shard_of, shard_of_hash};

@@ -4,6 +4,10 @@
 #[allow(dead_code, reason = "generated for all messages of the file")]
 #[path = "../../coordinator/src/generated/remote.rs"]
 mod generated;
+#[allow(dead_code, reason = "generated for all messages of the file")]
+#[path = "../../coordinator/src/generated/remote2.rs"]
+mod generated2;
+#[allow(dead_code, reason = "both properties stand in one file")]
 #[path = "../../coordinator/tests/fuzz/remote_write.rs"]
 mod target;
 

@@ -117,6 +117,24 @@ fn lock(fs: &dyn Fs, dir: &Path, layout: &Layout) -> Result<Box<dyn FsLock>, Tsd
     })
 }
 
+/// Reads metadata and exemplars; a damaged file is reported and set aside.
+fn open_side(namespace: &Namespace, damage: &mut Vec<Damage>) -> Result<(), TsdbError> {
+    let path = namespace.layout.side(&namespace.dir);
+    let fs = namespace.fs.as_ref();
+    if let Some(dir) = path.parent() {
+        remove_temporary(fs, dir)?;
+    }
+    if !fs.exists(&path) {
+        return Ok(());
+    }
+    let bytes = fs.read(&path).map_err(|e| TsdbError::io("read", &path, e))?;
+    if let Err(corrupt) = namespace.side.load(&bytes) {
+        damage.push(Damage::of_corrupt(&path, 0, bytes.len() as u64, corrupt));
+        namespace.set_aside(&path)?;
+    }
+    Ok(())
+}
+
 fn remove_temporary(fs: &dyn Fs, dir: &Path) -> Result<(), TsdbError> {
     for path in fs.list(dir).map_err(|e| TsdbError::io("list", dir, e))? {
         if path.to_string_lossy().ends_with(TEMP_SUFFIX) {
@@ -160,6 +178,7 @@ impl Opener {
             // Whatever is lost, no new series gets the samples of an old one.
             namespace.registry.reserve(named);
         }
+        open_side(&namespace, damage)?;
         progress.enter(Stage::Files, u64::from(namespace.shard_count()));
         for shard in 0..namespace.shard_count() {
             open_files(&namespace, shard, damage)?;

@@ -243,6 +243,7 @@ fn persist_one(
     merge: Merge,
     extent: Extent,
 ) -> Result<Written, TsdbError> {
+    namespace.persist_side()?;
     let options = namespace.options();
     let is_flushed_whole = options.flush_enabled && merge == Merge::All;
     if extent == Extent::ByOptions && !options.snapshot_enabled && !is_flushed_whole {
@@ -291,7 +292,9 @@ impl Database {
             maintenance: Mutex::new(()),
         });
         core.try_purge();
-        if loaded.replayed_bytes >= snapshot_log_bytes {
+        // With background work the snapshot that these bytes are due does not hold up the start.
+        core.log.count_replayed(loaded.replayed_bytes);
+        if !background && loaded.replayed_bytes >= snapshot_log_bytes {
             core.snapshot()?;
         }
         let stop = Arc::new(Stop::default());
@@ -324,8 +327,6 @@ impl Database {
     /// # Errors
     /// Errors of the file system and the log; what is not flushed stays in memory and in the log.
     pub fn flush_all(&self) -> Result<FlushReport, TsdbError> {
-        // A compaction that runs would keep blocks from being merged.
-        let _no_compaction = self.core.compaction.lock();
         let _one = self.core.maintenance.lock();
         let (written, segments_removed) =
             self.core.jobs.run(JobKind::Flush, || self.core.checkpoint(Merge::All))?;

@@ -22,14 +22,18 @@ mod buffer;
 mod checkpoint;
 mod compact;
 mod database;
+mod delete;
 mod error;
+mod exemplar;
 mod limits;
 mod mediator;
+mod metadata;
 mod names;
 mod namespace;
 mod progress;
 mod read;
 mod shard;
+mod side;
 mod write;
 
 pub mod codec;
@@ -39,10 +43,15 @@ pub mod series_block;
 
 pub use buffer::{Columns, Rich, RichSample, SampleValue, Timed};
 pub use database::{Database, DatabaseOptions, FlushReport, NamespaceStatus, Status};
+pub use delete::Deleted;
 pub use error::{CommitLogError, Damage, FilesetError, TsdbError};
-pub use limits::{ANNOTATION_BYTES_MAX, Limits};
+pub use exemplar::Exemplar;
+pub use limits::{
+    ANNOTATION_BYTES_MAX, EXEMPLAR_LABEL_BYTES_MAX, EXEMPLARS_MAX, EXEMPLARS_PER_SERIES_MAX, Limits,
+};
 pub use m3rs_index::Limited;
 pub use mediator::{JobKind, JobStatus};
+pub use metadata::{MetadataLimits, MetadataStore};
 pub use namespace::{
     Aggregation, CachingOptions, ConfiguredNamespace, DEFAULT_NAMESPACE, Downsample,
     ExtendedOptions, IndexOptions, NAME_BYTES_MAX, Namespace, NamespaceOptions, OptionsError,

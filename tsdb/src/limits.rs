@@ -8,6 +8,17 @@ pub(crate) use disk::DiskFloor;
 pub(crate) use rate::RateLimit;
 pub(crate) use throttle::{Throttle, ThrottledFs};
 
+use crate::metadata::MetadataLimits;
+
+/// The most exemplars of one series (`EXEMPLARS_PER_SERIES_MAX`); the ones that came first go.
+pub const EXEMPLARS_PER_SERIES_MAX: usize = 64;
+
+/// The most exemplars of a namespace, as in Prometheus by default.
+pub const EXEMPLARS_MAX: usize = 100_000;
+
+/// The longest label set of one exemplar, in bytes of canonical labels.
+pub const EXEMPLAR_LABEL_BYTES_MAX: usize = 1024;
+
 /// The longest annotation of one sample, in bytes. What M3 writes is a few bytes long.
 pub const ANNOTATION_BYTES_MAX: usize = 4096;
 
@@ -36,6 +47,8 @@ pub struct Limits {
     /// Most encodings of label sets remembered per series on average
     /// (`limits.encodings_per_series_max`); above it the memory of encodings starts anew.
     pub encodings_per_series_max: usize,
+    /// What is kept of metric metadata.
+    pub metadata: MetadataLimits,
 }
 
 impl Default for Limits {
@@ -49,6 +62,7 @@ impl Default for Limits {
             disk_floor_bytes_max: 256 << 20,
             persist_bytes_per_second_max: 0,
             encodings_per_series_max: 4,
+            metadata: MetadataLimits::default(),
         }
     }
 }

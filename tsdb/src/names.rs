@@ -41,12 +41,17 @@ impl Layout {
     }
 
     /// Directories of which each namespace has one.
-    pub(crate) fn parts(&self) -> [PathBuf; 3] {
-        ["data", "snapshots", "index"].map(|part| self.root.join(part))
+    pub(crate) fn parts(&self) -> [PathBuf; 4] {
+        ["data", "snapshots", "index", "side"].map(|part| self.root.join(part))
     }
 
     pub(crate) fn index(&self, dir: &str) -> PathBuf {
         self.root.join("index").join(dir)
+    }
+
+    /// Metadata and exemplars.
+    pub(crate) fn side(&self, dir: &str) -> PathBuf {
+        self.root.join("side").join(dir).join("metadata-exemplars.side")
     }
 
     pub(crate) fn data(&self, dir: &str, shard: u16) -> PathBuf {

@@ -76,6 +76,7 @@ fn entries_come_back_in_order_over_segments() {
             Entry::Samples { refs, .. } | Entry::RichSamples { refs, .. } => {
                 seen.extend_from_slice(refs);
             }
+            other => panic!("nobody wrote {other:?}"),
         }
         Ok(())
     })

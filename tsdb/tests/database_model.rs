@@ -10,13 +10,14 @@ use std::time::Duration;
 use m3rs_core::clock::Clock;
 use m3rs_core::fs::Fs;
 use m3rs_core::model::{
-    BucketCounts, Counts, Histogram, HistogramLayout, Labels, Matcher, ResetHint, Span,
+    BucketCounts, Counts, Histogram, HistogramLayout, Labels, Matcher, Metadata, MetricType,
+    ResetHint, Span,
 };
 use m3rs_core::time::{NS_PER_S, TimestampNs};
 use m3rs_sim::disk::{SimFs, Unsynced};
 use m3rs_tsdb::{
-    Columns, DEFAULT_NAMESPACE, Database, DatabaseOptions, Progress, RichSample, SampleValue,
-    TsdbError, WriteRefusal,
+    Columns, DEFAULT_NAMESPACE, Database, DatabaseOptions, Exemplar, Progress, RichSample,
+    SampleValue, TsdbError, WriteRefusal,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -131,6 +132,20 @@ impl World {
         Ok(())
     }
 
+    /// Deletes samples of some series; the model forgets them if that was acknowledged.
+    fn delete(&mut self, series: &[u32], range: RangeInclusive<i64>) -> Result<(), TsdbError> {
+        let namespace = self.database().namespace(DEFAULT_NAMESPACE).expect("it exists");
+        let sets: Vec<Vec<Matcher>> =
+            series.iter().map(|s| vec![Matcher::equal("series", s.to_string())]).collect();
+        let (from, to) = (TimestampNs(*range.start()), TimestampNs(*range.end()));
+        let deleted = namespace.delete(&sets, from, to)?;
+        self.runtime.block_on(deleted.commit.durable())?;
+        for series in series {
+            self.model.entry(*series).or_default().retain(|t, _| !range.contains(t));
+        }
+        Ok(())
+    }
+
     /// Closes the database as at the end of its process, and opens it again.
     fn reopen(&mut self) {
         drop(self.database.take());
@@ -181,7 +196,8 @@ impl World {
         let wrong: Vec<_> = want.iter().filter(|(at, v)| got.get(at) != Some(v)).take(5).collect();
         let found: Vec<_> = wrong.iter().map(|(at, _)| got.get(at)).collect();
         assert!(wrong.is_empty(), "want {wrong:?}, found {found:?}");
-        assert_eq!(got.len(), want.len(), "samples that nobody wrote");
+        let extra: Vec<_> = got.iter().filter(|(at, _)| !want.contains_key(at)).take(5).collect();
+        assert!(extra.is_empty(), "samples that were deleted or never written: {extra:?}");
     }
 }
 
@@ -286,7 +302,7 @@ fn story(seed: u64) -> u64 {
     let mut compactions = 0;
     for _ in 0..120 {
         let now = world.clock.0.load(Ordering::Relaxed);
-        match rng.random_range(0..20) {
+        match rng.random_range(0..23) {
             0..=11 => {
                 let request = random_request(&mut rng, now);
                 world.write_any(&request).expect("the disk is fine");
@@ -297,6 +313,13 @@ fn story(seed: u64) -> u64 {
             15 => world.crash(Unsynced::Lost),
             16 => world.crash(Unsynced::Torn),
             17 => world.clock.0.store(now + rng.random_range(0..30 * HOUR), Ordering::Relaxed),
+            19 => {
+                let series: Vec<u32> = (0..12).filter(|_| rng.random_bool(0.3)).collect();
+                let from = now - rng.random_range(0..40 * HOUR);
+                let range = from..=from + rng.random_range(0..10 * HOUR);
+                world.delete(&series, range).expect("the disk is fine");
+            }
+            20 => world.reopen(),
             18 => compactions += world.database().compact().expect("the disk is fine"),
             _ => {
                 let from = now - rng.random_range(0..12 * HOUR);
@@ -599,4 +622,77 @@ fn what_a_merge_cannot_read_is_set_aside() {
     for (s, t, v) in second {
         assert_eq!(got.get(&s).and_then(|s| s.get(&t)), Some(&RichSample::float(v)), "series {s}");
     }
+}
+
+/// Writes metadata and exemplars beside a sample, in one request.
+fn write_side(world: &mut World, round: i64) {
+    let namespace = world.database().namespace(DEFAULT_NAMESPACE).expect("it exists");
+    let mut session = namespace.writer();
+    let handle = session.resolve_labels(&labels(1)).expect("a series");
+    let help = format!("help {round}");
+    let metadata = Metadata { metric_type: MetricType::Counter, help, unit: String::new() };
+    session.push_metadata("m", metadata.clone());
+    session.push_exemplar(handle, exemplar(round)).expect("inside retention");
+    let commit = session.commit().expect("the disk is fine");
+    world.runtime.block_on(commit.durable()).expect("durable");
+    assert!(namespace.metadata().knows("m", &metadata));
+}
+
+fn exemplar(round: i64) -> Exemplar {
+    let labels = Labels::from_pairs([("trace", round.to_string())]).expect("valid");
+    Exemplar { t: START + round, value: round as f64, labels }
+}
+
+#[test]
+fn metadata_and_exemplars_survive_what_samples_survive() {
+    let mut world = World::new(12);
+    for round in 0..8 {
+        write_side(&mut world, round);
+        match round {
+            1 => world.database().snapshot().expect("a snapshot"),
+            2 | 6 => world.crash(Unsynced::Lost),
+            3 => drop(world.database().flush_all().expect("flushed")),
+            4 => world.crash(Unsynced::Torn),
+            5 => world.reopen(),
+            _ => {}
+        }
+        assert_eq!(world.database().damage_at_start(), []);
+        let namespace = world.database().namespace(DEFAULT_NAMESPACE).expect("it exists");
+        let known = namespace.metadata().list(None, 9, 99);
+        assert_eq!(known.len(), 1);
+        let last = known[0].1.last().expect("one at least");
+        assert_eq!(
+            (last.help.as_str(), known[0].1.len()),
+            (&*format!("help {round}"), (round as usize + 1).min(8))
+        );
+        let matchers = [Matcher::equal("series", "1")];
+        let (from, to) = (TimestampNs(START + 1), TimestampNs(START + 99));
+        let found = namespace.exemplars(&matchers, from, to, 9).expect("few series");
+        let want: Vec<Exemplar> = (1..=round).map(exemplar).collect();
+        match want.is_empty() {
+            true => assert!(found.is_empty()),
+            false => assert_eq!(found, [(labels(1), want)]),
+        }
+    }
+}
+
+#[test]
+fn a_damaged_side_file_costs_what_is_in_it() {
+    let mut world = World::new(13);
+    world.write(&[(1, START, 1.0)]).expect("written");
+    write_side(&mut world, 0);
+    world.database().flush_all().expect("flushed");
+    write_side(&mut world, 1);
+    drop(world.database.take());
+    let dirs = world.fs.list(Path::new("/data/side")).expect("listed");
+    let files = world.fs.list(&dirs[0]).expect("listed");
+    assert_eq!(files.len(), 1);
+    world.fs.damage(&files[0], |bytes| bytes[20] ^= 0x10).expect("damaged");
+    world.open().expect("opens in spite of damage");
+    assert_eq!(world.database().damage_at_start().len(), 1);
+    let namespace = world.database().namespace(DEFAULT_NAMESPACE).expect("it exists");
+    assert_eq!(namespace.metadata().list(None, 9, 9)[0].1.len(), 1, "the log has the later one");
+    world.check(0..=i64::MAX / 2);
+    world.reopen();
+    assert_eq!(world.database().damage_at_start(), [], "it was set aside");
 }

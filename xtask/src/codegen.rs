@@ -16,11 +16,18 @@ struct Generated {
     output: &'static str,
 }
 
-const GENERATED: &[Generated] = &[Generated {
-    include_dir: "coordinator/proto",
-    proto: "remote.proto",
-    output: "coordinator/src/generated/remote.rs",
-}];
+const GENERATED: &[Generated] = &[
+    Generated {
+        include_dir: "coordinator/proto",
+        proto: "remote.proto",
+        output: "coordinator/src/generated/remote.rs",
+    },
+    Generated {
+        include_dir: "coordinator/proto",
+        proto: "remote2.proto",
+        output: "coordinator/src/generated/remote2.rs",
+    },
+];
 
 /// Writes every generated source.
 pub(crate) fn write(tree: &Tree) -> Result<()> {

@@ -4,6 +4,7 @@
 
 use m3rs_core::Corrupt;
 use m3rs_core::model::{LabelError, Labels};
+use m3rs_core::wire::Cursor;
 use m3rs_core::wire::proto::Fields;
 
 use crate::limits::LabelLimits;
@@ -84,6 +85,27 @@ pub fn parse_labels(raw: &[u8], limits: &LabelLimits) -> Result<Labels, LabelRef
         let (name, value) = label_bytes(field.bytes("series labels")?)?;
         pairs.push(check_label(name, value, limits)?);
     }
+    labels_of(pairs, limits)
+}
+
+/// Parses labels that stand in any order as varint length and name, varint length and value.
+///
+/// # Errors
+/// The first rule that does not hold.
+pub(super) fn parse_canonical(raw: &[u8], limits: &LabelLimits) -> Result<Labels, LabelRefusal> {
+    if raw.len() > limits.set_bytes_max {
+        return Err(LabelRefusal::SetTooLong { len: raw.len(), limit: limits.set_bytes_max });
+    }
+    let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(16);
+    let mut cursor = Cursor::new("series labels", raw);
+    while !cursor.is_empty() {
+        let (name, value) = (cursor.length_prefixed()?, cursor.length_prefixed()?);
+        pairs.push(check_label(name, value, limits)?);
+    }
+    labels_of(pairs, limits)
+}
+
+fn labels_of(pairs: Vec<(&str, &str)>, limits: &LabelLimits) -> Result<Labels, LabelRefusal> {
     if pairs.len() > limits.labels_max {
         return Err(LabelRefusal::TooMany { count: pairs.len(), limit: limits.labels_max });
     }
@@ -100,7 +122,7 @@ pub fn parse_labels(raw: &[u8], limits: &LabelLimits) -> Result<Labels, LabelRef
 
 /// The name and value of a `Label` message. A field that is absent is empty; of several the last
 /// one counts.
-fn label_bytes(message: &[u8]) -> Result<(&[u8], &[u8]), Corrupt> {
+pub(super) fn label_bytes(message: &[u8]) -> Result<(&[u8], &[u8]), Corrupt> {
     let (mut name, mut value) = (&[][..], &[][..]);
     let mut fields = Fields::new("label", message);
     while let Some(field) = fields.next_field()? {
@@ -151,15 +173,36 @@ pub fn describe_series(raw: &[u8]) -> String {
             push_label(&mut text, b"?", b"?");
             break;
         };
-        if text.len() + name.len() + value.len() > DESCRIPTION_BYTES_MAX {
-            let room = DESCRIPTION_BYTES_MAX.saturating_sub(text.len());
-            push_label(&mut text, name.get(..room).unwrap_or(name), b"\xe2\x80\xa6");
+        if !push_bounded(&mut text, name, value) {
             break;
         }
-        push_label(&mut text, name, value);
     }
     text.push('}');
     text
+}
+
+/// As [`describe_series`], for the bytes that [`parse_canonical`] takes.
+pub(super) fn describe_canonical(raw: &[u8]) -> String {
+    let mut text = String::from("{");
+    let mut cursor = Cursor::new("series labels", raw);
+    while let (Ok(name), Ok(value)) = (cursor.length_prefixed(), cursor.length_prefixed()) {
+        if !push_bounded(&mut text, name, value) {
+            break;
+        }
+    }
+    text.push('}');
+    text
+}
+
+/// Adds a label; says whether there is room for more.
+fn push_bounded(text: &mut String, name: &[u8], value: &[u8]) -> bool {
+    if text.len() + name.len() + value.len() > DESCRIPTION_BYTES_MAX {
+        let room = DESCRIPTION_BYTES_MAX.saturating_sub(text.len());
+        push_label(text, name.get(..room).unwrap_or(name), b"\xe2\x80\xa6");
+        return false;
+    }
+    push_label(text, name, value);
+    true
 }
 
 fn push_label(text: &mut String, name: &[u8], value: &[u8]) {

@@ -4,11 +4,10 @@ use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use m3rs_core::Corrupt;
 
-use crate::ingest::{MetadataStore, Refusals, WalkCounts, WalkError, walk_write_request};
+use crate::ingest::{Refusals, WalkCounts, WalkError, walk_write_request, walk_write_request_2};
 use crate::limits::WriteLimits;
 use crate::write::{StoreError, WriteSession, WriteStore, WriteTarget};
 
@@ -24,10 +23,23 @@ thread_local! {
 /// Completes when a request's samples are durable.
 pub type DurableFuture = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
+/// Which message a body holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteProtocol {
+    /// `prometheus.WriteRequest`, Remote Write 1.0.
+    V1,
+    /// `io.prometheus.write.v2.Request`, Remote Write 2.0.
+    V2,
+}
+
 /// What became of a request that could be read.
 pub struct WriteOutcome {
-    /// Samples that were written.
+    /// Floats that were written.
     pub samples_written: u64,
+    /// Native histograms that were written.
+    pub histograms_written: u64,
+    /// Exemplars that were written.
+    pub exemplars_written: u64,
     /// What the request held.
     pub counts: WalkCounts,
     /// What was not written.
@@ -40,6 +52,8 @@ impl fmt::Debug for WriteOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WriteOutcome")
             .field("samples_written", &self.samples_written)
+            .field("histograms_written", &self.histograms_written)
+            .field("exemplars_written", &self.exemplars_written)
             .field("counts", &self.counts)
             .field("refusals", &self.refusals)
             .finish_non_exhaustive()
@@ -85,51 +99,51 @@ pub trait WriteReceiver: Send + Sync {
     ///
     /// # Errors
     /// Why nothing was written.
-    fn receive(&self, body: &[u8]) -> Result<WriteOutcome, WriteFailure>;
+    fn receive(&self, body: &[u8], protocol: WriteProtocol) -> Result<WriteOutcome, WriteFailure>;
 }
 
-/// Remote Write 1.0 into a store.
+/// Remote Write into a store.
 #[derive(Debug)]
 pub struct RemoteWriteReceiver<S> {
     store: S,
     limits: WriteLimits,
-    metadata: Arc<MetadataStore>,
 }
 
 impl<S: WriteStore> RemoteWriteReceiver<S> {
-    /// Writes to `store`; metadata goes to `metadata`.
-    pub fn new(store: S, limits: WriteLimits, metadata: Arc<MetadataStore>) -> Self {
-        Self { store, limits, metadata }
+    /// Writes to `store`.
+    pub fn new(store: S, limits: WriteLimits) -> Self {
+        Self { store, limits }
     }
 
-    fn write(&self, body: &[u8]) -> Result<WriteOutcome, WriteFailure> {
+    fn write(&self, body: &[u8], protocol: WriteProtocol) -> Result<WriteOutcome, WriteFailure> {
         let mut refusals = Refusals::new(self.limits.refusals_told_max);
         let target = self.store.target();
         let mut session = target.session();
-        let counts = walk_write_request(
-            body,
-            &mut session,
-            &self.limits.labels,
-            &mut refusals,
-            |family, metadata| {
-                self.metadata.put(family, metadata);
-            },
-        )?;
-        if counts.samples == 0 {
-            return Ok(WriteOutcome { samples_written: 0, counts, refusals, durable: None });
+        let labels = &self.limits.labels;
+        let counts = match protocol {
+            WriteProtocol::V1 => walk_write_request(body, &mut session, labels, &mut refusals)?,
+            WriteProtocol::V2 => walk_write_request_2(body, &mut session, labels, &mut refusals)?,
+        };
+        let (mut samples_written, mut durable) = (0, None);
+        let holds = [counts.samples, counts.histograms, counts.exemplars, counts.metadata];
+        if holds.iter().any(|held| *held > 0) {
+            let committed = session.commit()?;
+            samples_written = committed.samples.saturating_sub(counts.histograms_taken);
+            durable = Some(Box::pin(committed.durable) as DurableFuture);
         }
-        let committed = session.commit()?;
         Ok(WriteOutcome {
-            samples_written: committed.samples,
+            samples_written,
+            histograms_written: counts.histograms_taken,
+            exemplars_written: counts.exemplars_taken,
             counts,
             refusals,
-            durable: Some(Box::pin(committed.durable)),
+            durable,
         })
     }
 }
 
 impl<S: WriteStore> WriteReceiver for RemoteWriteReceiver<S> {
-    fn receive(&self, body: &[u8]) -> Result<WriteOutcome, WriteFailure> {
+    fn receive(&self, body: &[u8], protocol: WriteProtocol) -> Result<WriteOutcome, WriteFailure> {
         let len = snap::raw::decompress_len(body)?;
         if len > self.limits.decoded_bytes_max {
             return Err(WriteFailure::TooLarge { len, limit: self.limits.decoded_bytes_max });
@@ -139,7 +153,7 @@ impl<S: WriteStore> WriteReceiver for RemoteWriteReceiver<S> {
                 scratch.resize(len, 0);
             }
             let len = snap::raw::Decoder::new().decompress(body, scratch)?;
-            let outcome = self.write(&scratch[..len]);
+            let outcome = self.write(&scratch[..len], protocol);
             if scratch.len() > SCRATCH_KEPT_BYTES_MAX {
                 *scratch = Vec::new();
             }

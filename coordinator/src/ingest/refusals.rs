@@ -29,6 +29,12 @@ impl Refusals {
         self.told.is_empty() && self.untold == 0
     }
 
+    /// Whether some of them may be taken when they are sent again.
+    #[must_use]
+    pub fn may_pass_later(&self) -> bool {
+        self.samples[RefusalReason::SeriesRate as usize] > 0
+    }
+
     /// Refused samples by reason.
     pub fn samples_by_reason(&self) -> impl Iterator<Item = (RefusalReason, u64)> + '_ {
         RefusalReason::ALL.iter().map(|&reason| (reason, self.samples[reason as usize]))
@@ -43,9 +49,20 @@ impl Refusals {
     /// Adds `samples` samples of the series with the label fields `raw`.
     #[cold]
     pub fn add(&mut self, raw: &[u8], samples: u64, refusal: &WriteRefusal) {
+        self.add_of(|| describe_series(raw), samples, refusal);
+    }
+
+    /// Adds `samples` samples of the series that `describe` names.
+    #[cold]
+    pub fn add_of(
+        &mut self,
+        describe: impl FnOnce() -> String,
+        samples: u64,
+        refusal: &WriteRefusal,
+    ) {
         self.samples[refusal.reason() as usize] += samples;
         if self.told.len() < self.told_max {
-            self.told.push(format!("{}: {refusal}", describe_series(raw)));
+            self.told.push(format!("{}: {refusal}", describe()));
         } else {
             self.untold += 1;
         }

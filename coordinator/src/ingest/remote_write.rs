@@ -7,10 +7,14 @@
 //! Budget: walk and resolve <= 40 ns/sample for a known series of 11 labels.
 
 use m3rs_core::Corrupt;
-use m3rs_core::time::TimestampMs;
+use m3rs_core::model::Labels;
+use m3rs_core::time::{TimestampMs, TimestampNs};
 use m3rs_core::wire::proto::Fields;
 
-use crate::ingest::{Metadata, Refusals, parse_labels};
+use crate::ingest::histogram::{WireHistogram, parse_histogram};
+use crate::ingest::labels::label_bytes;
+use crate::ingest::metadata::parse_metadata;
+use crate::ingest::{Refusals, parse_labels};
 use crate::limits::LabelLimits;
 use crate::write::{StoreError, WriteError, WriteRefusal, WriteSession};
 
@@ -20,6 +24,7 @@ const SAMPLE: &str = "Sample";
 
 /// Fields of `WriteRequest`.
 const REQUEST_SERIES: u32 = 1;
+const SERIES_TAG: u8 = 0x0a;
 const REQUEST_METADATA: u32 = 3;
 
 /// Fields of `TimeSeries`.
@@ -29,7 +34,7 @@ const SERIES_EXEMPLAR: u32 = 3;
 const SERIES_HISTOGRAM: u32 = 4;
 
 /// The tag of a `TimeSeries`' samples.
-const SAMPLE_TAG: u8 = 0x12;
+pub(crate) const SAMPLE_TAG: u8 = 0x12;
 
 /// Tags of a `Sample`: `value` as fixed64, `timestamp` as varint.
 const VALUE_TAG: u8 = 0x09;
@@ -42,10 +47,14 @@ pub struct WalkCounts {
     pub series: u64,
     /// Samples, refused ones included.
     pub samples: u64,
-    /// Exemplars, which are not kept.
+    /// Exemplars, those included that are not kept.
     pub exemplars: u64,
-    /// Native histograms, all refused.
+    /// Exemplars that were taken.
+    pub exemplars_taken: u64,
+    /// Native histograms, refused ones included.
     pub histograms: u64,
+    /// Native histograms that were taken.
+    pub histograms_taken: u64,
     /// Entries of metadata.
     pub metadata: u64,
 }
@@ -63,8 +72,7 @@ pub enum WalkError {
 
 /// Walks `body`, a decompressed `WriteRequest`.
 ///
-/// A series or sample that cannot be taken is added to `refusals` and the walk goes on. Metadata
-/// goes to `on_metadata` with the family's name.
+/// A series or sample that cannot be taken is added to `refusals` and the walk goes on.
 ///
 /// # Errors
 /// The first malformed message, or a store that cannot write.
@@ -73,17 +81,20 @@ pub fn walk_write_request<W: WriteSession>(
     session: &mut W,
     limits: &LabelLimits,
     refusals: &mut Refusals,
-    mut on_metadata: impl FnMut(&str, Metadata),
 ) -> Result<WalkCounts, WalkError> {
     let mut walk = Walk { session, limits, refusals, counts: WalkCounts::default() };
     let mut fields = Fields::new(REQUEST, body);
-    while let Some(field) = fields.next_field()? {
+    loop {
+        while let Some(message) = fields.take_short(SERIES_TAG) {
+            walk.series(message)?;
+        }
+        let Some(field) = fields.next_field()? else { break };
         match field.number {
             REQUEST_SERIES => walk.series(field.bytes(SERIES)?)?,
             REQUEST_METADATA => {
-                let (family, metadata) = Metadata::from_message(field.bytes(REQUEST)?)?;
+                let (family, metadata) = parse_metadata(field.bytes(REQUEST)?)?;
                 walk.counts.metadata += 1;
-                on_metadata(family, metadata);
+                walk.session.push_metadata(family, metadata)?;
             }
             _ => {}
         }
@@ -136,8 +147,9 @@ impl<W: WriteSession> Walk<'_, W> {
     ) -> Result<(), WalkError> {
         let shape = Shape::of(rest.clone())?;
         self.counts.samples += shape.samples;
-        self.counts.exemplars += shape.exemplars;
-        self.counts.histograms += shape.histograms;
+        self.counts.exemplars += shape.exemplars.len() as u64;
+        let histograms = shape.histograms.len() as u64;
+        self.counts.histograms += histograms;
         let gathered;
         let raw = if shape.has_labels {
             gathered = gather_labels(message)?;
@@ -145,14 +157,11 @@ impl<W: WriteSession> Walk<'_, W> {
         } else {
             raw
         };
-        if shape.histograms > 0 {
-            self.refusals.add(raw, shape.histograms, &WriteRefusal::NativeHistogram);
-        }
-        if shape.samples == 0 {
+        if shape.samples == 0 && histograms == 0 {
             return Ok(());
         }
         // The whole message is checked before its first sample is taken.
-        if let Some(series) = self.resolve(raw, shape.samples)? {
+        if let Some(series) = self.resolve(raw, shape.samples + histograms)? {
             let mut fields = rest;
             while let Some(field) = fields.next_field()? {
                 if field.number == SERIES_SAMPLE {
@@ -160,6 +169,40 @@ impl<W: WriteSession> Walk<'_, W> {
                     self.push(raw, series, t, v)?;
                 }
             }
+            for histogram in shape.histograms {
+                self.push_histogram(raw, series, histogram)?;
+            }
+            for exemplar in shape.exemplars {
+                let WireExemplar { t, value, labels } = exemplar;
+                let Some(labels) = labels else { continue };
+                let t = TimestampMs(t).to_ns();
+                match self.session.push_exemplar(series, t, value, labels) {
+                    Ok(()) => self.counts.exemplars_taken += 1,
+                    // A sender cannot do anything about it, so it is counted and not told.
+                    Err(WriteError::Refused(_)) => {}
+                    Err(WriteError::Store(error)) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn push_histogram(
+        &mut self,
+        raw: &[u8],
+        series: W::Series,
+        wire: WireHistogram,
+    ) -> Result<(), WalkError> {
+        let t = TimestampMs(wire.t);
+        let pushed = match wire.histogram {
+            // 1.0 has no start timestamps.
+            Ok(h) => self.session.push_histogram(series, t.to_ns(), h, TimestampNs(0)),
+            Err(error) => Err(WriteRefusal::Histogram(error).into()),
+        };
+        match pushed {
+            Ok(()) => self.counts.histograms_taken += 1,
+            Err(WriteError::Refused(refusal)) => self.refusals.add(raw, 1, &refusal.of_time(t)),
+            Err(WriteError::Store(error)) => return Err(error.into()),
         }
         Ok(())
     }
@@ -205,8 +248,8 @@ fn gather_labels(message: &[u8]) -> Result<Vec<u8>, Corrupt> {
 #[derive(Default)]
 struct Shape {
     samples: u64,
-    exemplars: u64,
-    histograms: u64,
+    exemplars: Vec<WireExemplar>,
+    histograms: Vec<WireHistogram>,
     has_labels: bool,
 }
 
@@ -223,19 +266,46 @@ impl Shape {
                     parse_sample(field.bytes(SAMPLE)?)?;
                     shape.samples += 1;
                 }
-                SERIES_EXEMPLAR => {
-                    field.bytes(SERIES)?;
-                    shape.exemplars += 1;
-                }
+                SERIES_EXEMPLAR => shape.exemplars.push(parse_exemplar(field.bytes(SERIES)?)?),
                 SERIES_HISTOGRAM => {
-                    field.bytes(SERIES)?;
-                    shape.histograms += 1;
+                    shape.histograms.push(parse_histogram(field.bytes(SERIES)?)?);
                 }
                 _ => {}
             }
         }
         Ok(shape)
     }
+}
+
+/// An `Exemplar` message.
+pub(super) struct WireExemplar {
+    pub(super) t: i64,
+    pub(super) value: f64,
+    /// `None` if they are no label set.
+    pub(super) labels: Option<Labels>,
+}
+
+fn parse_exemplar(message: &[u8]) -> Result<WireExemplar, Corrupt> {
+    const WHAT: &str = "Exemplar";
+    let (mut t, mut value, mut pairs) = (0, 0.0, Vec::new());
+    let mut fields = Fields::new(WHAT, message);
+    while let Some(field) = fields.next_field()? {
+        match field.number {
+            1 => pairs.push(label_bytes(field.bytes(WHAT)?)?),
+            2 => value = field.double(WHAT)?,
+            3 => t = field.varint(WHAT)? as i64,
+            _ => {}
+        }
+    }
+    Ok(WireExemplar { t, value, labels: exemplar_labels(&pairs) })
+}
+
+/// Labels of an exemplar, which need no metric name.
+pub(super) fn exemplar_labels(pairs: &[(&[u8], &[u8])]) -> Option<Labels> {
+    let text = |bytes| std::str::from_utf8(bytes).ok();
+    let pairs: Option<Vec<(&str, &str)>> =
+        pairs.iter().map(|(name, value)| Some((text(name)?, text(value)?))).collect();
+    Labels::from_pairs(pairs?).ok()
 }
 
 /// Time and value if `rest` is exactly one sample field; `None` for any other shape.
@@ -277,7 +347,7 @@ fn parse_any_sample(message: &[u8]) -> Result<(i64, f64), Corrupt> {
 
 /// The number if `bytes` are one varint of at most 63 bits and nothing else.
 #[inline]
-fn whole_varint(bytes: &[u8]) -> Option<u64> {
+pub(super) fn whole_varint(bytes: &[u8]) -> Option<u64> {
     let (&last, head) = bytes.split_last()?;
     if last >= 0x80 || bytes.len() > 9 {
         return None;

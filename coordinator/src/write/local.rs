@@ -5,14 +5,15 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use m3rs_core::model::Labels;
+use m3rs_core::model::{Histogram, Labels, Metadata};
 use m3rs_core::time::TimestampNs;
-use m3rs_tsdb::{Namespace, ResolveError, SeriesHandle, TsdbError};
+use m3rs_tsdb::{Exemplar, Namespace, ResolveError, SeriesHandle, TsdbError};
 
-use crate::ingest::LabelRefusal;
+use crate::ingest::{LabelRefusal, SAMPLE_TAG};
 use crate::local::LocalStorage;
 use crate::write::{
-    Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore, WriteTarget,
+    Committed, Predicted, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore,
+    WriteTarget,
 };
 
 /// The setting that raises the limit on series.
@@ -67,6 +68,18 @@ impl WriteSession for LocalSession<'_> {
     type Durable = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
     #[inline]
+    fn predict(&mut self, message: &[u8]) -> Option<Predicted<SeriesHandle>> {
+        let session = self.0.as_mut().ok()?;
+        let label_len = session.next_len()?;
+        // Where the labels are as guessed, a sample follows them. Most wrong guesses end here.
+        if message.get(label_len) != Some(&SAMPLE_TAG) {
+            return None;
+        }
+        let series = session.next_if(&message[..label_len])?;
+        Some(Predicted { label_len, series })
+    }
+
+    #[inline]
     fn resolve(
         &mut self,
         raw: &[u8],
@@ -90,18 +103,48 @@ impl WriteSession for LocalSession<'_> {
     #[inline]
     fn push(&mut self, series: SeriesHandle, t: TimestampNs, v: f64) -> Result<(), WriteError> {
         let session = self.0.as_mut().map_err(|e| e.clone())?;
-        session.push(series, t, v).map_err(|refusal| {
-            let refusal = match refusal {
-                m3rs_tsdb::WriteRefusal::OutsideRetention { t, oldest }
-                | m3rs_tsdb::WriteRefusal::OutsideBuffer { t, oldest } => {
-                    WriteRefusal::TooOld { t: t.to_ms(), oldest: oldest.to_ms() }
-                }
-                m3rs_tsdb::WriteRefusal::TooFarInFuture { t, latest } => {
-                    WriteRefusal::TooNew { t: t.to_ms(), newest: latest.to_ms() }
-                }
-            };
-            refusal.into()
-        })
+        Ok(session.push(series, t, v).map_err(refused)?)
+    }
+
+    #[inline]
+    fn push_started(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        v: f64,
+        start: TimestampNs,
+    ) -> Result<(), WriteError> {
+        let session = self.0.as_mut().map_err(|e| e.clone())?;
+        Ok(session.push_started(series, t, v, start).map_err(refused)?)
+    }
+
+    fn push_histogram(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        h: Histogram,
+        start: TimestampNs,
+    ) -> Result<(), WriteError> {
+        let session = self.0.as_mut().map_err(|e| e.clone())?;
+        Ok(session.push_histogram(series, t, h, start).map_err(refused)?)
+    }
+
+    fn push_exemplar(
+        &mut self,
+        series: SeriesHandle,
+        t: TimestampNs,
+        value: f64,
+        labels: Labels,
+    ) -> Result<(), WriteError> {
+        let session = self.0.as_mut().map_err(|e| e.clone())?;
+        let exemplar = Exemplar { t: t.0, value, labels };
+        Ok(session.push_exemplar(series, exemplar).map_err(refused)?)
+    }
+
+    fn push_metadata(&mut self, family: &str, metadata: Metadata) -> Result<(), StoreError> {
+        let session = self.0.as_mut().map_err(|e| e.clone())?;
+        session.push_metadata(family, metadata);
+        Ok(())
     }
 
     fn commit(self) -> Result<Committed<Self::Durable>, StoreError> {
@@ -109,5 +152,22 @@ impl WriteSession for LocalSession<'_> {
         let samples = commit.samples();
         let durable = async move { Ok(commit.durable().await?) };
         Ok(Committed { samples, durable: Box::pin(durable) })
+    }
+}
+
+fn refused(refusal: m3rs_tsdb::WriteRefusal) -> WriteRefusal {
+    match refusal {
+        m3rs_tsdb::WriteRefusal::OutsideRetention { t, oldest }
+        | m3rs_tsdb::WriteRefusal::OutsideBuffer { t, oldest } => {
+            WriteRefusal::TooOld { t: t.to_ms(), oldest: oldest.to_ms() }
+        }
+        m3rs_tsdb::WriteRefusal::TooFarInFuture { t, latest } => {
+            WriteRefusal::TooNew { t: t.to_ms(), newest: latest.to_ms() }
+        }
+        m3rs_tsdb::WriteRefusal::Histogram(error) => WriteRefusal::Histogram(error),
+        m3rs_tsdb::WriteRefusal::Exemplar { bytes } => WriteRefusal::Exemplar { bytes },
+        m3rs_tsdb::WriteRefusal::Annotation { .. } => {
+            unreachable!("BUG: nothing here writes annotations")
+        }
     }
 }

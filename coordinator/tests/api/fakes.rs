@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use bytes::Bytes;
 use m3rs_coordinator::http::{BuildInfo, HttpState, Routes, StorageControl, StorageStatus};
-use m3rs_coordinator::ingest::{LabelRefusal, MetadataStore, RemoteWriteReceiver};
+use m3rs_coordinator::ingest::{LabelRefusal, RemoteWriteReceiver};
 use m3rs_coordinator::limits::Limits;
 use m3rs_coordinator::metrics::Metrics;
 use m3rs_coordinator::read::{
@@ -21,13 +21,13 @@ use m3rs_coordinator::write::{
 };
 use m3rs_core::clock::{Clock, SharedClock};
 use m3rs_core::fs::DiskFs;
-use m3rs_core::model::{Labels, Matcher};
+use m3rs_core::model::{Histogram, Labels, Matcher, Metadata};
 use m3rs_core::time::{TimestampMs, TimestampNs};
 use m3rs_core::{ErrorKind, clock::SystemClock};
 use m3rs_query::source::{
     Cancel, LabelRequest, Listing, SelectRequest, Selection, SeriesSource, SourceError,
 };
-use m3rs_tsdb::Status;
+use m3rs_tsdb::{Exemplar, MetadataStore, Status};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -51,10 +51,17 @@ impl Clock for FixedClock {
 /// Samples by series, with bits for values.
 pub(crate) type Written = BTreeMap<Labels, Vec<(i64, u64)>>;
 
+/// Series, time, histogram and start timestamp, times in milliseconds.
+pub(crate) type WrittenHistogram = (Labels, i64, Histogram, i64);
+
 /// A store in memory, and the knobs by which a test makes it fail.
 #[derive(Debug)]
 pub(crate) struct FakeStore {
     pub(crate) written: Mutex<Written>,
+    pub(crate) histograms: Mutex<Vec<WrittenHistogram>>,
+    pub(crate) starts: Mutex<Vec<(i64, i64)>>,
+    pub(crate) exemplars: Mutex<Vec<(Labels, Exemplar)>>,
+    pub(crate) metadata: Arc<MetadataStore>,
     pub(crate) parses: AtomicUsize,
     pub(crate) fail_commit: Mutex<Option<StoreError>>,
     pub(crate) fail_durable: AtomicBool,
@@ -62,18 +69,25 @@ pub(crate) struct FakeStore {
     pub(crate) durable: Arc<Semaphore>,
     known: Mutex<BTreeMap<Vec<u8>, Labels>>,
     series_max: usize,
+    /// Whether new series are refused for coming too fast.
+    pub(crate) series_too_fast: AtomicBool,
 }
 
 impl Default for FakeStore {
     fn default() -> Self {
         Self {
             written: Mutex::default(),
+            histograms: Mutex::default(),
+            starts: Mutex::default(),
+            exemplars: Mutex::default(),
+            metadata: Arc::default(),
             parses: AtomicUsize::new(0),
             fail_commit: Mutex::default(),
             fail_durable: AtomicBool::new(false),
             durable: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
             known: Mutex::default(),
             series_max: 1000,
+            series_too_fast: AtomicBool::new(false),
         }
     }
 }
@@ -87,6 +101,10 @@ pub(crate) struct FakeSession {
     store: Arc<FakeStore>,
     series: Vec<Labels>,
     pushed: Vec<(usize, i64, f64)>,
+    histograms: Vec<WrittenHistogram>,
+    starts: Vec<(i64, i64)>,
+    exemplars: Vec<(Labels, Exemplar)>,
+    metadata: Vec<(String, Metadata)>,
 }
 
 impl WriteStore for SharedStore {
@@ -101,7 +119,15 @@ impl WriteTarget for SharedStore {
     type Session<'a> = FakeSession;
 
     fn session(&self) -> FakeSession {
-        FakeSession { store: Arc::clone(&self.0), series: Vec::new(), pushed: Vec::new() }
+        FakeSession {
+            store: Arc::clone(&self.0),
+            series: Vec::new(),
+            pushed: Vec::new(),
+            histograms: Vec::new(),
+            starts: Vec::new(),
+            exemplars: Vec::new(),
+            metadata: Vec::new(),
+        }
     }
 }
 
@@ -120,6 +146,10 @@ impl WriteSession for FakeSession {
             None => {
                 self.store.parses.fetch_add(1, Ordering::Relaxed);
                 let labels = parse()?;
+                if self.store.series_too_fast.load(Ordering::Relaxed) {
+                    let setting = "limits.new_series_per_second_max";
+                    return Err(WriteRefusal::SeriesRate { limit: 7, setting }.into());
+                }
                 let limit = self.store.series_max;
                 if known.len() == limit {
                     let setting = "limits.series_max";
@@ -134,15 +164,49 @@ impl WriteSession for FakeSession {
     }
 
     fn push(&mut self, series: usize, t: TimestampNs, v: f64) -> Result<(), WriteError> {
-        let t = t.to_ms();
-        let newest = TimestampMs(NOW_MS + 600_000);
-        if t.0 < 0 {
-            return Err(WriteRefusal::TooOld { t, oldest: TimestampMs(0) }.into());
-        }
-        if t > newest {
-            return Err(WriteRefusal::TooNew { t, newest }.into());
-        }
-        self.pushed.push((series, t.0, v));
+        let t = checked_time(t)?;
+        self.pushed.push((series, t, v));
+        Ok(())
+    }
+
+    fn push_started(
+        &mut self,
+        series: usize,
+        t: TimestampNs,
+        v: f64,
+        start: TimestampNs,
+    ) -> Result<(), WriteError> {
+        self.push(series, t, v)?;
+        self.starts.push((t.to_ms().0, start.to_ms().0));
+        Ok(())
+    }
+
+    fn push_histogram(
+        &mut self,
+        series: usize,
+        t: TimestampNs,
+        h: Histogram,
+        start: TimestampNs,
+    ) -> Result<(), WriteError> {
+        let t = checked_time(t)?;
+        self.histograms.push((self.series[series].clone(), t, h, start.to_ms().0));
+        Ok(())
+    }
+
+    fn push_exemplar(
+        &mut self,
+        series: usize,
+        t: TimestampNs,
+        value: f64,
+        labels: Labels,
+    ) -> Result<(), WriteError> {
+        let t = checked_time(t)?;
+        self.exemplars.push((self.series[series].clone(), Exemplar { t, value, labels }));
+        Ok(())
+    }
+
+    fn push_metadata(&mut self, family: &str, metadata: Metadata) -> Result<(), StoreError> {
+        self.metadata.push((family.to_owned(), metadata));
         Ok(())
     }
 
@@ -150,7 +214,13 @@ impl WriteSession for FakeSession {
         if let Some(error) = self.store.fail_commit.lock().clone() {
             return Err(error);
         }
-        let samples = self.pushed.len() as u64;
+        let samples = (self.pushed.len() + self.histograms.len()) as u64;
+        self.store.histograms.lock().extend(self.histograms);
+        self.store.starts.lock().extend(self.starts);
+        self.store.exemplars.lock().extend(self.exemplars);
+        for (family, metadata) in self.metadata {
+            self.store.metadata.put(&family, metadata);
+        }
         for (series, t, v) in self.pushed {
             let mut written = self.store.written.lock();
             written.entry(self.series[series].clone()).or_default().push((t, v.to_bits()));
@@ -166,6 +236,18 @@ impl WriteSession for FakeSession {
         };
         Ok(Committed { samples, durable: Box::pin(durable) })
     }
+}
+
+fn checked_time(t: TimestampNs) -> Result<i64, WriteError> {
+    let t = t.to_ms();
+    let newest = TimestampMs(NOW_MS + 600_000);
+    if t.0 < 0 {
+        return Err(WriteRefusal::TooOld { t, oldest: TimestampMs(0) }.into());
+    }
+    if t > newest {
+        return Err(WriteRefusal::TooNew { t, newest }.into());
+    }
+    Ok(t.0)
 }
 
 /// Answers by the text of the query; see `execute`.
@@ -362,16 +444,12 @@ impl World {
         let store = Arc::new(FakeStore::default());
         let engine = Arc::new(FakeEngine::default());
         let control = Arc::new(FakeControl::default());
-        let metadata = Arc::new(MetadataStore::new(limits.metadata));
+        let metadata = Arc::clone(&store.metadata);
         let clock: SharedClock = Arc::new(FixedClock::default());
         let build = BuildInfo { version: "0.1.0".into(), ..BuildInfo::default() };
         let registry = prometheus_client::registry::Registry::default();
         let metrics = Arc::new(Metrics::new(registry, &build, &clock, Arc::new(DiskFs)));
-        let writes = RemoteWriteReceiver::new(
-            SharedStore(Arc::clone(&store)),
-            limits.write,
-            Arc::clone(&metadata),
-        );
+        let writes = RemoteWriteReceiver::new(SharedStore(Arc::clone(&store)), limits.write);
         let state = HttpState {
             writes: Arc::new(writes),
             queries: Arc::clone(&engine) as _,

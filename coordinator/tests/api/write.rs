@@ -34,7 +34,9 @@ async fn samples_are_written_and_answered_as_each_api_does() {
 async fn refused_series_are_named_and_the_others_written() {
     let world = World::new();
     let mut with_histogram = series(&[("__name__", "h")], &[(1, 1.0)]);
-    with_histogram.histograms = vec![Histogram { timestamp: 1, ..Histogram::default() }];
+    let bad = Histogram { timestamp: 1, schema: 99, ..Histogram::default() };
+    with_histogram.histograms =
+        vec![bad, Histogram { timestamp: 2, sum: 0.5, ..Histogram::default() }];
     let bytes = body(&request(vec![
         series(&[("job", "a")], &[(1, 1.0), (2, 2.0)]),
         series(UP, &[(1, 1.0), (-1, 2.0), (NOW_MS + 3_600_000, 3.0)]),
@@ -52,8 +54,11 @@ async fn refused_series_are_named_and_the_others_written() {
          {__name__=\"up\", job=\"a\"}: timestamp 1704070800000 ms is after 1704067800000 ms, the \
          latest time that is taken now\n\
          {__name__=\"a\", x=\"1\", x=\"2\"}: duplicate label name \"x\"\n\
-         {__name__=\"h\"}: native histograms are not supported yet\n"
+         {__name__=\"h\"}: histogram schema 99 is not one of -4 to 8, or -53 for custom buckets\n"
     );
+    let histograms = world.store.histograms.lock().clone();
+    assert_eq!(histograms.len(), 1, "the other histogram is written");
+    assert_eq!((histograms[0].1, histograms[0].2.sum), (2, 0.5));
     assert_eq!(world.samples(UP), [(1, 1.0)]);
     assert_eq!(world.samples(&[("__name__", "h")]), [(1, 1.0)]);
 
@@ -64,7 +69,8 @@ async fn refused_series_are_named_and_the_others_written() {
         "m3rs_write_refused_samples_total{reason=\"labels\"} 3\n",
         "m3rs_write_refused_samples_total{reason=\"too_old\"} 1\n",
         "m3rs_write_refused_samples_total{reason=\"too_new\"} 1\n",
-        "m3rs_write_refused_samples_total{reason=\"native_histogram\"} 1\n",
+        "m3rs_write_refused_samples_total{reason=\"histogram\"} 1\n",
+        "m3rs_write_histograms_total 1\n",
     ] {
         assert!(metrics.text().contains(line), "{line} in {}", metrics.text());
     }
@@ -104,6 +110,25 @@ async fn the_series_limit_refuses_new_series_only() {
 }
 
 #[tokio::test]
+async fn new_series_that_come_too_fast_are_told_to_come_again() {
+    let world = World::new();
+    let one = |n: &str| series(&[("__name__", "m"), ("i", n)], &[(1, 1.0)]);
+    let answer = post_write(&world.router, PROMETHEUS, body(&request(vec![one("1")]))).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    world.store.series_too_fast.store(true, Ordering::Relaxed);
+    let both = body(&request(vec![one("1"), one("2")]));
+    let answer = post_write(&world.router, PROMETHEUS, both).await;
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(answer.headers.contains_key("retry-after"));
+    let text = answer.text();
+    assert!(text.contains("i=\"2\"") && text.contains("new_series_per_second_max"), "{text}");
+    assert_eq!(world.samples(&[("__name__", "m"), ("i", "1")]).len(), 2, "known ones are written");
+    world.store.series_too_fast.store(false, Ordering::Relaxed);
+    let answer = post_write(&world.router, PROMETHEUS, body(&request(vec![one("2")]))).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
 async fn exemplars_and_empty_messages_are_no_errors() {
     let world = World::new();
     let mut one = series(UP, &[(1, 1.0)]);
@@ -118,7 +143,10 @@ async fn exemplars_and_empty_messages_are_no_errors() {
     assert_eq!(post_write(&world.router, PROMETHEUS, compress(b"")).await.status, 204);
     assert_eq!(world.samples(UP), [(1, 1.0)]);
     let metrics = get(&world.router, "/metrics").await;
-    assert!(metrics.text().contains("m3rs_write_exemplars_ignored_total 1\n"));
+    assert!(metrics.text().contains("m3rs_write_exemplars_total 1\n"));
+    let exemplars = world.store.exemplars.lock().clone();
+    assert_eq!((exemplars.len(), exemplars[0].1.t, exemplars[0].1.value), (1, 1, 1.0));
+    assert_eq!(exemplars[0].1.labels.get("trace"), Some("1"));
 }
 
 #[tokio::test]
@@ -154,7 +182,7 @@ async fn other_types_and_encodings_are_refused() {
         (Some("application/x-protobuf"), Some("snappy"), 204),
         (Some("Application/X-Protobuf; proto=prometheus.WriteRequest"), Some("Snappy"), 204),
         (None, None, 204),
-        (Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"), Some("snappy"), 415),
+        (Some("application/x-protobuf;proto=io.prometheus.write.v3.Request"), Some("snappy"), 415),
         (Some("application/json"), Some("snappy"), 415),
         (Some("application/x-protobuf"), Some("zstd"), 415),
         (Some("application/x-protobuf"), Some("gzip"), 415),

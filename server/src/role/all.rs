@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use m3rs_coordinator::http::{HttpState, Routes, serve};
-use m3rs_coordinator::ingest::{MetadataStore, RemoteWriteReceiver};
+use m3rs_coordinator::ingest::RemoteWriteReceiver;
 use m3rs_coordinator::limits::ServeLimits;
 use m3rs_coordinator::local::LocalStorage;
 use m3rs_coordinator::metrics::Metrics;
@@ -175,19 +175,17 @@ fn routes(
     })?;
     let parse = ParseOptions { limits: settings.parse, ..ParseOptions::default() };
     let sources = Arc::new(LocalSources::new(Arc::clone(storage)));
-    let metadata = Arc::new(MetadataStore::new(limits.metadata));
     let build = build_info();
     let metrics = Metrics::new(Registry::default(), &build, clock, Arc::clone(fs));
     Ok(Routes::new(HttpState {
         writes: Arc::new(RemoteWriteReceiver::new(
             LocalStore::new(Arc::clone(storage)),
             limits.write,
-            Arc::clone(&metadata),
         )),
         queries: Arc::new(EngineService::new(Arc::new(engine), sources, parse)),
         source: Arc::new(LocalSource::new(Arc::clone(storage))),
         storage: Arc::clone(storage) as _,
-        metadata,
+        metadata: Arc::clone(storage) as _,
         metrics: Arc::new(metrics),
         limits,
         clock: Arc::clone(clock),
@@ -203,11 +201,11 @@ fn database_options(
 ) -> DatabaseOptions {
     let mut secret = [0; 192];
     Random::from_machine().fill(&mut secret);
+    let namespace =
+        NamespaceOptions { retention_ns: args.retention.0, ..NamespaceOptions::default() };
     DatabaseOptions {
-        namespace: NamespaceOptions {
-            retention_ns: args.retention.0,
-            ..NamespaceOptions::default()
-        },
+        namespaces: settings.namespaces.configured(&namespace),
+        namespace,
         sync: args.commitlog_sync.into(),
         limits: settings.storage,
         ..DatabaseOptions::new(fs, clock, args.data_dir.clone(), secret)

@@ -4,15 +4,19 @@
 //! buffer, the decoder fills columns that it keeps.
 
 mod rich;
+mod side;
 
 use m3rs_core::Corrupt;
-use m3rs_core::model::SampleKind;
+use m3rs_core::model::{Metadata, SampleKind};
 use m3rs_core::time::NS_PER_MS;
 use m3rs_core::wire::{Cursor, put_varint, put_zigzag};
 
+use super::deletion::read_deletion;
 use crate::buffer::RichSample;
+use crate::exemplar::Exemplar;
 
 pub use rich::encode_rich_samples;
+pub use side::{encode_exemplars, encode_metadata};
 
 /// The most samples in one entry; [`encode_samples`] writes larger batches as several entries.
 pub const BATCH_SAMPLES_MAX: usize = 1 << 16;
@@ -23,6 +27,9 @@ pub(super) const KIND_END: u8 = 3;
 pub(super) const KIND_PADDING: u8 = 4;
 pub(super) const KIND_STARTED_SAMPLES: u8 = 5;
 pub(super) const KIND_RICH_SAMPLES: u8 = 6;
+pub(super) const KIND_METADATA: u8 = 7;
+pub(super) const KIND_EXEMPLARS: u8 = 8;
+pub(super) const KIND_DELETION: u8 = 9;
 
 /// The payload of the chunk that seals a segment.
 pub(super) const END_PAYLOAD: [u8; 2] = [KIND_END, 0];
@@ -49,7 +56,7 @@ const CONTROL_SHIFT_MASK: u8 = 0x07;
 const CONTROL_XOR: u8 = 0x80;
 
 /// One entry of the log, borrowed from the chunk and from the decoder's columns.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Entry<'a> {
     /// A series got its reference.
     Series {
@@ -79,6 +86,19 @@ pub enum Entry<'a> {
         /// Start timestamps in nanoseconds, 0 for none; empty if no sample carries one.
         starts: &'a [i64],
     },
+    /// Samples of one shard were deleted: those that stand before this entry.
+    Deletion {
+        /// The namespace's durable number.
+        namespace: u32,
+        /// The shard that all series belong to.
+        shard: u16,
+        /// The first time, in nanoseconds.
+        from: i64,
+        /// The last time, in nanoseconds.
+        to: i64,
+        /// Series references.
+        refs: &'a [u32],
+    },
     /// Samples of any kind of one shard, in the order of their arrival.
     RichSamples {
         /// The namespace's durable number.
@@ -92,6 +112,24 @@ pub enum Entry<'a> {
         /// What was sampled.
         samples: &'a [RichSample],
     },
+    /// What a metric family means.
+    Metadata {
+        /// The namespace's durable number.
+        namespace: u32,
+        /// The family's name.
+        family: &'a str,
+        /// Its type, help and unit.
+        metadata: Metadata,
+    },
+    /// Exemplars, in the order of their arrival.
+    Exemplars {
+        /// The namespace's durable number.
+        namespace: u32,
+        /// Series references.
+        refs: &'a [u32],
+        /// An exemplar of each.
+        exemplars: &'a [Exemplar],
+    },
 }
 
 impl Entry<'_> {
@@ -101,7 +139,10 @@ impl Entry<'_> {
         match *self {
             Self::Series { namespace, .. }
             | Self::Samples { namespace, .. }
-            | Self::RichSamples { namespace, .. } => namespace,
+            | Self::RichSamples { namespace, .. }
+            | Self::Deletion { namespace, .. }
+            | Self::Metadata { namespace, .. }
+            | Self::Exemplars { namespace, .. } => namespace,
         }
     }
 }
@@ -202,7 +243,7 @@ fn patch_length(at: &mut [u8], mut length: usize) {
     }
 }
 
-fn put_refs(out: &mut Vec<u8>, refs: &[u32]) {
+pub(super) fn put_refs(out: &mut Vec<u8>, refs: &[u32]) {
     let consecutive = refs.windows(2).all(|w| w[0].checked_add(1) == Some(w[1]));
     out.push(if consecutive { REFS_CONSECUTIVE } else { REFS_EACH });
     if consecutive {
@@ -296,6 +337,7 @@ pub struct EntryDecoder {
     vs: Vec<f64>,
     starts: Vec<i64>,
     rich: Vec<RichSample>,
+    exemplars: Vec<Exemplar>,
 }
 
 impl EntryDecoder {
@@ -334,7 +376,10 @@ impl EntryDecoder {
                 KIND_SERIES => read_series(body).map_err(within)?,
                 KIND_SAMPLES => self.read_samples(body).map_err(within)?,
                 KIND_STARTED_SAMPLES => self.read_started_samples(body).map_err(within)?,
+                KIND_METADATA => side::read_metadata(body).map_err(within)?,
+                KIND_EXEMPLARS => self.read_exemplars(body).map_err(within)?,
                 KIND_RICH_SAMPLES => self.read_rich_samples(body).map_err(within)?,
+                KIND_DELETION => read_deletion(body, &mut self.refs).map_err(within)?,
                 _ => {
                     let (what, at) = ("log entry", payload.position());
                     return Err(Corrupt::new(what, at, "a known kind", format!("kind {kind}")));
@@ -410,7 +455,11 @@ pub(super) fn read_u16(cursor: &mut Cursor<'_>, want: &str) -> Result<u16, Corru
     u16::try_from(v).map_err(|_| Corrupt::new("log entry", at, want, v.to_string()))
 }
 
-fn read_refs(cursor: &mut Cursor<'_>, count: usize, refs: &mut Vec<u32>) -> Result<(), Corrupt> {
+pub(super) fn read_refs(
+    cursor: &mut Cursor<'_>,
+    count: usize,
+    refs: &mut Vec<u32>,
+) -> Result<(), Corrupt> {
     refs.clear();
     let start = cursor.position();
     let out_of_range =

@@ -259,6 +259,12 @@ impl CommitLog {
         list_segments(self.fs.as_ref(), &self.dir)
     }
 
+    /// Adds bytes of segments that are older than this writer, and that the next
+    /// [`CommitLog::rotate`] cuts off too, to [`CommitLog::bytes_since_rotation`].
+    pub fn count_replayed(&self, bytes: u64) {
+        self.shared.state.lock().bytes_since_rotation += bytes;
+    }
+
     /// Bytes appended since [`CommitLog::rotate`] was last called, or since the log was opened.
     #[must_use]
     pub fn bytes_since_rotation(&self) -> u64 {
@@ -292,10 +298,10 @@ impl CommitLog {
         for sequence in self.segments()?.into_iter().take_while(|s| *s < segment) {
             let path = segment_path(&self.dir, sequence);
             self.fs.remove_file(&path).map_err(CommitLogError::io(&path))?;
-            removed += 1;
-        }
-        if removed > 0 {
+            // One by one: an older segment that came back without a newer one would put its
+            // samples over those of the newer, which are in files by now.
             self.fs.sync_dir(&self.dir).map_err(CommitLogError::io(&self.dir))?;
+            removed += 1;
         }
         Ok(removed)
     }

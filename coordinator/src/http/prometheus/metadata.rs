@@ -2,6 +2,7 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use m3rs_core::model::Metadata;
 use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};
 
@@ -9,7 +10,6 @@ use crate::http::SharedApp;
 use crate::http::error::ApiError;
 use crate::http::params::{Params, parse_int};
 use crate::http::response::success_json;
-use crate::ingest::Metadata;
 
 /// `GET /api/v1/metadata`.
 pub(crate) async fn list(

@@ -1,4 +1,6 @@
-//! Remote Write 1.0: `POST /api/v1/write` and M3's `POST /api/v1/prom/remote/write`.
+//! Remote Write 1.0 and 2.0: `POST /api/v1/write` and M3's `POST /api/v1/prom/remote/write`.
+//!
+//! The content type tells which. An answer to 2.0 says in headers how much was written.
 //!
 //! Budget: everything but decompression, walk and storage <= 25 ns/sample at 2,000 per request.
 
@@ -6,13 +8,13 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use m3rs_core::ErrorKind;
 
 use crate::http::body::{BodyError, BodyLimit, collect};
 use crate::http::error::RETRY_AFTER_SECONDS;
 use crate::http::{App, SharedApp};
-use crate::ingest::{WriteFailure, WriteOutcome};
+use crate::ingest::{WriteFailure, WriteOutcome, WriteProtocol};
 use crate::write::StoreError;
 
 /// Why a write was not done, or not in full. The body is plain text, as senders log it.
@@ -50,22 +52,54 @@ impl IntoResponse for WriteProblem {
 
 /// As Prometheus: 204 for success.
 pub(crate) async fn prometheus_write(State(app): State<SharedApp>, request: Request) -> Response {
-    answer(write(&app, request).await, StatusCode::NO_CONTENT)
+    answer(&app, request, StatusCode::NO_CONTENT).await
 }
 
 /// As M3: 200 for success.
 pub(crate) async fn m3_write(State(app): State<SharedApp>, request: Request) -> Response {
-    answer(write(&app, request).await, StatusCode::OK)
+    answer(&app, request, StatusCode::OK).await
 }
 
-fn answer(result: Result<(), WriteProblem>, success: StatusCode) -> Response {
-    match result {
+/// What was written of a request.
+#[derive(Clone, Copy, Debug, Default)]
+struct Written {
+    samples: u64,
+    histograms: u64,
+    exemplars: u64,
+}
+
+const SAMPLES_WRITTEN: HeaderName =
+    HeaderName::from_static("x-prometheus-remote-write-samples-written");
+const HISTOGRAMS_WRITTEN: HeaderName =
+    HeaderName::from_static("x-prometheus-remote-write-histograms-written");
+const EXEMPLARS_WRITTEN: HeaderName =
+    HeaderName::from_static("x-prometheus-remote-write-exemplars-written");
+
+async fn answer(app: &App, request: Request<Body>, success: StatusCode) -> Response {
+    let protocol = match protocol_of(request.headers()) {
+        Ok(protocol) => protocol,
+        Err(problem) => return problem.into_response(),
+    };
+    let mut written = Written::default();
+    let mut response = match write(app, request, protocol, &mut written).await {
         Ok(()) => success.into_response(),
         Err(problem) => problem.into_response(),
+    };
+    if protocol == WriteProtocol::V2 {
+        let headers = response.headers_mut();
+        headers.insert(SAMPLES_WRITTEN, written.samples.into());
+        headers.insert(HISTOGRAMS_WRITTEN, written.histograms.into());
+        headers.insert(EXEMPLARS_WRITTEN, written.exemplars.into());
     }
+    response
 }
 
-async fn write(app: &App, request: Request<Body>) -> Result<(), WriteProblem> {
+async fn write(
+    app: &App,
+    request: Request<Body>,
+    protocol: WriteProtocol,
+    written: &mut Written,
+) -> Result<(), WriteProblem> {
     let limits = &app.state.limits.write;
     // 503, not 429: Prometheus drops what was answered 429 unless told otherwise.
     let Ok(_permit) = app.write_permits.try_acquire() else {
@@ -80,7 +114,6 @@ async fn write(app: &App, request: Request<Body>) -> Result<(), WriteProblem> {
         return Err(WriteProblem::new(StatusCode::SERVICE_UNAVAILABLE, "storage is not ready"));
     }
     let (parts, body) = request.into_parts();
-    check_headers(&parts.headers)?;
     let limit = BodyLimit {
         bytes_max: limits.body_bytes_max,
         setting: "ingest.body_bytes_max",
@@ -89,53 +122,75 @@ async fn write(app: &App, request: Request<Body>) -> Result<(), WriteProblem> {
     let outcome = {
         let body = collect(&parts.headers, body, limit, &app.write_buffers).await?;
         app.state.metrics.write_body_bytes.inc_by(body.as_slice().len() as u64);
-        app.state.writes.receive(body.as_slice())?
+        app.state.writes.receive(body.as_slice(), protocol)?
     };
-    finish(app, outcome).await
+    finish(app, outcome, written).await
 }
 
-async fn finish(app: &App, outcome: WriteOutcome) -> Result<(), WriteProblem> {
+async fn finish(
+    app: &App,
+    outcome: WriteOutcome,
+    written: &mut Written,
+) -> Result<(), WriteProblem> {
     if let Some(durable) = outcome.durable {
         durable.await?;
     }
+    let samples = outcome.samples_written;
+    let (histograms, exemplars) = (outcome.histograms_written, outcome.exemplars_written);
+    *written = Written { samples, histograms, exemplars };
     let metrics = &app.state.metrics;
-    metrics.observe_write(outcome.samples_written, &outcome.counts, &outcome.refusals);
+    metrics.observe_write(samples, &outcome.counts, &outcome.refusals);
     if outcome.refusals.is_empty() {
         return Ok(());
     }
-    Err(WriteProblem::new(StatusCode::BAD_REQUEST, outcome.refusals.to_string()))
+    // Bad samples are refused again when the others come again.
+    let status = match outcome.refusals.may_pass_later() {
+        true => StatusCode::TOO_MANY_REQUESTS,
+        false => StatusCode::BAD_REQUEST,
+    };
+    Err(WriteProblem::new(status, outcome.refusals.to_string()))
 }
 
+/// Which message a request says that it holds.
+///
 /// PARITY(prometheus): an absent content type or encoding is taken for 1.0 with snappy.
-fn check_headers(headers: &HeaderMap) -> Result<(), WriteProblem> {
+fn protocol_of(headers: &HeaderMap) -> Result<WriteProtocol, WriteProblem> {
     let text = |name| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()));
-    if let Some(content_type) = text(CONTENT_TYPE)
-        && !is_write_request(&content_type)
-    {
+    let content_type = text(CONTENT_TYPE).unwrap_or("application/x-protobuf".into());
+    let Some(protocol) = protocol_named(&content_type) else {
         let why = format!(
             "content type {content_type:?} is not accepted; send application/x-protobuf, \
-             perhaps with proto=prometheus.WriteRequest"
+             perhaps with proto=prometheus.WriteRequest or proto=io.prometheus.write.v2.Request"
         );
         return Err(WriteProblem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
-    }
+    };
     if let Some(encoding) = text(CONTENT_ENCODING)
         && !encoding.trim().eq_ignore_ascii_case("snappy")
     {
         let why = format!("content encoding {encoding:?} is not accepted; send snappy");
         return Err(WriteProblem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     }
-    Ok(())
+    Ok(protocol)
 }
 
-/// Whether a content type is `application/x-protobuf` of a Remote Write 1.0 message.
-fn is_write_request(content_type: &str) -> bool {
+/// The message of a content type; `None` if it is none of ours.
+fn protocol_named(content_type: &str) -> Option<WriteProtocol> {
     let mut parts = content_type.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
-    essence.eq_ignore_ascii_case("application/x-protobuf")
-        && parts.filter_map(|p| p.split_once('=')).all(|(name, value)| {
-            !name.trim().eq_ignore_ascii_case("proto")
-                || value.trim().trim_matches('"') == "prometheus.WriteRequest"
-        })
+    if !essence.eq_ignore_ascii_case("application/x-protobuf") {
+        return None;
+    }
+    let mut protocol = WriteProtocol::V1;
+    for (name, value) in parts.filter_map(|p| p.split_once('=')) {
+        if name.trim().eq_ignore_ascii_case("proto") {
+            protocol = match value.trim().trim_matches('"') {
+                "prometheus.WriteRequest" => WriteProtocol::V1,
+                "io.prometheus.write.v2.Request" => WriteProtocol::V2,
+                _ => return None,
+            };
+        }
+    }
+    Some(protocol)
 }
 
 impl From<WriteFailure> for WriteProblem {
