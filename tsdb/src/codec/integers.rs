@@ -218,7 +218,8 @@ fn best_order(reduced: &[i64], once: &[i64]) -> u8 {
         bits[2] += range_bits(twice);
     }
     match bits {
-        [zero, one, two] if zero <= one && zero <= two => 0,
+        // Where both are as wide, differences are the ones that few stand out of.
+        [zero, one, two] if zero < one && zero <= two => 0,
         [_, one, two] if one <= two => 1,
         _ => 2,
     }
