@@ -14,5 +14,6 @@ pub use receiver::{
     DurableFuture, RemoteWriteReceiver, WriteFailure, WriteOutcome, WriteProtocol, WriteReceiver,
 };
 pub use refusals::Refusals;
+pub(crate) use remote_write::SAMPLE_TAG;
 pub use remote_write::{WalkCounts, WalkError, walk_write_request};
 pub use remote_write_2::walk_write_request_2;

@@ -2,6 +2,7 @@
 //!
 //! Handles are made once; a request costs a few atomic adds and two look-ups in small maps.
 
+mod jobs;
 mod process;
 mod storage;
 mod text;

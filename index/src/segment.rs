@@ -36,10 +36,14 @@ impl Identity {
     /// Of canonical label bytes; `scratch` is cleared and reused.
     #[must_use]
     pub fn of(canonical: &[u8], scratch: &mut Vec<u8>) -> Self {
-        Self {
-            labels_hash: xxh3_128(canonical),
-            shard_hash: shard_hash(LabelsIter::over(canonical), scratch),
-        }
+        Self::of_hashed(canonical, xxh3_128(canonical), scratch)
+    }
+
+    /// As [`Identity::of`], for callers that have the labels' hash already.
+    #[must_use]
+    pub fn of_hashed(canonical: &[u8], labels_hash: u128, scratch: &mut Vec<u8>) -> Self {
+        let shard_hash = shard_hash(LabelsIter::over(canonical), scratch);
+        Self { labels_hash, shard_hash }
     }
 }
 

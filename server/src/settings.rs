@@ -1,6 +1,8 @@
-//! The configuration file of `m3rs server`: the limits that an operator may change.
+//! The configuration file of `m3rs server`: the limits that an operator may change, and namespaces.
 //!
 //! Keys have the names by which errors call the limits. What a file leaves out keeps its default.
+
+mod namespaces;
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,6 +13,10 @@ use m3rs_core::fs::DiskFs;
 use m3rs_core::time::duration::DurationNs;
 use m3rs_query::promql::ParseLimits;
 use serde::{Deserialize, Deserializer};
+
+pub(crate) use namespaces::NamespaceSections;
+
+use namespaces::NamespaceSection;
 
 /// All limits of the process.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) query: m3rs_query::limits::Limits,
     /// Of storage.
     pub(crate) storage: m3rs_tsdb::Limits,
+    /// Namespaces, and how they keep samples.
+    pub(crate) namespaces: NamespaceSections,
 }
 
 impl Settings {
@@ -36,7 +44,7 @@ impl Settings {
         let mut settings = Self::default();
         if let Some(path) = path {
             let file: SettingsFile = from_file(&DiskFs, path, &Environment::of_process())?;
-            file.apply(&mut settings);
+            file.apply(&mut settings)?;
         }
         Ok(settings)
     }
@@ -51,6 +59,7 @@ struct SettingsFile {
     query: Query,
     http: Http,
     limits: Storage,
+    namespaces: Vec<NamespaceSection>,
 }
 
 /// A duration as Prometheus writes it.
@@ -133,14 +142,19 @@ section!(Http {
 });
 
 section!(Storage {
+    namespaces_max: usize => storage.namespaces_max,
     series_max: u32 => storage.series_max,
+    new_series_per_second_max: u32 => storage.new_series_per_second_max,
+    disk_floor_bytes_max: u64 => storage.disk_floor_bytes_max,
+    persist_bytes_per_second_max: u64 => storage.persist_bytes_per_second_max,
     windows_max: usize => storage.windows_max,
     log_pending_bytes_max: usize => storage.log_pending_bytes_max,
     encodings_per_series_max: usize => storage.encodings_per_series_max,
 });
 
 impl SettingsFile {
-    fn apply(self, settings: &mut Settings) {
+    fn apply(self, settings: &mut Settings) -> anyhow::Result<()> {
+        settings.namespaces = NamespaceSections::new(self.namespaces)?;
         self.ingest.apply(settings);
         self.metadata.apply(settings);
         self.query.apply(settings);
@@ -150,6 +164,7 @@ impl SettingsFile {
         settings.query.time_max = settings.edge.query.timeout;
         settings.parse.bytes_max = settings.edge.query.text_bytes_max;
         settings.edge.query.points_max = settings.query.steps_max as u64;
+        Ok(())
     }
 }
 
@@ -193,10 +208,56 @@ mod tests {
     }
 
     #[test]
+    fn namespaces_are_read_and_checked() {
+        let text = "namespaces:\n  - name: default\n    retention: 90d\n\
+                    \x20 - name: hourly:1y\n    retention: 1y\n    block_size: 1d\n    shards: 8\n\
+                    \x20   cold_writes: false\n    commit_log: false\n    truncate_time: 1m\n\
+                    \x20   do_not_index: ['job!=\"x\"', '{a=~\"b.*\"}']\n\
+                    \x20   aggregations: [{resolution: 1h, downsample: rules}]\n\
+                    \x20   staging: ready\n";
+        let settings = load(text).expect("valid");
+        let base = m3rs_tsdb::NamespaceOptions { retention_ns: 7, ..Default::default() };
+        let all = settings.namespaces.configured(&base);
+        let day = 24 * 3600 * 1_000_000_000;
+        assert_eq!(all["default"].options.retention_ns, 90 * day);
+        assert_eq!((all["default"].block_size_ns, all["default"].shard_count), (None, None));
+        let hourly = &all["hourly:1y"];
+        assert_eq!((hourly.block_size_ns, hourly.shard_count), (Some(day), Some(8)));
+        let options = &hourly.options;
+        assert!(!options.cold_writes_enabled && !options.writes_to_commit_log);
+        assert!(options.flush_enabled && options.index.enabled);
+        let hidden: Vec<String> =
+            options.index.do_not_index.iter().map(ToString::to_string).collect();
+        assert_eq!(hidden, ["job!=\"x\"", "a=~\"b.*\""]);
+        let truncate = options.transforms.truncate_time;
+        assert_eq!(truncate, Some(m3rs_tsdb::TruncateTime::Unit(60 * 1_000_000_000)));
+        let aggregation = m3rs_tsdb::Aggregation::Aggregated {
+            resolution_ns: day / 24,
+            downsample: m3rs_tsdb::Downsample::ByRules,
+        };
+        assert_eq!(options.aggregations, [aggregation]);
+        assert_eq!(options.staging_state, m3rs_tsdb::StagingState::Ready);
+        for (text, told) in [
+            ("  - retention: 1d\n", "no name"),
+            ("  - name: a\n  - name: a\n", "twice"),
+            ("  - name: a\n    retention: 1h\n", "block_size, 2h"),
+            ("  - name: a\n    do_not_index: ['a=\"b\",c=\"d\"']\n", "not one matcher"),
+            ("  - name: a\n    retentoin: 1h\n", "retentoin"),
+            ("  - name: a\n    staging: soon\n", "soon"),
+        ] {
+            let error = format!("{:#}", load(&format!("namespaces:\n{text}")).expect_err(text));
+            assert!(error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
     fn every_key_is_documented() {
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operate/limits.md");
         let page = String::from_utf8(DiskFs.read(Path::new(page)).expect("the page"));
         let page = page.expect("text");
+        for key in namespaces::KEYS {
+            assert!(page.contains(&format!("| `{key}` |")), "namespaces: {key}");
+        }
         for (section, keys) in [
             ("ingest", Ingest::KEYS),
             ("metadata", Metadata::KEYS),

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::buffer::Frozen;
+use crate::delete::Deletion;
 use crate::fileset::FilesetReader;
 
 /// The span of a block.
@@ -53,6 +54,8 @@ pub(crate) enum Layer {
     Memory(Arc<Frozen>),
     /// A snapshot file.
     File(Arc<FilesetReader>),
+    /// A deletion that is not in a file yet.
+    Deletion(Arc<Deletion>),
 }
 
 /// Everything of one block that is outside the buffer.
@@ -74,7 +77,7 @@ impl BlockFiles {
     pub(crate) fn readers(&self) -> impl Iterator<Item = &Arc<FilesetReader>> {
         let layers = self.layers.iter().filter_map(|layer| match layer {
             Layer::File(file) => Some(file),
-            Layer::Memory(_) => None,
+            Layer::Memory(_) | Layer::Deletion(_) => None,
         });
         self.volume.iter().chain(layers)
     }
@@ -109,6 +112,11 @@ impl Blocks {
     /// Every block, the longest first, then by time.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (BlockId, &BlockFiles)> {
         self.by_id.iter().map(|(&id, files)| (id, files))
+    }
+
+    /// As [`Blocks::iter`].
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (BlockId, &mut BlockFiles)> {
+        self.by_id.iter_mut().map(|(&id, files)| (id, files))
     }
 
     /// The lengths of blocks, the longest first.

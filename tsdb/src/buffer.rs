@@ -14,6 +14,7 @@
 mod columns;
 mod page;
 mod rich;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub use columns::{Columns, Rich, Timed};
 use page::{PAGE_SAMPLES, PageId, PageSlab};
 use rich::{RichCopy, RichWindow};
 pub use rich::{RichSample, SampleValue};
+use streams::Streams;
 
 use crate::codec::m3tsz::{self, Encoder, EncoderOptions};
 use crate::namespace::BlockGrid;
@@ -68,7 +70,7 @@ struct Stream {
 /// One block's unflushed samples in one shard.
 #[derive(Debug, Default)]
 struct Window {
-    streams: HashMap<Slot, Stream>,
+    streams: Streams,
     late: HashMap<Slot, Vec<(i64, f64)>>,
     rich: RichWindow,
     /// Monotonic time of the last change that was noticed (a page drained, a late arrival).
@@ -278,7 +280,7 @@ impl Buffer {
         let (ts, vs) = (&page.ts[..count], &page.vs[..count]);
         let window = self.windows.entry(hot.block_start).or_default();
         window.touched = now;
-        let stream = window.streams.entry(slot).or_insert_with(|| Stream {
+        let stream = window.streams.get_or_insert_with(slot, || Stream {
             encoder: Encoder::new(TimestampNs(hot.block_start), EncoderOptions::default()),
             first_t: ts[0],
             last_t: ts[0],
@@ -357,7 +359,7 @@ impl Buffer {
 
 impl Window {
     fn copy_series(&self, slot: Slot, from: i64, to: i64, copy: &mut BlockCopy) {
-        if let Some(stream) = self.streams.get(&slot)
+        if let Some(stream) = self.streams.get(slot)
             && stream.first_t <= to
             && stream.last_t >= from
         {
@@ -463,7 +465,7 @@ impl Frozen {
     /// Slots with samples, ascending.
     pub(crate) fn slots(&self) -> Vec<Slot> {
         let mut slots: Vec<Slot> =
-            self.window.streams.keys().chain(self.window.late.keys()).copied().collect();
+            self.window.streams.slots().iter().chain(self.window.late.keys()).copied().collect();
         slots.extend(self.window.rich.slots());
         slots.sort_unstable();
         slots.dedup();
@@ -489,7 +491,7 @@ impl Frozen {
         if self.window.late.contains_key(&slot) || !self.window.rich.is_plain(slot) {
             return None;
         }
-        let stream = self.window.streams.get(&slot)?;
+        let stream = self.window.streams.get(slot)?;
         let mut bytes = Vec::new();
         stream.encoder.snapshot(&mut bytes);
         let count = u32::try_from(stream.encoder.len()).ok()?;

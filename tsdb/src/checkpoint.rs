@@ -33,6 +33,9 @@ const LAYERS_MAX: usize = 8;
 /// How long a block that is past its time must be left alone before it is flushed.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// Series whose labels are read at a time.
+const LABELS_BATCH: usize = 256;
+
 /// What a checkpoint or a flush wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
@@ -87,7 +90,7 @@ impl Namespace {
                     Merge::Due => due.contains(&(shard.id, id)) || files.layers.len() > LAYERS_MAX,
                     Merge::Never => false,
                 };
-                if is_due && !self.is_compacting(shard.id, id) {
+                if is_due {
                     self.flush_block(shard, id, segment, &mut written)?;
                 } else {
                     self.snapshot_block(shard, id, segment, &mut written)?;
@@ -129,8 +132,7 @@ impl Namespace {
         if !self.options().flush_enabled {
             return Ok(written);
         }
-        let mut due = self.due_blocks();
-        due.retain(|&(shard, id)| !self.is_compacting(shard, id));
+        let due = self.due_blocks();
         if due.is_empty() {
             return Ok(written);
         }
@@ -240,7 +242,7 @@ impl Namespace {
         let damaged_before = written.damaged;
         let info = self.info(shard, id, FilesetKind::Volume, volume, covered.unwrap_or(0));
         let Some(reader) = self.write_block(shard, &files, &path, info, written, || Ok(()))? else {
-            return Ok(());
+            return self.drop_block(shard, id, &files);
         };
         written.volumes += 1;
         shard.lock().edit_blocks(|blocks| {
@@ -256,6 +258,26 @@ impl Namespace {
                 // It has bytes that the merge could not take over; they stay for a closer look.
                 self.set_aside(&old)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Forgets what a block had when nothing is left of it: all of it was deleted.
+    fn drop_block(&self, shard: &Shard, id: BlockId, files: &BlockFiles) -> Result<(), TsdbError> {
+        shard.lock().edit_blocks(|blocks| {
+            if let Some(block) = blocks.get_mut(id) {
+                block.volume = None;
+                block.layers.drain(..files.layers.len());
+                if block.is_empty() {
+                    let _empty = blocks.remove(id);
+                }
+            }
+        });
+        for path in files.paths() {
+            self.remove_file(&path)?;
+            // Each removal is durable before the next: the deletion goes last, as nothing else
+            // would hide the samples below it.
+            self.sync_block_dirs(shard, std::iter::once(id))?;
         }
         Ok(())
     }
@@ -336,16 +358,21 @@ impl Namespace {
         }
         let is_compacted = info.block_size_ns > self.block_size_ns();
         let effort = if is_compacted { Effort::Compact } else { Effort::Flush };
-        let mut merger = Merger::new(self, files, info.kind, effort);
+        let mut merger = Merger::new(self, files, &info, effort);
         fileset::write_fileset(self.fs.as_ref(), path, &info, |sink| {
-            for &(series, slot) in &all {
-                go_on()?;
-                let Some(labels) = self.index.labels(series)? else {
-                    tracing::error!(series, path = %path.display(), "BUG: series without labels");
-                    continue;
-                };
-                if merger.push(sink, series, slot, &labels)? {
-                    written.series_blocks += 1;
+            for batch in all.chunks(LABELS_BATCH) {
+                // Neighbours share most labels, so it is cheaper to read several at a time.
+                let refs: Vec<u32> = batch.iter().map(|(series, _)| *series).collect();
+                for (&(series, slot), labels) in batch.iter().zip(self.index.labels_of(&refs)?) {
+                    go_on()?;
+                    let Some(labels) = labels else {
+                        let path = path.display();
+                        tracing::error!(series, %path, "BUG: series without labels");
+                        continue;
+                    };
+                    if merger.push(sink, series, slot, &labels)? {
+                        written.series_blocks += 1;
+                    }
                 }
             }
             Ok::<(), TsdbError>(())
@@ -370,6 +397,7 @@ impl Namespace {
 struct Merger<'a> {
     namespace: &'a Namespace,
     files: &'a BlockFiles,
+    id: BlockId,
     kind: FilesetKind,
     effort: Effort,
     /// Blocks that could not be read.
@@ -383,13 +411,15 @@ impl<'a> Merger<'a> {
     fn new(
         namespace: &'a Namespace,
         files: &'a BlockFiles,
-        kind: FilesetKind,
+        info: &FilesetInfo,
         effort: Effort,
     ) -> Self {
+        let id = BlockId::new(info.block_start_ns, info.block_size_ns);
         Self {
             namespace,
             files,
-            kind,
+            id,
+            kind: info.kind,
             effort,
             damaged: 0,
             all: Columns::default(),
@@ -431,6 +461,7 @@ impl<'a> Merger<'a> {
             self.namespace.counters.damaged_reads.add(1);
             tracing::error!(%error, "a block is damaged and left out of the merge");
         });
+        settle_deletions(&mut self.all.rich.deleted, self.kind, self.id);
         let encoded = self.encoder.encode(&self.all, self.effort);
         let Some(block) = encoded.map_err(TsdbError::Encode)? else { return Ok(false) };
         sink.push(&SeriesBlock {
@@ -448,8 +479,21 @@ impl<'a> Merger<'a> {
     }
 }
 
+/// A volume needs no deletions, as nothing lies below it; a snapshot those within its block.
+fn settle_deletions(deleted: &mut Vec<(i64, i64)>, kind: FilesetKind, id: BlockId) {
+    match kind {
+        FilesetKind::Volume => deleted.clear(),
+        FilesetKind::Snapshot => {
+            for (from, to) in deleted {
+                *from = (*from).max(id.start());
+                *to = (*to).min(id.end() - 1);
+            }
+        }
+    }
+}
+
 impl BlockFiles {
-    /// All series with samples here, ascending by ref, with their slots. What cannot be read or
+    /// All series with samples or deletions here, ascending by ref, with their slots. What cannot be read or
     /// has no name any more is counted in `damaged`.
     fn series(&self, by_slot: &[u32], damaged: &mut u64) -> Vec<(u32, Slot)> {
         let mut present = bitvec![0; by_slot.len()];
@@ -471,8 +515,14 @@ impl BlockFiles {
             }
         }
         for layer in &self.layers {
-            if let Layer::Memory(frozen) = layer {
-                frozen.slots().into_iter().for_each(|slot| present.set(slot as usize, true));
+            match layer {
+                Layer::Memory(frozen) => {
+                    frozen.slots().iter().for_each(|&slot| present.set(slot as usize, true));
+                }
+                Layer::Deletion(deletion) => {
+                    deletion.slots().iter().for_each(|&slot| present.set(slot as usize, true));
+                }
+                Layer::File(_) => {}
             }
         }
         present.iter_ones().map(|slot| (by_slot[slot], slot as Slot)).collect()

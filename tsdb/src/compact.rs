@@ -7,16 +7,18 @@
 //! each rung of the ladder; late samples wait as short blocks over the long one until they are an
 //! eighth of it.
 //!
-//! A compaction reads volumes, which never change, and holds up neither reads nor writes. Flushes
-//! pass over the blocks of its span until it is done. What it wrote is published only if its
-//! sources are still what they were; the files of the sources go after that. A crash at any moment leaves files that say the same twice, never less.
+//! A compaction reads volumes, which never change, and holds up neither reads nor writes. What it
+//! wrote gets its name and is published only if its sources are still what they were; the files of
+//! the sources go after that. `tests/flush_versions.rs` is a model of these rules. A crash at any moment leaves files that say the same twice, never less.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use m3rs_core::fs::TEMP_SUFFIX;
 use m3rs_core::time::{NS_PER_MS, NS_PER_S};
 
-use crate::blocks::{BlockFiles, BlockId, Layer};
+use crate::blocks::{BlockFiles, BlockId, Blocks, Layer};
 use crate::checkpoint::Written;
 use crate::error::TsdbError;
 use crate::fileset::{FilesetKind, FilesetReader};
@@ -49,6 +51,8 @@ pub(crate) struct Compaction {
 #[derive(Debug)]
 pub(crate) struct Compacted {
     compaction: Compaction,
+    /// Its name when it is published; until then it has one that start-up removes.
+    path: PathBuf,
     /// Nothing, if no sample was left.
     reader: Option<Arc<FilesetReader>>,
     written: Written,
@@ -109,23 +113,9 @@ impl Namespace {
     }
 
     /// Finds the next compaction, if one is due, and writes its block, which can take long.
-    /// The caller sees to it that there is only one at a time, and publishes it.
     pub(crate) fn compact_next(&self, stop: &Stop) -> Result<Option<Compacted>, TsdbError> {
         let Some(compaction) = self.next_compaction() else { return Ok(None) };
-        *self.compacting.lock() = Some((compaction.shard, compaction.span));
-        // What came into the span before flushes began to pass over it shows at the end.
-        let compacted = self.compact(compaction, stop);
-        if compacted.is_err() {
-            *self.compacting.lock() = None;
-        }
-        compacted.map(Some)
-    }
-
-    /// Whether the block is in the span of a compaction that runs.
-    pub(crate) fn is_compacting(&self, shard: u16, id: BlockId) -> bool {
-        self.compacting.lock().is_some_and(|(busy, span)| {
-            busy == usize::from(shard) && span.overlaps(id.start(), id.end() - 1)
-        })
+        self.compact(compaction, stop).map(Some)
     }
 
     fn compact(&self, compaction: Compaction, stop: &Stop) -> Result<Compacted, TsdbError> {
@@ -139,8 +129,13 @@ impl Namespace {
         let path = self.volume_path(shard, span, volume)?;
         let info = self.info(shard, span, FilesetKind::Volume, volume, covered);
         let mut written = Written::default();
-        let reader = self.write_block(shard, &files, &path, info, &mut written, || stop.check())?;
-        Ok(Compacted { compaction, reader, written })
+        // Under its own name a crash would publish it, though a deletion may have come meanwhile.
+        let mut unnamed = path.clone().into_os_string();
+        unnamed.push(format!(".compacted{TEMP_SUFFIX}"));
+        let unnamed = PathBuf::from(unnamed);
+        let go_on = || stop.check();
+        let reader = self.write_block(shard, &files, &unnamed, info, &mut written, go_on)?;
+        Ok(Compacted { compaction, path, reader, written })
     }
 
     /// Lets readers see the new block instead of its sources, and removes these; `None` if the
@@ -151,19 +146,20 @@ impl Namespace {
         &self,
         compacted: Compacted,
     ) -> Result<Option<CompactionReport>, TsdbError> {
-        let Compacted { compaction, reader, written } = compacted;
-        *self.compacting.lock() = None;
+        let Compacted { compaction, path, reader, written } = compacted;
         let Compaction { shard, span, sources } = compaction;
+        let shard = &self.shards[shard];
+        // A volume hides older ones and the snapshots that it was merged from. Once it is gone, none
+        // of them may come back from a removal that was not durable yet, and lie over newer samples.
+        self.sync_block_dirs(shard, sources.iter().map(|(id, _)| *id))?;
         let bytes_written = reader.as_ref().map_or(0, |r| r.file_len());
-        if !replace(&self.shards[shard], span, &sources, reader.clone()) {
-            if let Some(reader) = reader {
-                self.remove_file(reader.path())?;
+        let unnamed = reader.as_ref().map(|r| r.path().to_owned());
+        if !self.replace(shard, span, &sources, reader, &path)? {
+            if let Some(unnamed) = unnamed {
+                self.remove_file(&unnamed)?;
             }
             return Ok(None);
         }
-        // A volume hides older ones and the snapshots that it was merged from. Once it is gone, none
-        // of them may come back from a removal that was not durable yet, and lie over newer samples.
-        self.sync_block_dirs(&self.shards[shard], sources.iter().map(|(id, _)| *id))?;
         let mut report = CompactionReport { bytes_written, ..CompactionReport::default() };
         for (_, source) in &sources {
             report.sources += 1;
@@ -175,42 +171,58 @@ impl Namespace {
                 self.set_aside(source.path())?;
             }
         }
+        // A deletion after this is told of the new block alone, so no source may come back.
+        self.sync_block_dirs(shard, sources.iter().map(|(id, _)| *id))?;
         Ok(Some(report))
+    }
+
+    /// Names the new file and puts it in the place of the sources, if they are still what is
+    /// served. Holds the shard's lock for a rename and the sync of a directory.
+    fn replace(
+        &self,
+        shard: &Shard,
+        span: BlockId,
+        sources: &[Source],
+        reader: Option<Arc<FilesetReader>>,
+        path: &Path,
+    ) -> Result<bool, TsdbError> {
+        let mut state = shard.lock();
+        if !is_unchanged(&state.blocks(), span, sources) {
+            return Ok(false);
+        }
+        let mut named = None;
+        if let Some(reader) = reader {
+            let io = |action| move |e| TsdbError::io(action, path, e);
+            self.fs.rename(reader.path(), path).map_err(io("name"))?;
+            let dir = path.parent().unwrap_or(path);
+            self.fs.sync_dir(dir).map_err(io("name"))?;
+            named = Some(Arc::new(FilesetReader::open(self.fs.as_ref(), path)?));
+        }
+        state.edit_blocks(|blocks| {
+            for (id, _) in sources {
+                let _empty = blocks.remove(*id);
+            }
+            if let Some(named) = named {
+                blocks.entry(span).volume = Some(named);
+            }
+        });
+        Ok(true)
     }
 }
 
-/// Puts `reader` in the place of the sources, if they are still what is served.
-fn replace(
-    shard: &Shard,
-    span: BlockId,
-    sources: &[Source],
-    reader: Option<Arc<FilesetReader>>,
-) -> bool {
-    let mut state = shard.lock();
-    let blocks = state.blocks();
+/// Whether the sources are all that is served of the span, and nothing lies over them.
+fn is_unchanged(blocks: &Blocks, span: BlockId, sources: &[Source]) -> bool {
     let is_same = |(id, source): &Source| {
         let files = blocks.get(*id);
-        files.is_some_and(|files| {
-            // A layer may delete what the new block has, and would not lie over it any more.
-            let same = files.volume.as_ref().is_some_and(|v| Arc::ptr_eq(v, source));
-            same && files.layers.is_empty()
+        // A layer may delete what the new block has, and would not lie over it any more.
+        files.is_some_and(|f| {
+            f.layers.is_empty() && f.volume.as_ref().is_some_and(|v| Arc::ptr_eq(v, source))
         })
     };
     // A block of the span that came meanwhile would be hidden.
     let own = blocks.get(span).is_some_and(|files| !files.is_empty());
     let own_is_source = sources.first().is_some_and(|(id, _)| *id == span);
-    if !sources.iter().all(is_same) || own != own_is_source {
-        return false;
-    }
-    state.edit_blocks(|blocks| {
-        for (id, _) in sources {
-            let _empty = blocks.remove(*id);
-        }
-        if let Some(reader) = reader {
-            blocks.entry(span).volume = Some(reader);
-        }
-    });
-    true
+    sources.iter().all(is_same) && own == own_is_source
 }
 
 /// The first span of `length` in a shard that is due, with the volumes in it from old to new.

@@ -325,8 +325,6 @@ impl Database {
     /// # Errors
     /// Errors of the file system and the log; what is not flushed stays in memory and in the log.
     pub fn flush_all(&self) -> Result<FlushReport, TsdbError> {
-        // A compaction that runs would keep blocks from being merged.
-        let _no_compaction = self.core.compaction.lock();
         let _one = self.core.maintenance.lock();
         let (written, segments_removed) =
             self.core.jobs.run(JobKind::Flush, || self.core.checkpoint(Merge::All))?;

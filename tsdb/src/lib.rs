@@ -22,6 +22,7 @@ mod buffer;
 mod checkpoint;
 mod compact;
 mod database;
+mod delete;
 mod error;
 mod exemplar;
 mod limits;
@@ -42,6 +43,7 @@ pub mod series_block;
 
 pub use buffer::{Columns, Rich, RichSample, SampleValue, Timed};
 pub use database::{Database, DatabaseOptions, FlushReport, NamespaceStatus, Status};
+pub use delete::Deleted;
 pub use error::{CommitLogError, Damage, FilesetError, TsdbError};
 pub use exemplar::Exemplar;
 pub use limits::{

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use hashbrown::HashTable;
 use m3rs_core::clock::SharedClock;
 use m3rs_core::fs::SharedFs;
 use m3rs_core::model::{Labels, Matcher, shard_of_hash};
@@ -25,12 +26,11 @@ pub use options::{
     Aggregation, CachingOptions, ConfiguredNamespace, Downsample, ExtendedOptions, IndexOptions,
     NamespaceOptions, RuntimeOptions, StagingState, TruncateTime, WriteTransforms,
 };
-pub(crate) use registry::{Place, Registry, Secret, Tables};
+pub(crate) use registry::{MemoPosition, NewEncoding, Place, Registry, Secret, Tables};
 pub(crate) use validate::check_name;
 pub use validate::{NAME_BYTES_MAX, OptionsError};
 pub(crate) use window::WriteWindow;
 
-use crate::blocks::BlockId;
 use crate::commitlog::{self, CommitLog};
 use crate::database::LogNeed;
 use crate::error::TsdbError;
@@ -69,10 +69,9 @@ pub struct Namespace {
     pub(crate) shards: Vec<Shard>,
     /// Held while a series is made, so that refs are given one by one.
     create: Mutex<CreateScratch>,
+    series_rate: Mutex<RateLimit>,
     pub(crate) scratch: Mutex<Vec<WriteScratch>>,
     pub(crate) counters: Counters,
-    /// Shard and span of the compaction that runs; flushes pass over it.
-    pub(crate) compacting: Mutex<Option<(usize, BlockId)>>,
     /// Which segments of the log its memory needs.
     pub(crate) log_need: Mutex<LogNeed>,
     /// Set when it is removed or replaced: it takes no writes any more, reads go on.
@@ -110,11 +109,27 @@ impl Counter {
     }
 }
 
+/// Bytes of log entries of new series that are appended together, at least.
+const LOG_APPEND_BYTES: usize = 1 << 20;
+
 #[derive(Debug, Default)]
 struct CreateScratch {
     series_id: Vec<u8>,
-    entry: Vec<u8>,
-    rate: RateLimit,
+    entries: Vec<u8>,
+    /// New series of one request, by half the hash of their labels.
+    in_batch: HashTable<usize>,
+}
+
+/// A series that a request names and that was not known when it looked.
+#[derive(Debug)]
+pub(crate) struct PendingSeries {
+    pub(crate) labels: Labels,
+    /// XXH3-128 of the canonical labels.
+    pub(crate) labels_hash: u128,
+    /// Keyed hash and length of its label bytes in the request, if it came as such.
+    pub(crate) encoding: Option<(u128, usize)>,
+    /// Its ref, once [`Namespace::make_series`] has put it here.
+    pub(crate) series: u32,
 }
 
 /// What a namespace is opened with.
@@ -154,9 +169,9 @@ impl Namespace {
             side: Side::new(parts.limits.metadata),
             registry: Registry::new(parts.secret),
             create: Mutex::default(),
+            series_rate: Mutex::default(),
             scratch: Mutex::default(),
             counters: Counters::default(),
-            compacting: Mutex::default(),
             log_need: Mutex::default(),
             retired: AtomicBool::new(false),
         }
@@ -186,22 +201,9 @@ impl Namespace {
         u16::try_from(self.shards.len()).expect("BUG: made of a u16")
     }
 
-    /// Takes other options once `store` has made them durable; they were checked, and block size
-    /// and shards are as ever.
-    ///
-    /// Series that were not logged are made durable before the log names samples of them.
-    pub(crate) fn change_options(
-        &self,
-        options: NamespaceOptions,
-        store: impl FnOnce() -> Result<(), TsdbError>,
-    ) -> Result<(), TsdbError> {
-        let _no_new_series = self.create.lock();
-        if options.writes_to_commit_log && !self.options().writes_to_commit_log {
-            self.seal_index()?;
-        }
-        store()?;
+    /// Takes other options; they were checked, and block size and shards are as ever.
+    pub(crate) fn set_options(&self, options: NamespaceOptions) {
         *self.options.write() = Arc::new(options);
-        Ok(())
     }
 
     /// Refuses writes from now on. When this returns, no write is under way any more.
@@ -291,45 +293,109 @@ impl Namespace {
         TimestampNs(now.saturating_sub(retention_ns).max(0))
     }
 
-    /// The ref of the series with these labels; it is made, logged and indexed if it is new.
-    pub(crate) fn series_ref(&self, labels: &Labels) -> Result<u32, TsdbError> {
-        if let Some(series) = self.registry.find(labels, &self.index)? {
-            return Ok(series);
-        }
-        let mut scratch = self.create.lock();
-        if let Some(series) = self.registry.find(labels, &self.index)? {
-            return Ok(series);
-        }
+    /// Whether a request may make one more series, with so many bytes of labels, beside `pending`
+    /// others that it waits to make.
+    ///
+    /// # Errors
+    /// [`TsdbError::NamespaceRetired`], [`TsdbError::DiskFloor`], [`TsdbError::SeriesLimit`],
+    /// [`TsdbError::NewSeriesRate`].
+    pub(crate) fn permit_series(
+        &self,
+        next_ref: u32,
+        pending: usize,
+        labels_len: usize,
+    ) -> Result<(), TsdbError> {
         self.check_serving()?;
         let now = self.clock.monotonic();
-        self.disk.check(labels.as_bytes().len() as u64, now)?;
+        self.disk.check(labels_len as u64, now)?;
         let options = self.options();
-        let series = self.registry.next_ref();
-        let limit = nonzero_or(options.series_max, self.limits.series_max);
-        if series >= limit {
-            return Err(TsdbError::SeriesLimit { limit });
-        }
-        let CreateScratch { series_id, entry, rate } = &mut *scratch;
+        self.check_series_limit(&options, next_ref, pending)?;
         let limit =
             nonzero_or(options.new_series_per_second_max, self.limits.new_series_per_second_max);
-        if !rate.take(u64::from(limit), now) {
+        if limit > 0 && !self.series_rate.lock().take(u64::from(limit), now) {
             self.counters.series_rate_refusals.add(1);
             return Err(TsdbError::NewSeriesRate { limit });
         }
-        let identity = Identity::of(labels.as_bytes(), series_id);
-        if options.writes_to_commit_log {
-            let shard = self.shard_of(identity);
-            entry.clear();
-            commitlog::encode_series(entry, self.id, series, shard, labels.as_bytes());
-            // The log entry comes first: no sample of this series can stand before it in the log.
-            self.log.append(entry)?;
+        Ok(())
+    }
+
+    fn check_series_limit(
+        &self,
+        options: &NamespaceOptions,
+        next_ref: u32,
+        pending: usize,
+    ) -> Result<(), TsdbError> {
+        let limit = nonzero_or(options.series_max, self.limits.series_max);
+        if u64::from(next_ref) + pending as u64 >= u64::from(limit) {
+            return Err(TsdbError::SeriesLimit { limit });
         }
-        let admitted = self.admit(&[Doc { id: series, labels: labels.as_bytes(), identity }]);
-        if admitted.is_err() {
-            // The log names this ref now, so no other series may get it.
-            self.registry.reserve(series);
+        Ok(())
+    }
+
+    /// Finds or makes the series of each pending one, and puts its ref in its place. New ones are
+    /// logged and indexed together; all are made or none.
+    ///
+    /// # Errors
+    /// [`TsdbError::NamespaceRetired`]; [`TsdbError::SeriesLimit`] if other requests made the last
+    /// ones meanwhile; errors of the commit log and the index.
+    pub(crate) fn make_series(&self, pending: &mut [PendingSeries]) -> Result<(), TsdbError> {
+        let mut scratch = self.create.lock();
+        self.check_serving()?;
+        let options = self.options();
+        let CreateScratch { series_id, entries, in_batch } = &mut *scratch;
+        in_batch.clear();
+        let mut docs: Vec<Doc<'_>> = Vec::with_capacity(pending.len());
+        let first = {
+            let tables = self.registry.read();
+            let first = tables.next_ref();
+            for PendingSeries { labels, labels_hash, series, .. } in pending.iter_mut() {
+                // Another request may have made it since this one looked.
+                if let Some(known) = tables.find(labels, *labels_hash, &self.index)? {
+                    *series = known;
+                    continue;
+                }
+                let bytes = labels.as_bytes();
+                let twin = in_batch.find(*labels_hash as u64, |&d| docs[d].labels == bytes);
+                if let Some(&twin) = twin {
+                    *series = docs[twin].id;
+                    continue;
+                }
+                self.check_series_limit(&options, first, docs.len())?;
+                *series = first + docs.len() as u32;
+                let identity = Identity::of_hashed(bytes, *labels_hash, series_id);
+                in_batch.insert_unique(*labels_hash as u64, docs.len(), |&d: &usize| {
+                    docs[d].identity.labels_hash as u64
+                });
+                docs.push(Doc { id: *series, labels: labels.as_bytes(), identity });
+            }
+            first
+        };
+        if docs.is_empty() {
+            return Ok(());
         }
-        admitted.map(|()| series)
+        let last = first + (docs.len() - 1) as u32;
+        // Logged whatever the options say of samples, as a request may go by older options.
+        let made = self.log_series(&docs, entries).and_then(|()| self.admit(&docs));
+        if made.is_err() {
+            // The log names these refs now, so no other series may get them.
+            self.registry.reserve(last);
+        }
+        made
+    }
+
+    /// The log entries come before all else: no sample of a series can stand before its entry.
+    fn log_series(&self, docs: &[Doc<'_>], entries: &mut Vec<u8>) -> Result<(), TsdbError> {
+        entries.clear();
+        for doc in docs {
+            let shard = self.shard_of(doc.identity);
+            commitlog::encode_series(entries, self.id, doc.id, shard, doc.labels);
+            if entries.len() >= LOG_APPEND_BYTES {
+                self.log.append(entries)?;
+                entries.clear();
+            }
+        }
+        self.log.append(entries)?;
+        Ok(())
     }
 
     /// Makes series findable and writable. Refs arrive in ascending order; the caller holds the

@@ -35,7 +35,7 @@ pub struct EncodedBlock<'a> {
     pub codec: BlockCodec,
     /// What the samples are.
     pub kind: SampleKind,
-    /// Samples in the block; at least 1.
+    /// Samples in the block; 0 only in a block of parts, which may hold deletions alone.
     pub count: u32,
     /// Time of the first sample.
     pub first_ns: i64,

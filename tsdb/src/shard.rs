@@ -171,6 +171,8 @@ impl BlockFiles {
         }
         block.clear();
         self.read(slot, series, range, decoder, block, damaged);
+        // They are done; a longer block below has its own.
+        block.rich.deleted.clear();
         out.overlay(block);
     }
 
@@ -194,6 +196,10 @@ impl BlockFiles {
                 Layer::Memory(frozen) => frozen
                     .overlay_on(slot, (from, to), decoder.columns(), out)
                     .map_err(TsdbError::Buffer),
+                Layer::Deletion(deletion) => {
+                    deletion.apply(slot, out);
+                    Ok(())
+                }
                 Layer::File(file) => overlay_file(file, series, (from, to), decoder, out),
             };
             if let Err(e) = result {

@@ -47,6 +47,11 @@ impl SideBatch {
         self.metadata.is_empty() && self.exemplars.is_empty()
     }
 
+    pub(crate) fn push_exemplar(&mut self, series: u32, exemplar: Exemplar) {
+        self.refs.push(series);
+        self.exemplars.push(exemplar);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.metadata.clear();
         self.refs.clear();

@@ -8,19 +8,24 @@ use m3rs_core::ErrorKind;
 use m3rs_core::model::{Histogram, HistogramError, Labels, Metadata};
 use m3rs_core::time::TimestampNs;
 use parking_lot::RwLockReadGuard;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::buffer::{Buffer, RichSample, SampleValue, Slot};
 use crate::commitlog::{self, Ticket};
 use crate::error::{CommitLogError, TsdbError};
 use crate::exemplar::Exemplar;
 use crate::limits::{ANNOTATION_BYTES_MAX, EXEMPLAR_LABEL_BYTES_MAX};
-use crate::namespace::{Namespace, Place, Tables, WriteWindow};
+use crate::namespace::{
+    MemoPosition, Namespace, NewEncoding, PendingSeries, Place, Tables, WriteWindow,
+};
 use crate::side::SideBatch;
 
-/// A series as the write path knows it. Valid for the namespace that gave it, for ever.
+/// A series as a [`WriteSession`] knows it. Valid in the session that gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeriesHandle {
+    /// Its ref; of a series that the session is still to make, its number among these.
     series: u32,
+    /// [`Place::GAP`] for such a series.
     place: Place,
 }
 
@@ -131,6 +136,25 @@ impl ShardBatch {
         self.rich.samples.clear();
     }
 
+    #[inline]
+    fn push(&mut self, series: SeriesHandle, t: i64, v: f64, start: i64) {
+        self.slots.push(series.place.slot);
+        self.refs.push(series.series);
+        self.ts.push(t);
+        self.vs.push(v);
+        if start != 0 {
+            self.starts.resize(self.ts.len() - 1, 0);
+            self.starts.push(start);
+        }
+    }
+
+    fn push_rich(&mut self, series: SeriesHandle, t: i64, sample: RichSample) {
+        self.rich.slots.push(series.place.slot);
+        self.rich.refs.push(series.series);
+        self.rich.ts.push(t);
+        self.rich.samples.push(sample);
+    }
+
     /// Appends the log entries of the batch.
     fn encode(&mut self, out: &mut Vec<u8>, namespace: u32, shard: u16) {
         let Self { refs, ts, vs, starts, rich, .. } = self;
@@ -172,6 +196,28 @@ pub(crate) struct WriteScratch {
     batches: Vec<ShardBatch>,
     side: SideBatch,
     entries: Vec<u8>,
+    pending: Pending,
+    /// New encodings of known series, and then those of the new ones.
+    encodings: Vec<NewEncoding>,
+}
+
+/// Series that a request names and that were not known, and their samples.
+#[derive(Debug, Default)]
+struct Pending {
+    series: Vec<PendingSeries>,
+    /// Number of the series, time, value, start timestamp.
+    floats: Vec<(u32, i64, f64, i64)>,
+    rich: Vec<(u32, i64, RichSample)>,
+    exemplars: Vec<(u32, Exemplar)>,
+}
+
+impl Pending {
+    fn clear(&mut self) {
+        self.series.clear();
+        self.floats.clear();
+        self.rich.clear();
+        self.exemplars.clear();
+    }
 }
 
 /// Bytes of disk that a sample takes before the disk is looked at again, roughly.
@@ -180,12 +226,13 @@ const SAMPLE_BYTES: u64 = 16;
 /// Most scratches that a namespace keeps between requests.
 const SCRATCHES_MAX: usize = 64;
 
-/// One request's writes. Nothing is visible or durable before [`WriteSession::commit`], but series
-/// that it made stay known.
+/// One request's writes. Nothing is made, visible or durable before [`WriteSession::commit`].
 pub struct WriteSession<'a> {
     namespace: &'a Namespace,
     tables: Option<RwLockReadGuard<'a, Tables>>,
     scratch: WriteScratch,
+    /// Where in the order of known encodings the request is.
+    memo: Option<MemoPosition>,
     window: WriteWindow,
     logs: Logging,
     samples: u64,
@@ -213,19 +260,38 @@ impl<'a> WriteSession<'a> {
             namespace,
             tables: None,
             scratch,
+            memo: None,
             window: namespace.write_window(&options),
             logs: if options.writes_to_commit_log { Logging::On } else { Logging::Off },
             samples: 0,
         }
     }
 
+    /// How many label bytes the next series has if the request goes on as earlier ones did; a
+    /// guess for [`WriteSession::next_if`].
+    #[inline]
+    pub fn next_len(&self) -> Option<usize> {
+        self.tables.as_ref()?.next_len(self.memo?)
+    }
+
+    /// The next series of the order in which requests had them before, if its label bytes are
+    /// exactly `raw`. Cost: a hash.
+    #[inline]
+    pub fn next_if(&mut self, raw: &[u8]) -> Option<SeriesHandle> {
+        let tables = self.tables.as_ref()?;
+        let hash = self.namespace.registry.hash_encoding(raw);
+        let (series, place, position) = tables.next_is(self.memo?, hash)?;
+        self.memo = Some(position);
+        Some(SeriesHandle { series, place })
+    }
+
     /// The series whose labels stand in a request as the bytes `raw`.
     ///
     /// Known bytes cost a hash and a look-up. Else `parse` reads and checks them, and a series
-    /// that is new is logged and indexed.
+    /// that is new is made at the commit, with all others of the request.
     ///
     /// # Errors
-    /// What `parse` says, or [`TsdbError::SeriesLimit`] and errors of the commit log.
+    /// What `parse` says, [`TsdbError::SeriesLimit`], or damage of the index.
     #[inline]
     pub fn resolve<E>(
         &mut self,
@@ -235,26 +301,44 @@ impl<'a> WriteSession<'a> {
         let namespace = self.namespace;
         let hash = namespace.registry.hash_encoding(raw);
         let tables = self.tables.get_or_insert_with(|| namespace.registry.read());
-        if let Some((series, place)) = tables.by_encoding(hash) {
+        if let Some((series, place, position)) = tables.by_encoding(hash) {
+            self.memo = Some(position);
             return Ok(SeriesHandle { series, place });
         }
-        self.tables = None;
         let labels = parse().map_err(ResolveError::Labels)?;
-        let handle = self.resolve_labels(&labels)?;
-        let most = namespace.limits.encodings_per_series_max;
-        namespace.registry.remember(hash, handle.series, most);
-        Ok(handle)
+        Ok(self.resolve_new(Some((hash, raw.len())), labels)?)
     }
 
-    /// The series with these labels; it is made if it is new.
+    /// The series with these labels; it is made at the commit if it is new.
     ///
     /// # Errors
-    /// [`TsdbError::SeriesLimit`] and errors of the commit log.
+    /// [`TsdbError::SeriesLimit`], or damage of the index.
     pub fn resolve_labels(&mut self, labels: &Labels) -> Result<SeriesHandle, TsdbError> {
-        self.tables = None;
-        let series = self.namespace.series_ref(labels)?;
-        let place = self.namespace.registry.place(series).expect("BUG: a found series has a place");
-        Ok(SeriesHandle { series, place })
+        self.resolve_new(None, labels.clone())
+    }
+
+    fn resolve_new(
+        &mut self,
+        encoding: Option<(u128, usize)>,
+        labels: Labels,
+    ) -> Result<SeriesHandle, TsdbError> {
+        let namespace = self.namespace;
+        let tables = self.tables.get_or_insert_with(|| namespace.registry.read());
+        let labels_hash = xxh3_128(labels.as_bytes());
+        let WriteScratch { pending, encodings, .. } = &mut self.scratch;
+        if let Some(series) = tables.find(&labels, labels_hash, &namespace.index)? {
+            let place = tables.place(series).expect("BUG: a found series has a place");
+            encodings.extend(encoding.map(|(hash, len)| NewEncoding { hash, len, series }));
+            return Ok(SeriesHandle { series, place });
+        }
+        namespace.permit_series(
+            tables.next_ref(),
+            pending.series.len(),
+            labels.as_bytes().len(),
+        )?;
+        let number = u32::try_from(pending.series.len()).expect("BUG: permitted series fit a u32");
+        pending.series.push(PendingSeries { labels, labels_hash, encoding, series: 0 });
+        Ok(SeriesHandle { series: number, place: Place::GAP })
     }
 
     /// Adds one sample to the request.
@@ -268,15 +352,7 @@ impl<'a> WriteSession<'a> {
         t: TimestampNs,
         v: f64,
     ) -> Result<(), WriteRefusal> {
-        self.window.check(t)?;
-        let (t, v) = self.window.transform(t, v);
-        let batch = &mut self.scratch.batches[usize::from(series.place.shard)];
-        batch.slots.push(series.place.slot);
-        batch.refs.push(series.series);
-        batch.ts.push(t);
-        batch.vs.push(v);
-        self.samples += 1;
-        Ok(())
+        self.push_started(series, t, v, TimestampNs(0))
     }
 
     /// As [`WriteSession::push`], with the time since when the value has been counted; 0 is none.
@@ -291,11 +367,13 @@ impl<'a> WriteSession<'a> {
         v: f64,
         start: TimestampNs,
     ) -> Result<(), WriteRefusal> {
-        self.push(series, t, v)?;
-        if start.0 != 0 {
-            let batch = &mut self.scratch.batches[usize::from(series.place.shard)];
-            batch.starts.resize(batch.ts.len() - 1, 0);
-            batch.starts.push(start.0);
+        self.window.check(t)?;
+        let (t, v) = self.window.transform(t, v);
+        self.samples += 1;
+        if series.place == Place::GAP {
+            self.scratch.pending.floats.push((series.series, t, v, start.0));
+        } else {
+            self.scratch.batches[usize::from(series.place.shard)].push(series, t, v, start.0);
         }
         Ok(())
     }
@@ -331,8 +409,11 @@ impl<'a> WriteSession<'a> {
         if bytes > EXEMPLAR_LABEL_BYTES_MAX {
             return Err(WriteRefusal::Exemplar { bytes });
         }
-        self.scratch.side.refs.push(series.series);
-        self.scratch.side.exemplars.push(exemplar);
+        if series.place == Place::GAP {
+            self.scratch.pending.exemplars.push((series.series, exemplar));
+        } else {
+            self.scratch.side.push_exemplar(series.series, exemplar);
+        }
         Ok(())
     }
 
@@ -379,12 +460,12 @@ impl<'a> WriteSession<'a> {
             }
             SampleValue::Histogram(_) => self.window.transform_time(t),
         };
-        let batch = &mut self.scratch.batches[usize::from(series.place.shard)].rich;
-        batch.slots.push(series.place.slot);
-        batch.refs.push(series.series);
-        batch.ts.push(t);
-        batch.samples.push(sample);
         self.samples += 1;
+        if series.place == Place::GAP {
+            self.scratch.pending.rich.push((series.series, t, sample));
+        } else {
+            self.scratch.batches[usize::from(series.place.shard)].push_rich(series, t, sample);
+        }
         Ok(())
     }
 
@@ -392,14 +473,16 @@ impl<'a> WriteSession<'a> {
     /// and durable when the returned [`Commit`] says so.
     ///
     /// # Errors
-    /// Errors of the commit log, [`TsdbError::WindowLimit`], [`TsdbError::DiskFloor`] and
-    /// [`TsdbError::NamespaceRetired`]. Samples of some shards may then
-    /// have been written; sending all again is safe.
+    /// Errors of the commit log, [`TsdbError::WindowLimit`], [`TsdbError::DiskFloor`],
+    /// [`TsdbError::NamespaceRetired`], and [`TsdbError::SeriesLimit`] if other requests made the
+    /// last series meanwhile. Samples of some shards may then have been written; sending all again
+    /// is safe.
     pub fn commit(mut self) -> Result<Commit, TsdbError> {
         self.tables = None;
         let mut ticket = None;
         let now = self.namespace.clock.monotonic();
         self.namespace.disk.check(self.samples * SAMPLE_BYTES, now)?;
+        self.make_pending()?;
         for shard in 0..self.scratch.batches.len() {
             if let Some(newer) = self.commit_shard(shard, now)? {
                 ticket = Some(newer);
@@ -412,8 +495,47 @@ impl<'a> WriteSession<'a> {
             ticket = logged.or(ticket);
         }
         self.namespace.counters.samples.add(self.samples);
-        let log = ticket.map(|ticket| self.namespace.log.durable(ticket));
-        Ok(Commit { durable: log.map(|f| Box::pin(f) as _), samples: self.samples })
+        let durable = ticket.map(|ticket| self.namespace.log.durable(ticket));
+        Ok(Commit::new(durable, self.samples))
+    }
+
+    /// Makes the series that were not known, and remembers new encodings.
+    ///
+    /// INVARIANT: the tables did not change for this session until here, so all its samples of one
+    /// series wait here or none does, in the order in which they came.
+    fn make_pending(&mut self) -> Result<(), TsdbError> {
+        let namespace = self.namespace;
+        let WriteScratch { batches, side, pending, encodings, .. } = &mut self.scratch;
+        let Pending { series, floats, rich, exemplars } = pending;
+        if !series.is_empty() {
+            namespace.make_series(series)?;
+            let tables = namespace.registry.read();
+            let made = |number: u32| {
+                let series = series[number as usize].series;
+                let place = tables.place(series).expect("BUG: a series that was made has a place");
+                SeriesHandle { series, place }
+            };
+            for &(number, t, v, start) in floats.iter() {
+                let handle = made(number);
+                batches[usize::from(handle.place.shard)].push(handle, t, v, start);
+            }
+            for (number, t, sample) in rich.drain(..) {
+                let handle = made(number);
+                batches[usize::from(handle.place.shard)].push_rich(handle, t, sample);
+            }
+            for (number, exemplar) in exemplars.drain(..) {
+                side.push_exemplar(made(number).series, exemplar);
+            }
+        }
+        encodings.extend(series.iter().filter_map(|p| {
+            let (hash, len) = p.encoding?;
+            Some(NewEncoding { hash, len, series: p.series })
+        }));
+        if !encodings.is_empty() {
+            let most = namespace.limits.encodings_per_series_max;
+            namespace.registry.remember(encodings, most);
+        }
+        Ok(())
     }
 
     /// INVARIANT: the log entry and the buffer change under one hold of the shard's lock, so the
@@ -449,6 +571,8 @@ impl Drop for WriteSession<'_> {
     fn drop(&mut self) {
         self.tables = None;
         self.scratch.batches.iter_mut().for_each(ShardBatch::clear);
+        self.scratch.pending.clear();
+        self.scratch.encodings.clear();
         self.scratch.side.clear();
         let mut kept = self.namespace.scratch.lock();
         if kept.len() < SCRATCHES_MAX {
@@ -473,6 +597,14 @@ impl fmt::Debug for Commit {
 }
 
 impl Commit {
+    /// `durable` is what to wait for; nothing, if nothing was logged.
+    pub(crate) fn new(
+        durable: Option<impl Future<Output = Result<(), CommitLogError>> + Send + 'static>,
+        samples: u64,
+    ) -> Self {
+        Self { durable: durable.map(|f| Box::pin(f) as _), samples }
+    }
+
     /// The number of samples in it.
     #[must_use]
     pub fn samples(&self) -> u64 {

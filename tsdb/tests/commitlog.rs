@@ -73,7 +73,9 @@ fn entries_come_back_in_order_over_segments() {
             Entry::Series { namespace, series_ref, shard, labels } => {
                 assert_eq!((namespace, series_ref, shard, labels), (1, 7, 3, &b"labels"[..]));
             }
-            Entry::Samples { refs, .. } => seen.extend_from_slice(refs),
+            Entry::Samples { refs, .. } | Entry::RichSamples { refs, .. } => {
+                seen.extend_from_slice(refs);
+            }
             other => panic!("nobody wrote {other:?}"),
         }
         Ok(())

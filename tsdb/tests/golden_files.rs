@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use m3rs_core::fs::{DiskFs, Fs};
 use m3rs_core::model::{
-    BucketCounts, Counts, Histogram, HistogramLayout, Labels, Metadata, MetricType,
-    NORMAL_NAN_BITS, ResetHint, SCHEMA_CUSTOM, STALE_NAN_BITS, SampleKind, Span,
+    BucketCounts, Counts, Histogram, HistogramLayout, Labels, MatchOp, Matcher, Metadata,
+    MetricType, NORMAL_NAN_BITS, ResetHint, SCHEMA_CUSTOM, STALE_NAN_BITS, SampleKind, Span,
 };
 use m3rs_sim::disk::SimFs;
 use m3rs_tsdb::commitlog::{
@@ -21,7 +21,11 @@ use m3rs_tsdb::fileset::{
     BlockCodec, FilesetInfo, FilesetKind, FilesetReader, SeriesBlock, file_name, write_fileset,
 };
 use m3rs_tsdb::series_block::{BlockDecoder, BlockEncoder, Effort, EncodedBlock};
-use m3rs_tsdb::{Columns, CommitLogError, Exemplar, FilesetError, RichSample};
+use m3rs_tsdb::{
+    Aggregation, Columns, CommitLogError, Database, DatabaseOptions, Downsample, Exemplar,
+    ExtendedOptions, FilesetError, IndexOptions, NamespaceOptions, Progress, RichSample,
+    StagingState, TruncateTime, TsdbError, WriteTransforms,
+};
 
 fn golden(format: &str, version: u16) -> PathBuf {
     let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/golden");
@@ -40,6 +44,75 @@ fn golden_bytes(path: &Path, fresh: &[u8]) -> Vec<u8> {
 const T0: i64 = 1_700_000_000_000_000_000;
 
 type Row = (u32, i64, u64);
+
+/// The catalog of a database with a namespace that has every option, and one that was removed.
+#[test]
+fn catalog() {
+    let fs = SimFs::new(1);
+    let clock = Arc::new(m3rs_core::clock::SystemClock::new());
+    let mut options =
+        DatabaseOptions::new(Arc::new(fs.clone()), clock, PathBuf::from("/data"), [7; 192]);
+    options.background = false;
+    let hour = 3_600_000_000_000;
+    let every = NamespaceOptions {
+        retention_ns: 0,
+        future_retention_ns: 24 * hour,
+        block_size_ns: 7 * hour,
+        shard_count: 64,
+        repair_enabled: true,
+        index: IndexOptions {
+            block_size_ns: 14 * hour,
+            do_not_index: vec![Matcher::new("job", MatchOp::NotRegexp, "a|b")],
+            ..IndexOptions::default()
+        },
+        transforms: WriteTransforms {
+            truncate_time: Some(TruncateTime::Unit(1_000_000_000)),
+            force_value: Some(-0.0),
+        },
+        aggregations: vec![Aggregation::Aggregated {
+            resolution_ns: hour,
+            downsample: Downsample::ByRules,
+        }],
+        staging_state: StagingState::Ready,
+        extended: Some(ExtendedOptions { type_name: "x".to_owned(), value: vec![1, 2] }),
+        series_max: 5,
+        new_series_per_second_max: 6,
+        ..NamespaceOptions::default()
+    };
+    let open = |options: &DatabaseOptions| {
+        Database::open(options.clone(), Arc::new(Progress::new())).expect("opens")
+    };
+    let database = open(&options);
+    database.add_namespace("every_option", every.clone()).expect("made");
+    // Somebody reads it, so its directory is still to be removed.
+    let _gone = database.add_namespace("gone", NamespaceOptions::default()).expect("made");
+    database.remove_namespace("gone").expect("removed");
+    let path = PathBuf::from("/data/namespaces/catalog");
+    let fresh = fs.read(&path).expect("written");
+    let file = golden("catalog", 2).join("catalog");
+    let bytes = golden_bytes(&file, &fresh);
+    assert_eq!(fresh, bytes, "the catalog is written as ever");
+    drop(database);
+
+    // Read from the golden file alone, on another disk.
+    let fs = SimFs::new(2);
+    fs.create_dir_all(Path::new("/data/namespaces")).expect("made");
+    fs.create(&path).expect("made").write_all(&bytes).expect("written");
+    options.fs = Arc::new(fs);
+    let database = open(&options);
+    assert_eq!(database.namespaces().len(), 2);
+    assert_eq!(*database.namespace("every_option").expect("listed").options(), every);
+    for damaged in 0..bytes.len() {
+        let fs = SimFs::new(3);
+        fs.create_dir_all(Path::new("/data/namespaces")).expect("made");
+        let mut bad = bytes.clone();
+        bad[damaged] ^= 1;
+        fs.create(&path).expect("made").write_all(&bad).expect("written");
+        options.fs = Arc::new(fs);
+        let error = Database::open(options.clone(), Arc::new(Progress::new()));
+        assert!(matches!(error, Err(TsdbError::Meta { .. })), "byte {damaged}: {error:?}");
+    }
+}
 
 /// Batches that use every mode of the format.
 fn batches() -> Vec<(u16, Vec<Row>)> {

@@ -29,6 +29,12 @@ impl Refusals {
         self.told.is_empty() && self.untold == 0
     }
 
+    /// Whether some of them may be taken when they are sent again.
+    #[must_use]
+    pub fn may_pass_later(&self) -> bool {
+        self.samples[RefusalReason::SeriesRate as usize] > 0
+    }
+
     /// Refused samples by reason.
     pub fn samples_by_reason(&self) -> impl Iterator<Item = (RefusalReason, u64)> + '_ {
         RefusalReason::ALL.iter().map(|&reason| (reason, self.samples[reason as usize]))

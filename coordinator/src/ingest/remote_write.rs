@@ -24,6 +24,7 @@ const SAMPLE: &str = "Sample";
 
 /// Fields of `WriteRequest`.
 const REQUEST_SERIES: u32 = 1;
+const SERIES_TAG: u8 = 0x0a;
 const REQUEST_METADATA: u32 = 3;
 
 /// Fields of `TimeSeries`.
@@ -33,7 +34,7 @@ const SERIES_EXEMPLAR: u32 = 3;
 const SERIES_HISTOGRAM: u32 = 4;
 
 /// The tag of a `TimeSeries`' samples.
-const SAMPLE_TAG: u8 = 0x12;
+pub(crate) const SAMPLE_TAG: u8 = 0x12;
 
 /// Tags of a `Sample`: `value` as fixed64, `timestamp` as varint.
 const VALUE_TAG: u8 = 0x09;
@@ -83,7 +84,11 @@ pub fn walk_write_request<W: WriteSession>(
 ) -> Result<WalkCounts, WalkError> {
     let mut walk = Walk { session, limits, refusals, counts: WalkCounts::default() };
     let mut fields = Fields::new(REQUEST, body);
-    while let Some(field) = fields.next_field()? {
+    loop {
+        while let Some(message) = fields.take_short(SERIES_TAG) {
+            walk.series(message)?;
+        }
+        let Some(field) = fields.next_field()? else { break };
         match field.number {
             REQUEST_SERIES => walk.series(field.bytes(SERIES)?)?,
             REQUEST_METADATA => {

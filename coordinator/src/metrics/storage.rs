@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::jobs::JobMetrics;
 use super::{gauge, put};
 use crate::http::StorageStatus;
 
@@ -29,11 +30,13 @@ pub(super) struct StorageMetrics {
     compaction_written_bytes: Counter,
     background_failures: Counter,
     invariant_violations: Counter,
+    jobs: JobMetrics,
 }
 
 impl StorageMetrics {
     pub(super) fn new(r: &mut Registry) -> Self {
         Self {
+            jobs: JobMetrics::new(r),
             ready: put(r, "m3rs_storage_ready", "1 if storage serves reads and writes"),
             progress: put(
                 r,
@@ -91,6 +94,7 @@ impl StorageMetrics {
 
     pub(super) fn set(&self, status: &StorageStatus) {
         let numbers = &status.numbers;
+        self.jobs.set(numbers);
         self.ready.set(i64::from(status.ready));
         self.progress.set(status.progress);
         self.log_failed.set(i64::from(numbers.log_failure.is_some()));

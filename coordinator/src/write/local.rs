@@ -9,10 +9,11 @@ use m3rs_core::model::{Histogram, Labels, Metadata};
 use m3rs_core::time::TimestampNs;
 use m3rs_tsdb::{Exemplar, Namespace, ResolveError, SeriesHandle, TsdbError};
 
-use crate::ingest::LabelRefusal;
+use crate::ingest::{LabelRefusal, SAMPLE_TAG};
 use crate::local::LocalStorage;
 use crate::write::{
-    Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore, WriteTarget,
+    Committed, Predicted, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore,
+    WriteTarget,
 };
 
 /// The setting that raises the limit on series.
@@ -65,6 +66,18 @@ impl fmt::Debug for LocalSession<'_> {
 impl WriteSession for LocalSession<'_> {
     type Series = SeriesHandle;
     type Durable = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+
+    #[inline]
+    fn predict(&mut self, message: &[u8]) -> Option<Predicted<SeriesHandle>> {
+        let session = self.0.as_mut().ok()?;
+        let label_len = session.next_len()?;
+        // Where the labels are as guessed, a sample follows them. Most wrong guesses end here.
+        if message.get(label_len) != Some(&SAMPLE_TAG) {
+            return None;
+        }
+        let series = session.next_if(&message[..label_len])?;
+        Some(Predicted { label_len, series })
+    }
 
     #[inline]
     fn resolve(

@@ -69,6 +69,8 @@ pub(crate) struct FakeStore {
     pub(crate) durable: Arc<Semaphore>,
     known: Mutex<BTreeMap<Vec<u8>, Labels>>,
     series_max: usize,
+    /// Whether new series are refused for coming too fast.
+    pub(crate) series_too_fast: AtomicBool,
 }
 
 impl Default for FakeStore {
@@ -85,6 +87,7 @@ impl Default for FakeStore {
             durable: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
             known: Mutex::default(),
             series_max: 1000,
+            series_too_fast: AtomicBool::new(false),
         }
     }
 }
@@ -143,6 +146,10 @@ impl WriteSession for FakeSession {
             None => {
                 self.store.parses.fetch_add(1, Ordering::Relaxed);
                 let labels = parse()?;
+                if self.store.series_too_fast.load(Ordering::Relaxed) {
+                    let setting = "limits.new_series_per_second_max";
+                    return Err(WriteRefusal::SeriesRate { limit: 7, setting }.into());
+                }
                 let limit = self.store.series_max;
                 if known.len() == limit {
                     let setting = "limits.series_max";

@@ -110,6 +110,25 @@ async fn the_series_limit_refuses_new_series_only() {
 }
 
 #[tokio::test]
+async fn new_series_that_come_too_fast_are_told_to_come_again() {
+    let world = World::new();
+    let one = |n: &str| series(&[("__name__", "m"), ("i", n)], &[(1, 1.0)]);
+    let answer = post_write(&world.router, PROMETHEUS, body(&request(vec![one("1")]))).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    world.store.series_too_fast.store(true, Ordering::Relaxed);
+    let both = body(&request(vec![one("1"), one("2")]));
+    let answer = post_write(&world.router, PROMETHEUS, both).await;
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(answer.headers.contains_key("retry-after"));
+    let text = answer.text();
+    assert!(text.contains("i=\"2\"") && text.contains("new_series_per_second_max"), "{text}");
+    assert_eq!(world.samples(&[("__name__", "m"), ("i", "1")]).len(), 2, "known ones are written");
+    world.store.series_too_fast.store(false, Ordering::Relaxed);
+    let answer = post_write(&world.router, PROMETHEUS, body(&request(vec![one("2")]))).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
 async fn exemplars_and_empty_messages_are_no_errors() {
     let world = World::new();
     let mut one = series(UP, &[(1, 1.0)]);

@@ -57,7 +57,8 @@ impl Labels {
     ) -> Result<Self, LabelError> {
         let mut all: Vec<(N, V)> = pairs.into_iter().collect();
         all.sort_by(|a, b| a.0.as_ref().cmp(b.0.as_ref()));
-        let mut bytes = Vec::new();
+        let text_len = |(n, v): &(N, V)| n.as_ref().len() + v.as_ref().len() + 2;
+        let mut bytes = Vec::with_capacity(all.iter().map(text_len).sum());
         let mut last: Option<&str> = None;
         for (name, value) in &all {
             let (name, value) = (name.as_ref(), value.as_ref());

@@ -141,6 +141,24 @@ impl<'a> Fields<'a> {
         &self.bytes[self.at..]
     }
 
+    /// Reads the next field if it is length-delimited, its tag is the one byte `tag`, and its
+    /// length takes one or two bytes, as most fields of repeated messages do. Else nothing is
+    /// read: [`Fields::next_field`] takes any.
+    #[inline]
+    pub fn take_short(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let rest = self.rest();
+        let (len, from) = match *rest {
+            [t, len @ 0..0x80, ..] if t == tag => (usize::from(len), 2),
+            [t, low, high @ 0..0x80, ..] if t == tag => {
+                (usize::from(low & 0x7f) | usize::from(high) << 7, 3)
+            }
+            _ => return None,
+        };
+        let bytes = rest.get(from..from + len)?;
+        self.at += from + len;
+        Some(bytes)
+    }
+
     /// Reads the next field; `None` at the end of the message.
     ///
     /// # Errors
@@ -299,6 +317,28 @@ mod tests {
             put_field(&mut bytes, *number, value);
         }
         assert_eq!(read_all(&bytes).as_deref(), Ok(&wanted[..]));
+    }
+
+    proptest! {
+        /// What the short way takes, the long way reads as the same field and to the same place.
+        #[test]
+        fn the_short_way_is_a_field(
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..400),
+            (tag, len) in (prop_oneof![Just(0x0a), Just(0x12), any::<u8>()], 0u64..500),
+        ) {
+            let mut length = Vec::new();
+            put_varint(&mut length, len);
+            bytes.splice(0..0, [vec![tag], length].concat());
+            let (mut short, mut long) = (Fields::new("t", &bytes), Fields::new("t", &bytes));
+            match short.take_short(0x0a) {
+                Some(taken) => {
+                    let field = long.next_field().expect("a field").expect("not the end");
+                    prop_assert_eq!((field.number, field.value), (1, Value::Bytes(taken)));
+                    prop_assert_eq!(short.position(), long.position());
+                }
+                None => prop_assert_eq!(short.position(), 0),
+            }
+        }
     }
 
     #[test]

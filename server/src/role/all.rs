@@ -201,11 +201,11 @@ fn database_options(
 ) -> DatabaseOptions {
     let mut secret = [0; 192];
     Random::from_machine().fill(&mut secret);
+    let namespace =
+        NamespaceOptions { retention_ns: args.retention.0, ..NamespaceOptions::default() };
     DatabaseOptions {
-        namespace: NamespaceOptions {
-            retention_ns: args.retention.0,
-            ..NamespaceOptions::default()
-        },
+        namespaces: settings.namespaces.configured(&namespace),
+        namespace,
         sync: args.commitlog_sync.into(),
         limits: settings.storage,
         ..DatabaseOptions::new(fs, clock, args.data_dir.clone(), secret)

@@ -338,8 +338,18 @@ impl World {
             }
             let link = Change::Link { path: dir.to_owned(), node: Node::Dir };
             self.live.apply(&link);
-            // The seam promises that the directory is durable in its parent.
-            self.durable.apply(&link);
+            // The seam promises that the directory is durable in its parent, which is synced for
+            // it. What was pending in a removed directory of this name is no matter of the new one.
+            let durable = &mut self.durable;
+            self.pending.retain(|pending| {
+                let is_parent = Some(pending.dir.as_path()) == dir.parent();
+                if is_parent {
+                    durable.apply(&pending.change);
+                }
+                !is_parent && !pending.dir.starts_with(dir)
+            });
+            durable.drop_orphans();
+            durable.apply(&link);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The commit log, put back into series and buffers on every core.
 //!
-//! Three steps. Segments are **scanned**: checksums, names of series and their hashes, whose batch
-//! each entry is. Series are **placed** in the order of the log. Then the index takes the series
+//! Four steps. Segments are **scanned**: checksums, and whose each entry is. Label sets are checked
+//! and **hashed**. Series are **placed** in the order of the log. Then the index takes the series
 //! while each shard's batches are **applied**, in the order of the log.
 //!
 //! INVARIANT: all samples of a series stand in batches of its shard, and one thread applies these
@@ -20,6 +20,7 @@ use m3rs_core::model::Labels;
 use m3rs_core::spawn::{ThreadCount, fork};
 use m3rs_core::wire::Cursor;
 use m3rs_index::{Doc, Identity};
+use parking_lot::Mutex;
 
 use crate::buffer::{Buffer, Slot};
 use crate::commitlog::{
@@ -32,6 +33,9 @@ use crate::progress::{Progress, Stage};
 /// Series that the index takes at a time.
 const INDEX_BATCH: usize = 1024;
 
+/// Series that a thread hashes at a time.
+const HASH_BATCH: usize = 4096;
+
 /// A series that the log names.
 #[derive(Debug)]
 struct Named {
@@ -39,7 +43,7 @@ struct Named {
     series: u32,
     labels_at: usize,
     labels_len: u32,
-    /// `None` for labels that no writer of ours made.
+    /// `None` for labels that no writer of ours made, and before they are hashed.
     identity: Option<Identity>,
 }
 
@@ -90,6 +94,7 @@ pub(super) fn replay(
     for scanned in in_parallel("replay-scan", paths.len(), |i| scan(fs, &paths[i], i as u32)) {
         log.push(scanned?);
     }
+    hash_names(&mut log);
     let by_id: BTreeMap<u32, &Arc<Namespace>> = namespaces.values().map(|n| (n.id, n)).collect();
     let (mut unknown, fresh) = place(&log, &by_id, next_id);
     let mut batches = Batches::new();
@@ -142,7 +147,7 @@ fn in_parallel<T: Send>(name: &str, count: usize, work: impl Fn(usize) -> T + Sy
 fn scan(fs: &dyn Fs, path: &Path, number: u32) -> Result<Scanned, CommitLogError> {
     let reader = SegmentReader::open(fs, path)?;
     let (bytes, sealed_before) = (reader.bytes(), reader.sealed_before());
-    let (mut names, mut batches, mut scratch) = (Vec::new(), Batches::new(), Vec::new());
+    let (mut names, mut batches) = (Vec::new(), Batches::new());
     let report = reader.read_chunks(|chunk| {
         let mut payload = Cursor::new("log entry", &bytes[chunk.clone()]);
         let mut entries = 0;
@@ -160,9 +165,7 @@ fn scan(fs: &dyn Fs, path: &Path, number: u32) -> Result<Scanned, CommitLogError
                     series: series_ref,
                     labels_at: end - labels.len(),
                     labels_len: len_u32(labels),
-                    identity: Labels::check_canonical(labels)
-                        .is_ok()
-                        .then(|| Identity::of(labels, &mut scratch)),
+                    identity: None,
                 }),
                 Head::Batch { namespace, shard, entry } => {
                     let list = batches.entry((namespace, shard)).or_default();
@@ -173,6 +176,23 @@ fn scan(fs: &dyn Fs, path: &Path, number: u32) -> Result<Scanned, CommitLogError
         }
     })?;
     Ok(Scanned { path: path.to_owned(), bytes, sealed_before, names, batches, report })
+}
+
+/// Checks and hashes the labels of all series.
+fn hash_names(log: &mut [Scanned]) {
+    for scanned in log {
+        let Scanned { names, bytes, .. } = scanned;
+        let parts: Vec<_> = names.chunks_mut(HASH_BATCH).map(Mutex::new).collect();
+        in_parallel("replay-hash", parts.len(), |part| {
+            let mut scratch = Vec::new();
+            for named in parts[part].lock().iter_mut() {
+                let labels = &bytes[named.labels_at..named.labels_at + named.labels_len as usize];
+                if Labels::check_canonical(labels).is_ok() {
+                    named.identity = Some(Identity::of(labels, &mut scratch));
+                }
+            }
+        });
+    }
 }
 
 fn len_u32(bytes: &[u8]) -> u32 {
@@ -302,6 +322,9 @@ impl Replay<'_> {
                             buffer.append_rich(slot, ts[i], &samples[i], now);
                         });
                 }
+                Ok(Some(Entry::Deletion { from, to, refs, .. })) => {
+                    applied.unknown += namespace.replay_deletion(shard, (from, to), refs);
+                }
                 Ok(Some(entry @ (Entry::Metadata { .. } | Entry::Exemplars { .. }))) => {
                     namespace.side.apply(&entry);
                 }
@@ -353,5 +376,16 @@ impl Namespace {
             self.registry.reserve(highest);
         }
         unknown
+    }
+
+    /// Deletes samples of one shard; returns how many series are not known.
+    fn replay_deletion(&self, shard: u16, range: (i64, i64), refs: &[u32]) -> u64 {
+        let Some(home) = self.shards.get(usize::from(shard)) else { return refs.len() as u64 };
+        let tables = self.registry.read();
+        let places = refs.iter().filter_map(|&series| tables.place(series));
+        let slots: Vec<_> = places.filter(|p| p.shard == shard).map(|p| p.slot).collect();
+        let unknown = refs.len() - slots.len();
+        home.lock().delete(slots, range, self.clock.monotonic());
+        unknown as u64
     }
 }

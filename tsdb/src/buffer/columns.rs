@@ -31,6 +31,9 @@ pub struct Rich {
     pub starts: Timed<i64>,
     /// Annotations, by the time of the sample that carries each.
     pub annotations: Timed<Arc<[u8]>>,
+    /// First and last times of ranges in which all older samples are deleted. Layers have them;
+    /// what a query gets does not.
+    pub(crate) deleted: Vec<(i64, i64)>,
 }
 
 /// Values by time, ascending, each time once.
@@ -76,7 +79,10 @@ impl Rich {
     /// Whether there is nothing but plain floats.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.histograms.is_empty() && self.starts.is_empty() && self.annotations.is_empty()
+        self.histograms.is_empty()
+            && self.starts.is_empty()
+            && self.annotations.is_empty()
+            && self.deleted.is_empty()
     }
 }
 
@@ -116,6 +122,7 @@ impl Columns {
         self.rich.histograms.clear();
         self.rich.starts.clear();
         self.rich.annotations.clear();
+        self.rich.deleted.clear();
     }
 
     /// Appends one plain float that is later than all other samples.
@@ -193,6 +200,7 @@ impl Columns {
 
     #[cold]
     fn overlay_any_kind(&mut self, newer: &Columns) {
+        newer.rich.deleted.iter().for_each(|&range| self.delete(range));
         let Some((first, _)) = newer.bounds() else { return };
         // Each column loses the times of all newer samples, of whatever kind they are.
         let taken = match self.bounds() {
@@ -204,6 +212,22 @@ impl Columns {
         rich.histograms.lay(&taken, &more.histograms);
         rich.starts.lay(&taken, &more.starts);
         rich.annotations.lay(&taken, &more.annotations);
+    }
+
+    /// Deletes what is in the range, here and in whatever this is laid over.
+    pub(crate) fn delete(&mut self, (from, to): (i64, i64)) {
+        self.remove_range(from, to);
+        if !self.rich.deleted.contains(&(from, to)) {
+            self.rich.deleted.push((from, to));
+        }
+    }
+
+    /// Removes the samples in `from..=to`.
+    fn remove_range(&mut self, from: i64, to: i64) {
+        remove_range((&mut self.ts, &mut self.vs), from, to);
+        self.rich.histograms.remove_range(from, to);
+        self.rich.starts.remove_range(from, to);
+        self.rich.annotations.remove_range(from, to);
     }
 
     /// Fills this from samples in order of arrival: sorted by time, the last arrival of a time
@@ -247,6 +271,20 @@ impl Columns {
                 None => self.push(t, v),
             }
         }
+    }
+}
+
+/// Removes the times in `from..=to` from a column.
+fn remove_range<T>((ts, values): (&mut Vec<i64>, &mut Vec<T>), from: i64, to: i64) {
+    let first = ts.partition_point(|&t| t < from);
+    let behind = ts.partition_point(|&t| t <= to).max(first);
+    ts.drain(first..behind);
+    values.drain(first..behind);
+}
+
+impl<T> Timed<T> {
+    fn remove_range(&mut self, from: i64, to: i64) {
+        remove_range((&mut self.ts, &mut self.values), from, to);
     }
 }
 

@@ -11,6 +11,7 @@ use m3rs_core::model::{Metadata, SampleKind};
 use m3rs_core::time::NS_PER_MS;
 use m3rs_core::wire::{Cursor, put_varint, put_zigzag};
 
+use super::deletion::read_deletion;
 use crate::buffer::RichSample;
 use crate::exemplar::Exemplar;
 
@@ -28,6 +29,7 @@ pub(super) const KIND_STARTED_SAMPLES: u8 = 5;
 pub(super) const KIND_RICH_SAMPLES: u8 = 6;
 pub(super) const KIND_METADATA: u8 = 7;
 pub(super) const KIND_EXEMPLARS: u8 = 8;
+pub(super) const KIND_DELETION: u8 = 9;
 
 /// The payload of the chunk that seals a segment.
 pub(super) const END_PAYLOAD: [u8; 2] = [KIND_END, 0];
@@ -84,6 +86,19 @@ pub enum Entry<'a> {
         /// Start timestamps in nanoseconds, 0 for none; empty if no sample carries one.
         starts: &'a [i64],
     },
+    /// Samples of one shard were deleted: those that stand before this entry.
+    Deletion {
+        /// The namespace's durable number.
+        namespace: u32,
+        /// The shard that all series belong to.
+        shard: u16,
+        /// The first time, in nanoseconds.
+        from: i64,
+        /// The last time, in nanoseconds.
+        to: i64,
+        /// Series references.
+        refs: &'a [u32],
+    },
     /// Samples of any kind of one shard, in the order of their arrival.
     RichSamples {
         /// The namespace's durable number.
@@ -125,6 +140,7 @@ impl Entry<'_> {
             Self::Series { namespace, .. }
             | Self::Samples { namespace, .. }
             | Self::RichSamples { namespace, .. }
+            | Self::Deletion { namespace, .. }
             | Self::Metadata { namespace, .. }
             | Self::Exemplars { namespace, .. } => namespace,
         }
@@ -227,7 +243,7 @@ fn patch_length(at: &mut [u8], mut length: usize) {
     }
 }
 
-fn put_refs(out: &mut Vec<u8>, refs: &[u32]) {
+pub(super) fn put_refs(out: &mut Vec<u8>, refs: &[u32]) {
     let consecutive = refs.windows(2).all(|w| w[0].checked_add(1) == Some(w[1]));
     out.push(if consecutive { REFS_CONSECUTIVE } else { REFS_EACH });
     if consecutive {
@@ -363,6 +379,7 @@ impl EntryDecoder {
                 KIND_METADATA => side::read_metadata(body).map_err(within)?,
                 KIND_EXEMPLARS => self.read_exemplars(body).map_err(within)?,
                 KIND_RICH_SAMPLES => self.read_rich_samples(body).map_err(within)?,
+                KIND_DELETION => read_deletion(body, &mut self.refs).map_err(within)?,
                 _ => {
                     let (what, at) = ("log entry", payload.position());
                     return Err(Corrupt::new(what, at, "a known kind", format!("kind {kind}")));
@@ -438,7 +455,11 @@ pub(super) fn read_u16(cursor: &mut Cursor<'_>, want: &str) -> Result<u16, Corru
     u16::try_from(v).map_err(|_| Corrupt::new("log entry", at, want, v.to_string()))
 }
 
-fn read_refs(cursor: &mut Cursor<'_>, count: usize, refs: &mut Vec<u32>) -> Result<(), Corrupt> {
+pub(super) fn read_refs(
+    cursor: &mut Cursor<'_>,
+    count: usize,
+    refs: &mut Vec<u32>,
+) -> Result<(), Corrupt> {
     refs.clear();
     let start = cursor.position();
     let out_of_range =

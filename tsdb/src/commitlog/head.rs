@@ -6,7 +6,8 @@ use m3rs_core::Corrupt;
 use m3rs_core::wire::Cursor;
 
 use super::entry::{
-    KIND_EXEMPLARS, KIND_METADATA, KIND_PADDING, KIND_RICH_SAMPLES, KIND_SAMPLES, KIND_SERIES,
+    KIND_DELETION, KIND_EXEMPLARS, KIND_METADATA, KIND_PADDING, KIND_RICH_SAMPLES, KIND_SAMPLES,
+    KIND_SERIES,
     KIND_STARTED_SAMPLES, read_u16, read_u32,
 };
 
@@ -25,7 +26,7 @@ pub enum Head<'p> {
         /// Its label bytes, which nobody has checked.
         labels: &'p [u8],
     },
-    /// Samples of one shard, or metadata or exemplars.
+    /// Samples of one shard or a deletion in it, or metadata or exemplars.
     Batch {
         /// The namespace's durable number.
         namespace: u32,
@@ -62,7 +63,7 @@ pub fn next_head<'p>(payload: &mut Cursor<'p>) -> Result<Option<Head<'p>>, Corru
                 continue;
             }
             KIND_SERIES => series(&mut body).map_err(within)?,
-            KIND_SAMPLES | KIND_STARTED_SAMPLES | KIND_RICH_SAMPLES => {
+            KIND_SAMPLES | KIND_STARTED_SAMPLES | KIND_RICH_SAMPLES | KIND_DELETION => {
                 let entry = &start[..start.len() - ahead.remaining()];
                 batch(&mut body, entry).map_err(within)?
             }
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
     use crate::RichSample;
     use crate::commitlog::{
-        Entry, EntryDecoder, encode_rich_samples, encode_samples, encode_series,
+        Entry, EntryDecoder, encode_deletion, encode_rich_samples, encode_samples, encode_series,
         encode_started_samples,
     };
 
@@ -137,7 +138,7 @@ mod tests {
     proptest! {
         #[test]
         fn heads_find_the_entries_that_the_decoder_finds(
-            entries in prop::collection::vec((any::<u32>(), 0u8..4, 1usize..9), 0..8),
+            entries in prop::collection::vec((any::<u32>(), 0u8..5, 1usize..9), 0..8),
             edit in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
         ) {
             let mut payload = Vec::new();
@@ -149,6 +150,7 @@ mod tests {
                     0 => encode_series(out, namespace, 7, 3, &vec![b'x'; len]),
                     1 => encode_samples(out, namespace, 3, &refs, &ts, &vs),
                     2 => encode_started_samples(out, (namespace, 3), &refs, &ts, &vs, &ts),
+                    3 => encode_deletion(out, namespace, 3, (-1, 1), &refs),
                     _ => encode_rich_samples(out, (namespace, 3), &refs, &ts, &samples),
                 }
             }

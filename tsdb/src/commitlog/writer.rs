@@ -292,10 +292,10 @@ impl CommitLog {
         for sequence in self.segments()?.into_iter().take_while(|s| *s < segment) {
             let path = segment_path(&self.dir, sequence);
             self.fs.remove_file(&path).map_err(CommitLogError::io(&path))?;
-            removed += 1;
-        }
-        if removed > 0 {
+            // One by one: an older segment that came back without a newer one would put its
+            // samples over those of the newer, which are in files by now.
             self.fs.sync_dir(&self.dir).map_err(CommitLogError::io(&self.dir))?;
+            removed += 1;
         }
         Ok(removed)
     }

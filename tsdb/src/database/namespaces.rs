@@ -84,7 +84,8 @@ impl Database {
         meta.options.check_change(&options).map_err(wrong)?;
         meta.options = options.clone();
         let namespace = self.core.serving(name)?;
-        namespace.change_options(options, || self.core.store(&next))?;
+        self.core.store(&next)?;
+        namespace.set_options(options);
         *catalog = next;
         tracing::info!(namespace = name, "options of the namespace changed");
         Ok(())

@@ -34,7 +34,7 @@ pub struct SeriesBlock<'a> {
     pub codec: BlockCodec,
     /// What the samples are.
     pub kind: SampleKind,
-    /// Samples in the block; at least 1.
+    /// Samples in the block; 0 only in a block of parts, which may hold deletions alone.
     pub count: u32,
     /// Time of the first sample.
     pub first_ns: i64,
@@ -179,7 +179,9 @@ impl<'a> SeriesSink<'a> {
         if last.is_some_and(|last| series <= last) {
             return Err(FilesetError::Invalid(format!("series {series} after {last:?}")));
         }
-        if block.count == 0 || block.first_ns > block.last_ns {
+        // A block of parts may hold deletions alone.
+        let is_empty = block.count == 0 && block.codec != BlockCodec::Parts;
+        if is_empty || block.first_ns > block.last_ns {
             let SeriesBlock { count, first_ns, last_ns, .. } = block;
             let text = format!("series {series}: {count} samples from {first_ns} to {last_ns}");
             return Err(FilesetError::Invalid(text));

@@ -9,8 +9,6 @@ pub(crate) struct RateLimit {
     tokens: u128,
     /// When it was last filled; it starts full.
     filled_at: Option<Duration>,
-    /// What it was last filled at.
-    per_second: u64,
 }
 
 /// Billionths of a token in one; a rate in tokens a second is this many of them a nanosecond.
@@ -33,13 +31,13 @@ impl RateLimit {
     fn fill(&mut self, per_second: u64, now: Duration) {
         let full = u128::from(per_second) * UNIT;
         let Some(filled_at) = self.filled_at else {
-            *self = Self { tokens: full, filled_at: Some(now), per_second };
+            *self = Self { tokens: full, filled_at: Some(now) };
             return;
         };
         let passed = now.saturating_sub(filled_at).as_nanos().min(UNIT);
-        let came = u128::from(self.per_second) * passed;
+        let came = u128::from(per_second) * passed;
         let tokens = (self.tokens + came).min(full);
-        *self = Self { tokens, filled_at: Some(now.max(filled_at)), per_second };
+        *self = Self { tokens, filled_at: Some(now.max(filled_at)) };
     }
 }
 

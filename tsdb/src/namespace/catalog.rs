@@ -137,6 +137,9 @@ fn read(fs: &dyn Fs, path: &Path) -> Result<Option<Result<Catalog, Corrupt>>, Ts
         return Ok(None);
     }
     let bytes = fs.read(path).map_err(|e| TsdbError::io("read", path, e))?;
+    // A newer version is no damage: the other copy may be older than it.
+    format::check_version(&bytes)
+        .map_err(|corrupt| TsdbError::Meta { path: path.to_owned(), corrupt })?;
     Ok(Some(format::decode(&bytes)))
 }
 
@@ -177,6 +180,16 @@ mod tests {
         for path in [layout.catalog(), layout.catalog_copy()] {
             fs.damage(&path, |bytes| bytes[20] ^= 0x10).expect("damaged");
         }
+        assert!(matches!(load(&mut Vec::new()), Err(TsdbError::Meta { .. })));
+
+        // One that a newer program wrote is not set right from an older copy.
+        catalog.store(&fs, &layout).expect("stored");
+        let newer = |bytes: &mut Vec<u8>| {
+            bytes[8] += 1;
+            let (body, crc) = bytes.split_last_chunk_mut::<4>().expect("long enough");
+            *crc = m3rs_core::wire::checksum::crc32(body).to_le_bytes();
+        };
+        fs.damage(&layout.catalog(), newer).expect("damaged");
         assert!(matches!(load(&mut Vec::new()), Err(TsdbError::Meta { .. })));
     }
 

@@ -37,7 +37,7 @@ pub struct NamespaceOptions {
     pub cleanup_enabled: bool,
     /// Whether replicas are compared and mended; carried for the cluster.
     pub repair_enabled: bool,
-    /// Whether writes go to the commit log. Without, a crash loses what no file holds yet.
+    /// Whether samples go to the commit log. Without, a crash loses those that no file holds yet.
     pub writes_to_commit_log: bool,
     /// Which series matchers find.
     pub index: IndexOptions,

@@ -83,7 +83,7 @@ impl NamespaceOptions {
             return Err(OptionsError::span("retention", retention, rule));
         }
         let future = self.future_retention_ns;
-        if future < 0 || future > SPAN_MAX_NS {
+        if !(0..=SPAN_MAX_NS).contains(&future) {
             let rule = format!("it is from 0 to {}", span(SPAN_MAX_NS));
             return Err(OptionsError::span("future_retention", future, rule));
         }

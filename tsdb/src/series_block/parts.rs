@@ -22,6 +22,7 @@ const FLOATS: u8 = 1;
 const HISTOGRAMS: u8 = 2;
 const STARTS: u8 = 3;
 const ANNOTATIONS: u8 = 4;
+const DELETIONS: u8 = 5;
 
 const SCALE_NS: u8 = 0;
 const SCALE_MS: u8 = 1;
@@ -33,7 +34,7 @@ impl BlockEncoder {
         columns: &Columns,
         effort: Effort,
     ) -> Result<Option<EncodedBlock<'_>>, Corrupt> {
-        let Some((first_ns, last_ns)) = columns.bounds() else { return Ok(None) };
+        let Some((first_ns, last_ns)) = span(columns) else { return Ok(None) };
         let mut parts = std::mem::take(&mut self.parts);
         parts.clear();
         let floats = Columns::of_floats(columns.ts.clone(), columns.vs.clone());
@@ -60,6 +61,9 @@ impl BlockEncoder {
             let body = annotations_body(&times, &rich.annotations, first_ns);
             put_part(&mut parts, ANNOTATIONS, &body);
         }
+        if !rich.deleted.is_empty() {
+            put_part(&mut parts, DELETIONS, &deletions_body(&rich.deleted, first_ns));
+        }
         self.parts = parts;
         Ok(Some(EncodedBlock {
             codec: BlockCodec::Parts,
@@ -71,6 +75,40 @@ impl BlockEncoder {
             bytes: &self.parts,
         }))
     }
+}
+
+/// The times that a block speaks of: of its samples, and those in which it deletes older ones.
+fn span(columns: &Columns) -> Option<(i64, i64)> {
+    let wider = |a: (i64, i64), b: (i64, i64)| (a.0.min(b.0), a.1.max(b.1));
+    columns.bounds().into_iter().chain(columns.rich.deleted.iter().copied()).reduce(wider)
+}
+
+fn deletions_body(deleted: &[(i64, i64)], first_ns: i64) -> Vec<u8> {
+    let mut body = Vec::new();
+    put_varint(&mut body, deleted.len() as u64);
+    for (from, to) in deleted {
+        put_zigzag(&mut body, from.wrapping_sub(first_ns));
+        put_zigzag(&mut body, to.wrapping_sub(first_ns));
+    }
+    body
+}
+
+fn read_deletions(body: &[u8], first_ns: i64, out: &mut Vec<(i64, i64)>) -> Result<(), Corrupt> {
+    let mut cursor = Cursor::new(WHAT, body);
+    let count = cursor.varint()?;
+    if count > cursor.remaining() as u64 {
+        let want = format!("at most {} ranges", cursor.remaining());
+        return Err(Corrupt::new(WHAT, 0, want, count.to_string()));
+    }
+    for _ in 0..count {
+        let from = first_ns.wrapping_add(cursor.zigzag()?);
+        out.push((from, first_ns.wrapping_add(cursor.zigzag()?)));
+    }
+    if !cursor.is_empty() {
+        let got = format!("{} more bytes", cursor.remaining());
+        return Err(Corrupt::new(WHAT, cursor.position(), "the end of the ranges", got));
+    }
+    Ok(())
 }
 
 fn put_part(out: &mut Vec<u8>, tag: u8, body: &[u8]) {
@@ -145,6 +183,7 @@ struct Parts<'a> {
     histograms: Option<&'a [u8]>,
     starts: Option<&'a [u8]>,
     annotations: Option<&'a [u8]>,
+    deletions: Option<&'a [u8]>,
 }
 
 impl<'a> Parts<'a> {
@@ -165,6 +204,7 @@ impl<'a> Parts<'a> {
                 HISTOGRAMS => parts.histograms = body,
                 STARTS => parts.starts = body,
                 ANNOTATIONS => parts.annotations = body,
+                DELETIONS => parts.deletions = body,
                 _ => return Err(Corrupt::new(WHAT, at, "a known part", tag.to_string())),
             }
         }
@@ -183,6 +223,7 @@ impl BlockDecoder {
         let parts = Parts::of(block.bytes)?;
         let carries = parts.starts.is_some() || parts.annotations.is_some();
         if parts.histograms.is_none()
+            && parts.deletions.is_none()
             && (out.values_only || !carries)
             && let Some(body) = parts.floats
         {
@@ -222,6 +263,9 @@ impl BlockDecoder {
                 let got = format!("a float and a histogram at {t}");
                 return Err(Corrupt::new(WHAT, 0, "one sample at each time", got));
             }
+        }
+        if let Some(body) = parts.deletions {
+            read_deletions(body, first_ns, &mut found.rich.deleted)?;
         }
         if !with_carried {
             return Ok(());

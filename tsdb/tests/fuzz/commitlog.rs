@@ -6,8 +6,8 @@ use std::path::Path;
 use m3rs_core::fs::Mapped;
 use m3rs_core::wire::Cursor;
 use m3rs_tsdb::commitlog::{
-    Entry, EntryDecoder, SegmentEnd, SegmentReader, encode_exemplars, encode_metadata,
-    encode_rich_samples, encode_samples, encode_started_samples,
+    Entry, EntryDecoder, SegmentEnd, SegmentReader, encode_deletion, encode_exemplars,
+    encode_metadata, encode_rich_samples, encode_samples, encode_started_samples,
 };
 
 /// Reads `data` as segment 1, and as the payload of a chunk.
@@ -46,6 +46,9 @@ pub(crate) fn fuzz_commitlog(data: &[u8]) {
             Entry::RichSamples { namespace, shard, refs, ts, samples } => {
                 encode_rich_samples(&mut out, (namespace, shard), refs, ts, samples);
             }
+            Entry::Deletion { namespace, shard, from, to, refs } => {
+                encode_deletion(&mut out, namespace, shard, (from, to), refs);
+            }
         }
         let mut payload = Cursor::new("again", &out);
         let read = again.next(&mut payload).expect("what we write decodes");
@@ -68,6 +71,7 @@ fn is_start_of(first: &Entry<'_>, all: &Entry<'_>) -> bool {
             Entry::RichSamples { refs, ts, samples, .. },
             Entry::RichSamples { refs: refs2, ts: ts2, samples: samples2, .. },
         ) => refs2.starts_with(refs) && ts2.starts_with(ts) && samples2.starts_with(samples),
+        (Entry::Deletion { .. }, Entry::Deletion { .. }) => first == all,
         (Entry::Metadata { .. }, Entry::Metadata { .. }) => first == all,
         (
             Entry::Exemplars { refs, exemplars, .. },

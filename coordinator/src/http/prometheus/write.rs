@@ -143,7 +143,12 @@ async fn finish(
     if outcome.refusals.is_empty() {
         return Ok(());
     }
-    Err(WriteProblem::new(StatusCode::BAD_REQUEST, outcome.refusals.to_string()))
+    // Bad samples are refused again when the others come again.
+    let status = match outcome.refusals.may_pass_later() {
+        true => StatusCode::TOO_MANY_REQUESTS,
+        false => StatusCode::BAD_REQUEST,
+    };
+    Err(WriteProblem::new(status, outcome.refusals.to_string()))
 }
 
 /// Which message a request says that it holds.

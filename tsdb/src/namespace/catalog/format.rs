@@ -49,6 +49,24 @@ pub(super) fn encode(catalog: &Catalog) -> Vec<u8> {
     out
 }
 
+/// Refuses a sound file of a version that this program does not know.
+pub(super) fn check_version(bytes: &[u8]) -> Result<(), Corrupt> {
+    let Some((body, crc)) = bytes.split_last_chunk::<4>() else { return Ok(()) };
+    let is_sound = checksum::crc32(body) == u32::from_le_bytes(*crc);
+    if !is_sound || !body.starts_with(MAGIC) {
+        return Ok(());
+    }
+    check_header(&mut Cursor::new(WHAT, body))
+}
+
+fn check_header(cursor: &mut Cursor<'_>) -> Result<(), Corrupt> {
+    let version = header::check(cursor, MAGIC, VERSION)?;
+    if version != VERSION {
+        return Err(Corrupt::new(WHAT, 8, VERSION.to_string(), version.to_string()));
+    }
+    Ok(())
+}
+
 /// The catalog in a file.
 pub(super) fn decode(bytes: &[u8]) -> Result<Catalog, Corrupt> {
     let (body, crc) = bytes
@@ -56,10 +74,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Catalog, Corrupt> {
         .ok_or_else(|| Corrupt::new(WHAT, 0, "a checksum", "fewer than 4 bytes"))?;
     checksum::check_crc(WHAT, body.len(), checksum::crc32(body), u32::from_le_bytes(*crc))?;
     let mut cursor = Cursor::new(WHAT, body);
-    let version = header::check(&mut cursor, MAGIC, VERSION)?;
-    if version != VERSION {
-        return Err(Corrupt::new(WHAT, 8, VERSION.to_string(), version.to_string()));
-    }
+    check_header(&mut cursor)?;
     let next_id = cursor.u32()?;
     let mut catalog = Catalog { next_id, ..Catalog::default() };
     for _ in 0..cursor.u32()? {

@@ -1,0 +1,524 @@
+//! The rules by which flushes, snapshots, deletions and compactions replace files, as a model that
+//! is searched through to its end: every order of steps, every power cut, every subset of removals
+//! that a power cut may undo.
+//!
+//! The model is one series at one time. What it holds is the number of the last write, or nothing
+//! after a deletion; a reader must always find what was acknowledged last. The rules it checks are
+//! those of `docs/formats/data-directory.md`:
+//!
+//! 1. What was logged before a cut is in a frozen window before anything is removed for that cut.
+//! 2. A volume names the cut that it covers; snapshots of that cut and earlier are leftovers.
+//! 3. Shorter blocks lie over longer ones.
+//! 4. A compaction is published only over sources that did not change; its file has no name that
+//!    start-up knows before that; what the sources hid is durably gone before they are, and they
+//!    are before the next cut.
+//! 5. Segments of the log go one by one, oldest first, each durably.
+//!
+//! Each rule can be switched off, and the search then finds a loss: so the model can fail.
+
+use std::collections::{BTreeSet, HashSet};
+
+/// What a file or a layer says of the one sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Cell {
+    Silent,
+    Value(u8),
+    Deleted,
+}
+
+impl Cell {
+    fn over(self, older: Cell) -> Cell {
+        if self == Cell::Silent { older } else { self }
+    }
+
+    /// As a volume keeps it: nothing lies below a volume.
+    fn settled(self) -> Cell {
+        if self == Cell::Deleted { Cell::Silent } else { self }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Kind {
+    Volume,
+    Snapshot,
+}
+
+/// A file of a short (0) or long (1) block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct File {
+    block: usize,
+    kind: Kind,
+    /// Volume, or the cut of a snapshot.
+    number: u8,
+    /// The cut that a volume covers.
+    covers: u8,
+    cell: Cell,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Layer {
+    Memory(Cell),
+    File(File),
+}
+
+impl Layer {
+    fn cell(self) -> Cell {
+        match self {
+            Layer::Memory(cell) => cell,
+            Layer::File(file) => file.cell,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Block {
+    volume: Option<File>,
+    layers: Vec<Layer>,
+}
+
+impl Block {
+    fn is_empty(&self) -> bool {
+        self.volume.is_none() && self.layers.is_empty()
+    }
+
+    fn cell(&self) -> Cell {
+        let volume = self.volume.map_or(Cell::Silent, |v| v.cell);
+        self.layers.iter().fold(volume, |below, layer| layer.cell().over(below))
+    }
+
+    fn files(&self) -> Vec<File> {
+        let layers = self.layers.iter().filter_map(|layer| match layer {
+            Layer::File(file) => Some(*file),
+            Layer::Memory(_) => None,
+        });
+        self.volume.into_iter().chain(layers).collect()
+    }
+}
+
+/// A job that removes files one by one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Removals {
+    files: Vec<File>,
+    /// Each removal is durable before the next.
+    synced: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Checkpoint {
+    Idle,
+    Cut { flush: bool, cut: u8 },
+    Frozen { flush: bool, cut: u8, block: usize },
+    Removing { flush: bool, cut: u8, block: usize, removals: Removals },
+    Log { cut: u8 },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Compaction {
+    Idle,
+    Begun { sources: Vec<File> },
+    Written { sources: Vec<File>, result: Option<File> },
+    Removing { files: Vec<File> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct State {
+    acked: Cell,
+    writes: u8,
+    checkpoints: u8,
+    compactions: u8,
+    cuts: u8,
+    /// Segments with their numbers; each holds writes in order.
+    log: Vec<(u8, Vec<Cell>)>,
+    window: Cell,
+    blocks: [Block; 2],
+    checkpoint: Checkpoint,
+    compaction: Compaction,
+    disk: BTreeSet<File>,
+    /// Removed, and a power cut may bring them back.
+    undead: BTreeSet<File>,
+    undead_log: Vec<(u8, Vec<Cell>)>,
+}
+
+/// Rules that hold unless a test switches them off.
+#[derive(Clone, Copy, Debug)]
+struct Rules {
+    freeze_after_cut: bool,
+    volumes_cover: bool,
+    publish_unchanged: bool,
+    named_when_published: bool,
+    sync_before_sources_go: bool,
+    sync_after_sources_went: bool,
+    log_removals_synced: bool,
+}
+
+const RULES: Rules = Rules {
+    freeze_after_cut: true,
+    volumes_cover: true,
+    publish_unchanged: true,
+    named_when_published: true,
+    sync_before_sources_go: true,
+    sync_after_sources_went: true,
+    log_removals_synced: true,
+};
+
+const SHORT: usize = 0;
+const LONG: usize = 1;
+const WRITES: u8 = 3;
+const CHECKPOINTS: u8 = 2;
+const COMPACTIONS: u8 = 2;
+const POWER_CUTS: u8 = 1;
+
+impl State {
+    fn new() -> Self {
+        Self {
+            acked: Cell::Silent,
+            writes: 0,
+            checkpoints: 0,
+            compactions: 0,
+            cuts: 0,
+            log: vec![(1, Vec::new())],
+            window: Cell::Silent,
+            blocks: Default::default(),
+            checkpoint: Checkpoint::Idle,
+            compaction: Compaction::Idle,
+            disk: BTreeSet::new(),
+            undead: BTreeSet::new(),
+            undead_log: Vec::new(),
+        }
+    }
+
+    fn read(&self) -> Cell {
+        let [short, long] = self.blocks.each_ref().map(|block| block.cell().settled());
+        self.window.over(short).over(long).settled()
+    }
+
+    fn apply(&mut self, write: Cell) {
+        if write == Cell::Deleted {
+            self.freeze();
+            for block in self.blocks.iter_mut().filter(|block| !block.is_empty()) {
+                block.layers.push(Layer::Memory(Cell::Deleted));
+            }
+        } else {
+            self.window = write;
+        }
+    }
+
+    fn write(&mut self, write: Cell) {
+        self.writes += 1;
+        self.log.last_mut().expect("a segment").1.push(write);
+        self.apply(write);
+        self.acked = write.settled();
+    }
+
+    fn freeze(&mut self) {
+        if self.window != Cell::Silent {
+            self.blocks[SHORT].layers.push(Layer::Memory(self.window));
+            self.window = Cell::Silent;
+        }
+    }
+
+    fn remove(&mut self, file: File) {
+        if self.disk.remove(&file) {
+            self.undead.insert(file);
+        }
+    }
+
+    /// The directory of a block is synced: new names are there, removed ones are gone.
+    fn sync(&mut self, block: usize) {
+        self.undead.retain(|file| file.block != block);
+    }
+
+    fn create(&mut self, file: File) {
+        self.sync_kind(file.block, file.kind);
+        self.disk.insert(file);
+    }
+
+    /// Volumes and snapshots lie in different directories.
+    fn sync_kind(&mut self, block: usize, kind: Kind) {
+        self.undead.retain(|file| file.block != block || file.kind != kind);
+    }
+
+    fn checkpoint(&mut self, rules: Rules) {
+        self.checkpoint = match std::mem::replace(&mut self.checkpoint, Checkpoint::Idle) {
+            Checkpoint::Idle => Checkpoint::Idle,
+            Checkpoint::Cut { flush, cut } => {
+                if rules.freeze_after_cut {
+                    self.freeze();
+                }
+                Checkpoint::Frozen { flush, cut, block: SHORT }
+            }
+            Checkpoint::Frozen { cut, block: 2, .. } => Checkpoint::Log { cut },
+            Checkpoint::Frozen { flush, cut, block } => {
+                let removals = match self.blocks[block].layers.is_empty() {
+                    true => Removals::default(),
+                    false if flush => self.flush(block, cut, rules),
+                    false => self.snapshot(block, cut),
+                };
+                Checkpoint::Removing { flush, cut, block, removals }
+            }
+            Checkpoint::Removing { flush, cut, block, mut removals } => {
+                if removals.files.is_empty() {
+                    Checkpoint::Frozen { flush, cut, block: block + 1 }
+                } else {
+                    let file = removals.files.remove(0);
+                    self.remove(file);
+                    if removals.synced {
+                        self.sync(block);
+                    }
+                    Checkpoint::Removing { flush, cut, block, removals }
+                }
+            }
+            Checkpoint::Log { cut } if self.log[0].0 < cut => {
+                let segment = self.log.remove(0);
+                if !rules.log_removals_synced {
+                    self.undead_log.push(segment);
+                }
+                Checkpoint::Log { cut }
+            }
+            Checkpoint::Log { .. } => {
+                self.undead_log.clear();
+                Checkpoint::Idle
+            }
+        };
+    }
+
+    fn flush(&mut self, block: usize, cut: u8, rules: Rules) -> Removals {
+        let old = self.blocks[block].files();
+        let cell = self.blocks[block].cell().settled();
+        let covers = if rules.volumes_cover { cut } else { 0 };
+        self.blocks[block] = Block::default();
+        if cell == Cell::Silent {
+            return Removals { files: old, synced: true };
+        }
+        let number = old.iter().find(|f| f.kind == Kind::Volume).map_or(0, |f| f.number + 1);
+        let file = File { block, kind: Kind::Volume, number, covers, cell };
+        self.create(file);
+        self.blocks[block].volume = Some(file);
+        Removals { files: old, synced: false }
+    }
+
+    fn snapshot(&mut self, block: usize, cut: u8) -> Removals {
+        let layers = &mut self.blocks[block].layers;
+        let on_disk = layers.iter().take_while(|l| matches!(l, Layer::File(_))).count();
+        let memory = layers.split_off(on_disk);
+        if !memory.is_empty() {
+            let cell = memory.iter().fold(Cell::Silent, |below, l| l.cell().over(below));
+            let file = File { block, kind: Kind::Snapshot, number: cut, covers: 0, cell };
+            layers.push(Layer::File(file));
+            self.create(file);
+        }
+        Removals::default()
+    }
+
+    fn can_compact(&self) -> bool {
+        let [short, long] = &self.blocks;
+        let flushed = short.layers.is_empty() && long.layers.is_empty();
+        self.compaction == Compaction::Idle && flushed && short.volume.is_some()
+    }
+
+    fn compact(&mut self, rules: Rules) {
+        self.compaction = match std::mem::replace(&mut self.compaction, Compaction::Idle) {
+            Compaction::Idle => Compaction::Idle,
+            Compaction::Begun { sources } => {
+                let cell = sources.iter().fold(Cell::Silent, |below, f| f.cell.over(below));
+                let own = sources.iter().find(|f| f.block == LONG);
+                let number = own.map_or(0, |f| f.number + 1);
+                let covers = own.map_or(0, |f| f.covers);
+                let result = File { block: LONG, kind: Kind::Volume, number, covers, cell };
+                if !rules.named_when_published {
+                    self.create(result);
+                }
+                Compaction::Written { sources, result: Some(result) }
+            }
+            Compaction::Written { sources, result } => {
+                let served: Vec<File> = self.blocks.iter().filter_map(|b| b.volume).collect();
+                let layered = self.blocks.iter().any(|block| !block.layers.is_empty());
+                let same = sources.iter().all(|source| served.contains(source))
+                    && (served.iter().filter(|f| f.block == LONG).count()
+                        == sources.iter().filter(|f| f.block == LONG).count());
+                if rules.publish_unchanged && (layered || !same) {
+                    result.into_iter().for_each(|file| self.remove(file));
+                    Compaction::Idle
+                } else {
+                    if rules.sync_before_sources_go {
+                        self.sync(SHORT);
+                        self.sync(LONG);
+                    }
+                    result.into_iter().for_each(|file| self.create(file));
+                    self.blocks[SHORT].volume = None;
+                    self.blocks[LONG].volume = result;
+                    Compaction::Removing { files: sources }
+                }
+            }
+            Compaction::Removing { mut files } => {
+                if files.is_empty() {
+                    if rules.sync_after_sources_went {
+                        self.sync(SHORT);
+                        self.sync(LONG);
+                    }
+                    Compaction::Idle
+                } else {
+                    let file = files.remove(0);
+                    self.remove(file);
+                    Compaction::Removing { files }
+                }
+            }
+        };
+    }
+
+    /// Starts again from the disk, with those of the removed files that came back.
+    fn power_cut(&self, files: &[File], segments: &[(u8, Vec<Cell>)]) -> Self {
+        let mut disk = self.disk.clone();
+        disk.extend(files);
+        let mut log = self.log.clone();
+        log.extend(segments.iter().cloned());
+        log.sort();
+        let replayed: Vec<Cell> = log.iter().flat_map(|(_, writes)| writes.clone()).collect();
+        let next = log.last().map_or(1, |(number, _)| number + 1);
+        log.push((next, Vec::new()));
+        let mut state = Self {
+            cuts: self.cuts + 1,
+            acked: self.acked,
+            writes: self.writes,
+            checkpoints: self.checkpoints,
+            compactions: self.compactions,
+            log,
+            disk: disk.clone(),
+            ..Self::new()
+        };
+        for block in [SHORT, LONG] {
+            let of = |kind| disk.iter().filter(move |f| f.block == block && f.kind == kind);
+            let volume = of(Kind::Volume).max_by_key(|f| f.number).copied();
+            of(Kind::Volume).filter(|f| Some(**f) != volume).for_each(|f| state.remove(*f));
+            state.blocks[block].volume = volume;
+            for snapshot in of(Kind::Snapshot) {
+                if volume.is_some_and(|v| v.covers >= snapshot.number) {
+                    state.remove(*snapshot);
+                } else {
+                    state.blocks[block].layers.push(Layer::File(*snapshot));
+                }
+            }
+        }
+        replayed.into_iter().for_each(|write| state.apply(write));
+        state
+    }
+
+    /// Every state that may come next.
+    fn next(&self, rules: Rules) -> Vec<Self> {
+        let mut next = Vec::new();
+        let mut step = |change: &dyn Fn(&mut Self)| {
+            let mut state = self.clone();
+            change(&mut state);
+            next.push(state);
+        };
+        if self.writes < WRITES {
+            step(&|s| s.write(Cell::Value(s.writes + 1)));
+            step(&|s| s.write(Cell::Deleted));
+        }
+        // Publication and what follows it, and the steps of a checkpoint, hold one lock.
+        let (checkpoint, compaction) = (&self.checkpoint, &self.compaction);
+        let publishing = matches!(compaction, Compaction::Removing { .. });
+        let at_publication = publishing || matches!(compaction, Compaction::Written { .. });
+        if *checkpoint != Checkpoint::Idle {
+            step(&|s| s.checkpoint(rules));
+            // A full disk ends it anywhere; what was done stays done.
+            step(&|s| s.checkpoint = Checkpoint::Idle);
+        } else if self.checkpoints < CHECKPOINTS && !publishing {
+            for flush in [false, true] {
+                step(&|s| {
+                    let cut = s.log.last().expect("a segment").0 + 1;
+                    s.log.push((cut, Vec::new()));
+                    s.checkpoints += 1;
+                    s.checkpoint = Checkpoint::Cut { flush, cut };
+                });
+            }
+        }
+        if *compaction != Compaction::Idle && (!at_publication || *checkpoint == Checkpoint::Idle) {
+            step(&|s| s.compact(rules));
+        } else if self.can_compact() && self.compactions < COMPACTIONS {
+            step(&|s| {
+                let volumes = [&s.blocks[LONG], &s.blocks[SHORT]].into_iter();
+                let sources = volumes.filter_map(|block| block.volume).collect();
+                s.compactions += 1;
+                s.compaction = Compaction::Begun { sources };
+            });
+        }
+        if self.cuts < POWER_CUTS {
+            let undead: Vec<File> = self.undead.iter().copied().collect();
+            for back in subsets(&undead) {
+                for segments in subsets(&self.undead_log) {
+                    next.push(self.power_cut(&back, &segments));
+                }
+            }
+        }
+        next
+    }
+}
+
+fn subsets<T: Clone>(of: &[T]) -> Vec<Vec<T>> {
+    let chosen = |bits: usize| {
+        let taken = of.iter().enumerate().filter(|(i, _)| bits >> i & 1 == 1);
+        taken.map(|(_, item)| item.clone()).collect()
+    };
+    (0..1usize << of.len()).map(chosen).collect()
+}
+
+/// Walks through every state, the nearest first. Returns their number, or the way to one in which
+/// a reader finds something else than what was written last.
+fn search(rules: Rules) -> Result<usize, Vec<State>> {
+    let mut seen = HashSet::from([State::new()]);
+    let mut states = vec![(State::new(), 0)];
+    let mut at = 0;
+    while at < states.len() {
+        if states[at].0.read() != states[at].0.acked {
+            let mut way = vec![states[at].0.clone()];
+            while at > 0 {
+                at = states[at].1;
+                way.push(states[at].0.clone());
+            }
+            way.reverse();
+            return Err(way);
+        }
+        for next in states[at].0.next(rules) {
+            if seen.insert(next.clone()) {
+                states.push((next, at));
+            }
+        }
+        at += 1;
+    }
+    Ok(states.len())
+}
+
+#[test]
+fn no_order_of_steps_loses_or_revives_a_sample() {
+    match search(RULES) {
+        Ok(states) => assert!(states > 10_000, "only {states} states"),
+        Err(way) => {
+            for state in &way {
+                eprintln!("{state:?}");
+            }
+            let last = way.last().expect("a state");
+            panic!(
+                "a reader finds {:?}, not {:?}; the way there is above",
+                last.read(),
+                last.acked
+            );
+        }
+    }
+}
+
+#[test]
+fn every_rule_is_needed() {
+    let without: [(&str, Rules); 7] = [
+        ("freeze after the cut", Rules { freeze_after_cut: false, ..RULES }),
+        ("volumes tell what they cover", Rules { volumes_cover: false, ..RULES }),
+        ("only unchanged sources are replaced", Rules { publish_unchanged: false, ..RULES }),
+        ("names come with publication", Rules { named_when_published: false, ..RULES }),
+        ("hidden files go before sources", Rules { sync_before_sources_go: false, ..RULES }),
+        ("sources are gone when it ends", Rules { sync_after_sources_went: false, ..RULES }),
+        ("segments go one by one", Rules { log_removals_synced: false, ..RULES }),
+    ];
+    for (rule, rules) in without {
+        assert!(search(rules).is_err(), "nothing is lost without the rule: {rule}");
+    }
+}

@@ -1,0 +1,6 @@
+//! Namespaces of one database: their options, their coming and going, and their limits.
+
+mod changes;
+mod limits;
+mod switches;
+mod world;

@@ -1,0 +1,148 @@
+//! Stories of closed blocks: golden blocks of every codec, hostile bytes, and real shapes.
+
+#[path = "fuzz/sealed_block.rs"]
+mod sealed_block;
+
+use std::path::{Path, PathBuf};
+
+use m3rs_core::fs::{DiskFs, Fs};
+use m3rs_core::model::SampleKind;
+use m3rs_core::wire::Cursor;
+use m3rs_tsdb::Columns;
+use m3rs_tsdb::codec::times::{TimeEncoder, decode_times};
+use m3rs_tsdb::codec::values::{Effort, ValueCodec, ValueDecoder, ValueEncoder};
+use m3rs_tsdb::fileset::BlockCodec;
+use m3rs_tsdb::series_block::{BlockDecoder, EncodedBlock};
+use proptest::prelude::*;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The committed file's bytes; writes them first if that was asked for.
+fn committed(path: &Path, fresh: &[u8]) -> Vec<u8> {
+    if std::env::var_os("M3RS_WRITE_GOLDEN").is_some() {
+        DiskFs.create_dir_all(path.parent().expect("has one")).expect("make");
+        DiskFs.create(path).expect("create").write_all(fresh).expect("write");
+    }
+    DiskFs.read(path).expect("the file is committed")
+}
+
+fn golden(name: &str, fresh: &[u8]) -> Vec<u8> {
+    committed(&root().join("testdata/golden/codecs/v1").join(name), fresh)
+}
+
+/// Values that use every part of the formats: markers beside a run, resets, own bases, long runs.
+fn golden_values(codec: ValueCodec) -> Vec<f64> {
+    let value = |i: u32| match codec {
+        ValueCodec::Constant => -0.0,
+        ValueCodec::RunLength => f64::from(i / 41 * 1000),
+        ValueCodec::Scaled if i == 70 => f64::from_bits(0x7ff0_0000_0000_0002),
+        ValueCodec::Scaled => f64::from((i % 150) * 1000 + i * i % 13) / 100.0,
+        ValueCodec::Xor => f64::from(i).sqrt(),
+        ValueCodec::Pco => 1000.0 + 9.7 * f64::from(i) + f64::from(i * 7919 % 1009) / 307.0,
+    };
+    (0..300).map(value).collect()
+}
+
+fn bits(values: &[f64]) -> Vec<u64> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+#[test]
+fn golden_values_are_read_for_ever() {
+    for codec in ValueCodec::ALL {
+        let values = golden_values(codec);
+        let mut fresh = Vec::new();
+        assert!(ValueEncoder::default().encode_as(codec, &values, Effort::Flush, &mut fresh));
+        let bytes = golden(&format!("{codec:?}.bin").to_lowercase(), &fresh);
+        let mut read = Vec::new();
+        ValueDecoder::default().decode(codec, &bytes, values.len(), &mut read).expect("sound");
+        assert_eq!(bits(&read), bits(&values), "{codec:?}");
+        // pco's next version may write other bytes.
+        assert!(codec == ValueCodec::Pco || bytes == fresh, "{codec:?} writes other bytes");
+    }
+}
+
+#[test]
+fn golden_times_are_read_for_ever() {
+    const MS: i64 = 1_000_000;
+    let shapes: [(&str, fn(i64) -> i64); 4] = [
+        ("regular", |i| i * 15_000 * MS),
+        ("jitter", |i| i * 15_000 * MS + i * 7919 % 31 * MS),
+        ("gap", |i| (i + i / 200 * 500) * 15_000 * MS),
+        ("nanoseconds", |i| i * 15_000 * MS + i * 104_729 % 1_000_003),
+    ];
+    for (name, time) in shapes {
+        let times: Vec<i64> = (0..300).map(|i| 1_700_000_000_123 * MS + time(i)).collect();
+        let mut fresh = Vec::new();
+        TimeEncoder::default().encode(&times, &mut fresh);
+        let bytes = golden(&format!("times-{name}.bin"), &fresh);
+        assert_eq!(bytes, fresh, "{name}");
+        let mut read = Vec::new();
+        let mut cursor = Cursor::new("times", &bytes);
+        decode_times(&mut cursor, times.len(), times[0], &mut read).expect("sound");
+        assert!(cursor.is_empty());
+        assert_eq!(read, times, "{name}");
+    }
+}
+
+#[test]
+fn fuzz_inputs_hold() {
+    let mut inputs = 0;
+    for (name, seed) in sealed_block::seeds() {
+        let path = root().join("fuzz/corpus/sealed_block").join(name);
+        sealed_block::fuzz_sealed_block(&committed(&path, &seed));
+    }
+    for kind in ["corpus", "regressions"] {
+        let dir = root().join("fuzz").join(kind).join("sealed_block");
+        for path in DiskFs.list(&dir).unwrap_or_default() {
+            sealed_block::fuzz_sealed_block(&DiskFs.read(&path).expect("readable"));
+            inputs += 1;
+        }
+    }
+    assert!(inputs >= 5, "{inputs} inputs");
+}
+
+proptest! {
+    /// Sound blocks with some bytes changed reach further than noise does.
+    #[test]
+    fn any_edit_of_a_block_is_borne(
+        shape in 0usize..5,
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        let (_, mut bytes) = sealed_block::seeds().swap_remove(shape);
+        for (at, byte) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        sealed_block::fuzz_sealed_block(&bytes);
+    }
+
+    #[test]
+    fn any_bytes_are_borne(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        sealed_block::fuzz_sealed_block(&bytes);
+    }
+}
+
+/// A count that the bytes cannot have is refused before memory is taken for it.
+#[test]
+fn a_hostile_count_is_refused() {
+    for codec in ValueCodec::ALL {
+        let block = EncodedBlock {
+            codec: BlockCodec::Sealed(codec),
+            kind: SampleKind::Float,
+            count: u32::MAX,
+            first_ns: 0,
+            last_ns: i64::MAX,
+            times: &[],
+            bytes: &[0b100_0101, 2, 1, 1, 0, 0, 0, 0],
+        };
+        let mut out = Columns::default();
+        let read = BlockDecoder::default().overlay(&block, (i64::MIN, i64::MAX), &mut out);
+        assert!(read.is_err() && out.is_empty());
+        let mut values = Vec::new();
+        let read = ValueDecoder::default().decode(codec, &[1], u32::MAX as usize, &mut values);
+        assert!(read.is_err() && values.capacity() == 0);
+    }
+}
