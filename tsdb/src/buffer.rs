@@ -136,8 +136,7 @@ impl Buffer {
         if t > hot.last_t && t < hot.block_end {
             let page = &mut self.pages[hot.page];
             let at = usize::from(hot.page_len);
-            page.ts[at] = t;
-            page.vs[at] = v;
+            page.set(at, t, v);
             hot.last_t = t;
             hot.page_len += 1;
             if usize::from(hot.page_len) == PAGE_SAMPLES {
@@ -154,8 +153,8 @@ impl Buffer {
         if t == hot.last_t && t < hot.block_end && hot.page_len > 0 {
             let page = &mut self.pages[hot.page];
             let last = usize::from(hot.page_len) - 1;
-            if page.ts[last] == t {
-                page.vs[last] = v;
+            if page.samples(last + 1)[last].0 == t {
+                page.set(last, t, v);
                 return;
             }
         }
@@ -259,8 +258,7 @@ impl Buffer {
         }
         let page = &mut self.pages[hot.page];
         let at = usize::from(hot.page_len);
-        page.ts[at] = t;
-        page.vs[at] = v;
+        page.set(at, t, v);
         hot.last_t = t;
         hot.page_len += 1;
         if usize::from(hot.page_len) == PAGE_SAMPLES {
@@ -276,8 +274,8 @@ impl Buffer {
             return;
         }
         hot.page_len = 0;
-        let page = &self.pages[hot.page];
-        let (ts, vs) = (&page.ts[..count], &page.vs[..count]);
+        let (ts, vs) = self.pages[hot.page].columns();
+        let (ts, vs) = (&ts[..count], &vs[..count]);
         let window = self.windows.entry(hot.block_start).or_default();
         window.touched = now;
         let stream = window.streams.get_or_insert_with(slot, || Stream {
@@ -344,7 +342,7 @@ impl Buffer {
             if hot.page_len > 0 && hot.block_start == start {
                 let page = &self.pages[hot.page];
                 let count = usize::from(hot.page_len);
-                for (&t, &v) in page.ts[..count].iter().zip(&page.vs[..count]) {
+                for &(t, v) in page.samples(count) {
                     if (from..=to).contains(&t) {
                         copy.page.push(t, v);
                     }

@@ -292,7 +292,9 @@ impl Database {
             maintenance: Mutex::new(()),
         });
         core.try_purge();
-        if loaded.replayed_bytes >= snapshot_log_bytes {
+        // With background work the snapshot that these bytes are due does not hold up the start.
+        core.log.count_replayed(loaded.replayed_bytes);
+        if !background && loaded.replayed_bytes >= snapshot_log_bytes {
             core.snapshot()?;
         }
         let stop = Arc::new(Stop::default());

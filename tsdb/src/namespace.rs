@@ -384,6 +384,7 @@ impl Namespace {
     }
 
     /// The log entries come before all else: no sample of a series can stand before its entry.
+    /// They are logged whatever the options say of samples, as a request may go by older options.
     fn log_series(&self, docs: &[Doc<'_>], entries: &mut Vec<u8>) -> Result<(), TsdbError> {
         entries.clear();
         for doc in docs {

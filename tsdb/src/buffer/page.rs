@@ -9,11 +9,28 @@ pub(crate) const PAGE_SAMPLES: usize = 16;
 /// Pages per slab chunk: 1 MiB, so that growing never copies.
 const CHUNK_PAGES: usize = 4096;
 
-/// Times and values of up to [`PAGE_SAMPLES`] samples, ascending by time.
+/// Up to [`PAGE_SAMPLES`] samples, ascending by time. Time and value stand side by side, so that
+/// an append to one of many series touches one cache line of the page, not two.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Page {
-    pub(crate) ts: [i64; PAGE_SAMPLES],
-    pub(crate) vs: [f64; PAGE_SAMPLES],
+pub(crate) struct Page([(i64, f64); PAGE_SAMPLES]);
+
+impl Page {
+    #[inline]
+    pub(crate) fn set(&mut self, at: usize, t: i64, v: f64) {
+        self.0[at] = (t, v);
+    }
+
+    /// The first `count` samples.
+    #[inline]
+    pub(crate) fn samples(&self, count: usize) -> &[(i64, f64)] {
+        &self.0[..count]
+    }
+
+    /// All samples, times apart from values; those behind the page's length are left over.
+    #[inline]
+    pub(crate) fn columns(&self) -> ([i64; PAGE_SAMPLES], [f64; PAGE_SAMPLES]) {
+        (self.0.map(|(t, _)| t), self.0.map(|(_, v)| v))
+    }
 }
 
 /// Handle of a page in a [`PageSlab`].
@@ -45,7 +62,7 @@ impl PageSlab {
         }
         let id = PageId(self.used);
         if self.used as usize == self.chunks.len() * CHUNK_PAGES {
-            let empty = Page { ts: [0; PAGE_SAMPLES], vs: [0.0; PAGE_SAMPLES] };
+            let empty = Page([(0, 0.0); PAGE_SAMPLES]);
             self.chunks.push(vec![empty; CHUNK_PAGES].into_boxed_slice());
         }
         self.used += 1;

@@ -7,8 +7,7 @@ use m3rs_core::wire::Cursor;
 
 use super::entry::{
     KIND_DELETION, KIND_EXEMPLARS, KIND_METADATA, KIND_PADDING, KIND_RICH_SAMPLES, KIND_SAMPLES,
-    KIND_SERIES,
-    KIND_STARTED_SAMPLES, read_u16, read_u32,
+    KIND_SERIES, KIND_STARTED_SAMPLES, read_u16, read_u32,
 };
 
 /// What stands in the place of a shard for entries without one: a number that no shard has.

@@ -259,6 +259,12 @@ impl CommitLog {
         list_segments(self.fs.as_ref(), &self.dir)
     }
 
+    /// Adds bytes of segments that are older than this writer, and that the next
+    /// [`CommitLog::rotate`] cuts off too, to [`CommitLog::bytes_since_rotation`].
+    pub fn count_replayed(&self, bytes: u64) {
+        self.shared.state.lock().bytes_since_rotation += bytes;
+    }
+
     /// Bytes appended since [`CommitLog::rotate`] was last called, or since the log was opened.
     #[must_use]
     pub fn bytes_since_rotation(&self) -> u64 {
