@@ -2,12 +2,14 @@
 
 mod log_need;
 mod namespaces;
+mod reshard;
 mod status;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use m3rs_core::clock::SharedClock;
 use m3rs_core::fs::{FsLock, SharedFs};
@@ -226,6 +228,18 @@ impl Core {
         })
     }
 
+    /// Makes durable in files what the log does not hold, whatever options say of snapshots.
+    pub(crate) fn save_unlogged(&self) -> Result<(), TsdbError> {
+        let _one = self.maintenance.lock();
+        for namespace in self.all().iter().filter(|n| n.holds_unlogged()) {
+            let segment = self.log.rotate()?;
+            self.jobs.run(JobKind::Snapshot, || {
+                persist_one(namespace, segment, Merge::Due, Extent::Everything)
+            })?;
+        }
+        Ok(())
+    }
+
     /// After a failure of the log: proves that the disk takes writes, makes durable what the
     /// failed segment may have lost, and takes writes again.
     pub(crate) fn recover_log(&self) -> Result<(), TsdbError> {
@@ -257,6 +271,17 @@ fn persist_one(
         return Ok(written);
     }
     let merge = if options.flush_enabled { merge } else { Merge::Never };
+    // What comes after this is frozen by the next one.
+    let held_unlogged = namespace.holds_unlogged.swap(false, Ordering::Relaxed);
+    let persisted = persist_all(namespace, segment, merge);
+    if held_unlogged && persisted.is_err() {
+        namespace.holds_unlogged.store(true, Ordering::Relaxed);
+    }
+    persisted
+}
+
+/// Makes all of a namespace durable in files.
+fn persist_all(namespace: &Namespace, segment: u64, merge: Merge) -> Result<Written, TsdbError> {
     let due = namespace.due_blocks();
     namespace.settle_series();
     namespace.freeze_all();
@@ -279,6 +304,7 @@ impl Database {
         let clock = options.clock.clone();
         let snapshot_log_bytes = options.snapshot_log_bytes;
         let scrub_rate = options.limits.scrub_bytes_per_second_max;
+        let configured = options.namespaces.clone();
         let loaded = bootstrap::load(options, &progress)?;
         let core = Arc::new(Core {
             namespaces: RwLock::new(loaded.namespaces),
@@ -296,6 +322,11 @@ impl Database {
             maintenance: Mutex::new(()),
         });
         core.try_purge();
+        for (name, configured) in &configured {
+            if let Some(shard_count) = configured.shard_count {
+                core.reshard(name, shard_count)?;
+            }
+        }
         // With background work the snapshot that these bytes are due does not hold up the start.
         core.log.count_replayed(loaded.replayed_bytes);
         if !background && loaded.replayed_bytes >= snapshot_log_bytes {
@@ -402,11 +433,7 @@ impl Database {
     /// Errors of the commit log, and of those snapshots.
     pub fn close(&self) -> Result<(), TsdbError> {
         let was_closed = self.stop_work();
-        let is_unlogged = |n: &Arc<Namespace>| !n.options().writes_to_commit_log;
-        let saved = match !was_closed && self.core.all().iter().any(is_unlogged) {
-            true => self.core.snapshot(),
-            false => Ok(()),
-        };
+        let saved = if was_closed { Ok(()) } else { self.core.save_unlogged() };
         self.progress.enter(Stage::Closed, 0);
         self.core.log.close()?;
         saved

@@ -4,6 +4,7 @@ mod batch;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use m3rs_core::ErrorKind;
@@ -403,7 +404,12 @@ impl<'a> WriteSession<'a> {
         if !self.scratch.side.is_empty() {
             let namespace = self.namespace;
             let log = (self.logs == Logging::On).then_some(&*namespace.log);
-            let logged = namespace.side.commit(log, namespace.id, &mut self.scratch.side)?;
+            if log.is_none() {
+                namespace.holds_unlogged.store(true, Ordering::Relaxed);
+            }
+            let batch = &mut self.scratch.side;
+            let check = || namespace.check_serving();
+            let logged = namespace.side.commit(log, namespace.id, batch, check)?;
             ticket = logged.or(ticket);
         }
         self.namespace.counters.samples.add(self.samples);
@@ -472,7 +478,10 @@ impl<'a> WriteSession<'a> {
         }
         let ticket = match self.logs {
             Logging::On => Some(namespace.log.append(entries)?),
-            Logging::Off => None,
+            Logging::Off => {
+                namespace.holds_unlogged.store(true, Ordering::Relaxed);
+                None
+            }
         };
         batch.append(&mut state.buffer, now);
         Ok(ticket)
