@@ -31,6 +31,9 @@ use crate::namespace::{
 use crate::progress::{Progress, Stage};
 use crate::scrub::{Scrub, ScrubReport};
 
+/// New series of a namespace at which its index is sealed before its samples are due.
+const SEAL_SERIES: u64 = 1 << 16;
+
 /// What a database is opened with.
 #[derive(Clone)]
 pub struct DatabaseOptions {
@@ -170,6 +173,18 @@ impl Core {
         let (written, removed) =
             self.jobs.run(JobKind::Snapshot, || self.checkpoint(Merge::Due))?;
         tracing::debug!(?written, segments_removed = removed, "snapshot");
+        Ok(())
+    }
+
+    /// Seals indexes to which many series came: after a crash, a sealed series is an entry of an
+    /// array, another one is read from the log, hashed and indexed anew.
+    pub(crate) fn seal_new_series(&self) -> Result<(), TsdbError> {
+        let _one = self.maintenance.lock();
+        for namespace in self.all() {
+            if namespace.index.unsealed_len() >= SEAL_SERIES {
+                namespace.seal_index()?;
+            }
+        }
         Ok(())
     }
 

@@ -126,6 +126,7 @@ fn work(core: &Arc<Core>, slow: bool) -> Result<(), TsdbError> {
     if core.log.bytes_since_rotation() >= core.snapshot_log_bytes {
         core.snapshot()?;
     }
+    core.seal_new_series()?;
     if slow {
         core.flush_due()?;
         core.expire()?;
