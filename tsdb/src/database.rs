@@ -29,6 +29,10 @@ use crate::namespace::{
     Catalog, ConfiguredNamespace, Counter, Counters, Namespace, NamespaceOptions,
 };
 use crate::progress::{Progress, Stage};
+use crate::scrub::{Scrub, ScrubReport};
+
+/// New series of a namespace at which its index is sealed before its samples are due.
+const SEAL_SERIES: u64 = 1 << 16;
 
 /// What a database is opened with.
 #[derive(Clone)]
@@ -124,6 +128,7 @@ pub(crate) struct Core {
     pub(crate) background_failures: Counter,
     pub(crate) jobs: Jobs,
     throttle: Arc<Throttle>,
+    pub(crate) scrub: Scrub,
     /// Held by whoever compacts; taken before `maintenance`.
     compaction: Mutex<()>,
     /// Held by whoever freezes, merges or removes.
@@ -168,6 +173,18 @@ impl Core {
         let (written, removed) =
             self.jobs.run(JobKind::Snapshot, || self.checkpoint(Merge::Due))?;
         tracing::debug!(?written, segments_removed = removed, "snapshot");
+        Ok(())
+    }
+
+    /// Seals indexes to which many series came: after a crash, a sealed series is an entry of an
+    /// array, another one is read from the log, hashed and indexed anew.
+    pub(crate) fn seal_new_series(&self) -> Result<(), TsdbError> {
+        let _one = self.maintenance.lock();
+        for namespace in self.all() {
+            if namespace.index.unsealed_len() >= SEAL_SERIES {
+                namespace.seal_index()?;
+            }
+        }
         Ok(())
     }
 
@@ -301,6 +318,7 @@ impl Database {
         let background = options.background;
         let clock = options.clock.clone();
         let snapshot_log_bytes = options.snapshot_log_bytes;
+        let scrub_rate = options.limits.scrub_bytes_per_second_max;
         let configured = options.namespaces.clone();
         let loaded = bootstrap::load(options, &progress)?;
         let core = Arc::new(Core {
@@ -314,6 +332,7 @@ impl Database {
             background_failures: Counter::default(),
             jobs: Jobs::new(Arc::clone(&clock)),
             throttle: loaded.throttle,
+            scrub: Scrub::new(Throttle::new(Arc::clone(&clock), scrub_rate)),
             compaction: Mutex::new(()),
             maintenance: Mutex::new(()),
         });
@@ -340,6 +359,9 @@ impl Database {
             };
             start("mediator", mediator::run)?;
             start("compactor", mediator::run_compaction)?;
+            if scrub_rate > 0 {
+                start("scrubber", mediator::run_scrub)?;
+            }
         }
         progress.enter(Stage::Ready, 0);
         Ok(Self {
@@ -397,6 +419,15 @@ impl Database {
         Ok(blocks)
     }
 
+    /// Reads every file once and checks its checksums, at the rate of
+    /// [`Limits::scrub_bytes_per_second_max`]. What is damaged is told in the status.
+    ///
+    /// # Errors
+    /// Errors of the file system. Damage is none.
+    pub fn scrub(&self) -> Result<ScrubReport, TsdbError> {
+        self.core.scrub(&self.stop)
+    }
+
     /// What was found damaged when the directory was opened.
     #[must_use]
     pub fn damage_at_start(&self) -> &[Damage] {
@@ -427,6 +458,7 @@ impl Database {
     fn stop_work(&self) -> bool {
         let was_stopped = self.stop.stop();
         self.core.throttle.release();
+        self.core.scrub.throttle.release();
         for thread in self.background.lock().drain(..) {
             if thread.join().is_err() {
                 tracing::error!("BUG: a background thread panicked");

@@ -27,11 +27,13 @@ mod error;
 mod exemplar;
 mod limits;
 mod mediator;
+mod merge;
 mod metadata;
 mod names;
 mod namespace;
 mod progress;
 mod read;
+mod scrub;
 mod shard;
 mod side;
 mod write;
@@ -58,5 +60,6 @@ pub use namespace::{
     RuntimeOptions, StagingState, TruncateTime, WriteTransforms,
 };
 pub use progress::{Progress, Stage};
+pub use scrub::{Quarantined, ScrubReport};
 pub use read::Selection;
 pub use write::{Commit, ResolveError, SeriesHandle, WriteRefusal, WriteSession};

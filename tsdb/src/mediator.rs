@@ -26,6 +26,11 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How long compaction rests after a failure, which may be a full disk.
 const COMPACTION_RETRY_AFTER: Duration = Duration::from_secs(60);
 
+/// When the first scrub begins.
+const SCRUB_FIRST_AFTER: Duration = Duration::from_secs(600);
+/// How long the next pass waits after the end of one.
+const SCRUB_REST: Duration = Duration::from_secs(3600);
+
 /// Tells background threads to stop.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
@@ -97,6 +102,22 @@ pub(crate) fn run_compaction(core: &Arc<Core>, stop: &Stop, _clock: &SharedClock
     }
 }
 
+/// Scrubs until it is stopped.
+pub(crate) fn run_scrub(core: &Arc<Core>, stop: &Stop, _clock: &SharedClock) {
+    let mut pause = SCRUB_FIRST_AFTER;
+    while !stop.wait(pause) {
+        pause = SCRUB_REST;
+        match core.scrub(stop) {
+            Ok(report) => tracing::debug!(?report, "scrub"),
+            Err(TsdbError::Closing) => return,
+            Err(error) => {
+                core.background_failures.add(1);
+                tracing::error!(%error, "a scrub failed");
+            }
+        }
+    }
+}
+
 fn work(core: &Arc<Core>, slow: bool) -> Result<(), TsdbError> {
     if let Some(why) = core.log.failure() {
         core.recover_log()?;
@@ -105,6 +126,7 @@ fn work(core: &Arc<Core>, slow: bool) -> Result<(), TsdbError> {
     if core.log.bytes_since_rotation() >= core.snapshot_log_bytes {
         core.snapshot()?;
     }
+    core.seal_new_series()?;
     if slow {
         core.flush_due()?;
         core.expire()?;

@@ -94,8 +94,8 @@ pub(super) fn replay(
     for scanned in in_parallel("replay-scan", paths.len(), |i| scan(fs, &paths[i], i as u32)) {
         log.push(scanned?);
     }
-    hash_names(&mut log);
     let by_id: BTreeMap<u32, &Arc<Namespace>> = namespaces.values().map(|n| (n.id, n)).collect();
+    hash_names(&mut log, &by_id);
     let (mut unknown, fresh) = place(&log, &by_id, next_id);
     let mut batches = Batches::new();
     for scanned in &mut log {
@@ -178,10 +178,13 @@ fn scan(fs: &dyn Fs, path: &Path, number: u32) -> Result<Scanned, CommitLogError
     Ok(Scanned { path: path.to_owned(), bytes, sealed_before, names, batches, report })
 }
 
-/// Checks and hashes the labels of all series.
-fn hash_names(log: &mut [Scanned]) {
+/// Drops the names of series that the index knows, and checks and hashes the labels of others.
+fn hash_names(log: &mut [Scanned], by_id: &BTreeMap<u32, &Arc<Namespace>>) {
+    let next_refs: BTreeMap<u32, u32> =
+        by_id.iter().map(|(id, n)| (*id, n.registry.next_ref())).collect();
     for scanned in log {
         let Scanned { names, bytes, .. } = scanned;
+        names.retain(|n| next_refs.get(&n.namespace).is_none_or(|&next| n.series >= next));
         let parts: Vec<_> = names.chunks_mut(HASH_BATCH).map(Mutex::new).collect();
         in_parallel("replay-hash", parts.len(), |part| {
             let mut scratch = Vec::new();
