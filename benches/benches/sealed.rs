@@ -132,7 +132,7 @@ fn values(c: &mut Criterion) {
                 .iter()
                 .filter_map(|values| {
                     let mut out = Vec::new();
-                    encoder.encode_as(codec, values, Effort::Flush, &mut out).then_some(out)
+                    encoder.encode_as(codec, values, &mut out).then_some(out)
                 })
                 .collect();
             if encoded.len() < SERIES {

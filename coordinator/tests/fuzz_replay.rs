@@ -25,7 +25,8 @@ use remote_write::{fuzz_remote_write, fuzz_remote_write_2};
 #[test]
 fn remote_write_inputs_hold() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
-    let both: [(&str, fn(&[u8])); 2] =
+    type Property = fn(&[u8]);
+    let both: [(&str, Property); 2] =
         [("remote_write", fuzz_remote_write), ("remote_write_2", fuzz_remote_write_2)];
     for (target, property) in both {
         let mut inputs = 0;

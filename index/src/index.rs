@@ -210,6 +210,28 @@ impl Index {
         self.state().sealed.iter().map(|s| info(s)).collect()
     }
 
+    /// Reads the file of a sealed segment again and checks every byte of it; `None` if it is sound,
+    /// or was merged away meanwhile.
+    ///
+    /// # Errors
+    /// [`IndexError::Io`], [`IndexError::Version`].
+    pub fn verify_sealed(
+        &self,
+        fs: &dyn Fs,
+        segment: &SealedInfo,
+    ) -> Result<Option<Damage>, IndexError> {
+        let bytes_max = self.limits.automaton_bytes_max;
+        match SealedSegment::open(fs, &segment.path, 0, bytes_max) {
+            Ok(_) => Ok(None),
+            Err(_) if self.sealed_segments().iter().all(|s| s.path != segment.path) => Ok(None),
+            Err(IndexError::Corrupt(corrupt)) => {
+                let SealedInfo { path, first, last, .. } = segment.clone();
+                Ok(Some(Damage { path, first, last, corrupt }))
+            }
+            Err(other) => Err(other),
+        }
+    }
+
     /// Series that no sealed segment holds yet.
     #[must_use]
     pub fn unsealed_len(&self) -> u64 {

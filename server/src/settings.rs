@@ -147,6 +147,7 @@ section!(Storage {
     new_series_per_second_max: u32 => storage.new_series_per_second_max,
     disk_floor_bytes_max: u64 => storage.disk_floor_bytes_max,
     persist_bytes_per_second_max: u64 => storage.persist_bytes_per_second_max,
+    scrub_bytes_per_second_max: u64 => storage.scrub_bytes_per_second_max,
     windows_max: usize => storage.windows_max,
     log_pending_bytes_max: usize => storage.log_pending_bytes_max,
     encodings_per_series_max: usize => storage.encodings_per_series_max,

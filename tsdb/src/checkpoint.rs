@@ -318,6 +318,18 @@ impl Namespace {
         Ok(dir.join(fileset::file_name(id.start(), volume)))
     }
 
+    /// As [`Namespace::volume_path`], for volume 0 of a shard below another namespace directory.
+    pub(crate) fn new_volume_path(
+        &self,
+        namespace_dir: &str,
+        shard: u16,
+        id: BlockId,
+    ) -> Result<PathBuf, TsdbError> {
+        let dir = self.block_dir(self.layout.data(namespace_dir, shard), id);
+        self.fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
+        Ok(dir.join(fileset::file_name(id.start(), 0)))
+    }
+
     pub(crate) fn info(
         &self,
         shard: &Shard,

@@ -2,12 +2,14 @@
 
 mod log_need;
 mod namespaces;
+mod reshard;
 mod status;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use m3rs_core::clock::SharedClock;
 use m3rs_core::fs::{FsLock, SharedFs};
@@ -27,6 +29,7 @@ use crate::namespace::{
     Catalog, ConfiguredNamespace, Counter, Counters, Namespace, NamespaceOptions,
 };
 use crate::progress::{Progress, Stage};
+use crate::scrub::{Scrub, ScrubReport};
 
 /// New series of a namespace at which its index is sealed before its samples are due.
 const SEAL_SERIES: u64 = 1 << 16;
@@ -125,6 +128,7 @@ pub(crate) struct Core {
     pub(crate) background_failures: Counter,
     pub(crate) jobs: Jobs,
     throttle: Arc<Throttle>,
+    pub(crate) scrub: Scrub,
     /// Held by whoever compacts; taken before `maintenance`.
     compaction: Mutex<()>,
     /// Held by whoever freezes, merges or removes.
@@ -239,6 +243,18 @@ impl Core {
         })
     }
 
+    /// Makes durable in files what the log does not hold, whatever options say of snapshots.
+    pub(crate) fn save_unlogged(&self) -> Result<(), TsdbError> {
+        let _one = self.maintenance.lock();
+        for namespace in self.all().iter().filter(|n| n.holds_unlogged()) {
+            let segment = self.log.rotate()?;
+            self.jobs.run(JobKind::Snapshot, || {
+                persist_one(namespace, segment, Merge::Due, Extent::Everything)
+            })?;
+        }
+        Ok(())
+    }
+
     /// After a failure of the log: proves that the disk takes writes, makes durable what the
     /// failed segment may have lost, and takes writes again.
     pub(crate) fn recover_log(&self) -> Result<(), TsdbError> {
@@ -270,6 +286,17 @@ fn persist_one(
         return Ok(written);
     }
     let merge = if options.flush_enabled { merge } else { Merge::Never };
+    // What comes after this is frozen by the next one.
+    let held_unlogged = namespace.holds_unlogged.swap(false, Ordering::Relaxed);
+    let persisted = persist_all(namespace, segment, merge);
+    if held_unlogged && persisted.is_err() {
+        namespace.holds_unlogged.store(true, Ordering::Relaxed);
+    }
+    persisted
+}
+
+/// Makes all of a namespace durable in files.
+fn persist_all(namespace: &Namespace, segment: u64, merge: Merge) -> Result<Written, TsdbError> {
     let due = namespace.due_blocks();
     namespace.settle_series();
     namespace.freeze_all();
@@ -291,6 +318,8 @@ impl Database {
         let background = options.background;
         let clock = options.clock.clone();
         let snapshot_log_bytes = options.snapshot_log_bytes;
+        let scrub_rate = options.limits.scrub_bytes_per_second_max;
+        let configured = options.namespaces.clone();
         let loaded = bootstrap::load(options, &progress)?;
         let core = Arc::new(Core {
             namespaces: RwLock::new(loaded.namespaces),
@@ -303,10 +332,16 @@ impl Database {
             background_failures: Counter::default(),
             jobs: Jobs::new(Arc::clone(&clock)),
             throttle: loaded.throttle,
+            scrub: Scrub::new(Throttle::new(Arc::clone(&clock), scrub_rate)),
             compaction: Mutex::new(()),
             maintenance: Mutex::new(()),
         });
         core.try_purge();
+        for (name, configured) in &configured {
+            if let Some(shard_count) = configured.shard_count {
+                core.reshard(name, shard_count)?;
+            }
+        }
         // With background work the snapshot that these bytes are due does not hold up the start.
         core.log.count_replayed(loaded.replayed_bytes);
         if !background && loaded.replayed_bytes >= snapshot_log_bytes {
@@ -324,6 +359,9 @@ impl Database {
             };
             start("mediator", mediator::run)?;
             start("compactor", mediator::run_compaction)?;
+            if scrub_rate > 0 {
+                start("scrubber", mediator::run_scrub)?;
+            }
         }
         progress.enter(Stage::Ready, 0);
         Ok(Self {
@@ -381,6 +419,15 @@ impl Database {
         Ok(blocks)
     }
 
+    /// Reads every file once and checks its checksums, at the rate of
+    /// [`Limits::scrub_bytes_per_second_max`]. What is damaged is told in the status.
+    ///
+    /// # Errors
+    /// Errors of the file system. Damage is none.
+    pub fn scrub(&self) -> Result<ScrubReport, TsdbError> {
+        self.core.scrub(&self.stop)
+    }
+
     /// What was found damaged when the directory was opened.
     #[must_use]
     pub fn damage_at_start(&self) -> &[Damage] {
@@ -401,11 +448,7 @@ impl Database {
     /// Errors of the commit log, and of those snapshots.
     pub fn close(&self) -> Result<(), TsdbError> {
         let was_closed = self.stop_work();
-        let is_unlogged = |n: &Arc<Namespace>| !n.options().writes_to_commit_log;
-        let saved = match !was_closed && self.core.all().iter().any(is_unlogged) {
-            true => self.core.snapshot(),
-            false => Ok(()),
-        };
+        let saved = if was_closed { Ok(()) } else { self.core.save_unlogged() };
         self.progress.enter(Stage::Closed, 0);
         self.core.log.close()?;
         saved
@@ -415,6 +458,7 @@ impl Database {
     fn stop_work(&self) -> bool {
         let was_stopped = self.stop.stop();
         self.core.throttle.release();
+        self.core.scrub.throttle.release();
         for thread in self.background.lock().drain(..) {
             if thread.join().is_err() {
                 tracing::error!("BUG: a background thread panicked");

@@ -5,6 +5,7 @@
 //! path. Space comes back when a flush merges the layer into the block's volume.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use m3rs_core::model::Matcher;
@@ -65,6 +66,7 @@ impl Namespace {
     /// Deletes the samples from `start` to `end`, both included, of all series for which any of
     /// the matcher sets holds. Samples that are written afterwards are kept, whatever their time.
     ///
+    /// It is as durable as a write: in a namespace that is not logged, a snapshot makes it so.
     /// Readers see it when this returns. Cost: a few bytes for each series and block; the space of
     /// the samples comes back when the blocks are merged.
     ///
@@ -90,6 +92,7 @@ impl Namespace {
             }
         }
         let now = self.clock.monotonic();
+        let logs = self.options().writes_to_commit_log;
         let mut ticket = None;
         let mut entry = Vec::new();
         for (shard, (refs, slots)) in self.shards.iter().zip(by_shard) {
@@ -101,7 +104,13 @@ impl Namespace {
                 commitlog::encode_deletion(&mut entry, self.id, shard.id, range, refs);
                 // As with samples, log and memory change under one hold of the lock.
                 let mut state = shard.lock();
-                ticket = Some(self.log.append(&entry)?);
+                self.check_serving()?;
+                // Over samples that are not logged, a logged deletion would be replayed wrongly.
+                if logs {
+                    ticket = Some(self.log.append(&entry)?);
+                } else {
+                    self.holds_unlogged.store(true, Ordering::Relaxed);
+                }
                 state.delete(slots.to_vec(), range, now);
             }
         }

@@ -32,6 +32,7 @@ mod names;
 mod namespace;
 mod progress;
 mod read;
+mod scrub;
 mod shard;
 mod side;
 mod write;
@@ -58,5 +59,6 @@ pub use namespace::{
     RuntimeOptions, StagingState, TruncateTime, WriteTransforms,
 };
 pub use progress::{Progress, Stage};
+pub use scrub::{Quarantined, ScrubReport};
 pub use read::Selection;
 pub use write::{Commit, ResolveError, SeriesHandle, WriteRefusal, WriteSession};

@@ -44,6 +44,9 @@ pub struct Limits {
     /// Bytes a second that flushes, snapshots and merges write at most
     /// (`limits.persist_bytes_per_second_max`); 0 is no limit. May change while running.
     pub persist_bytes_per_second_max: u64,
+    /// Bytes a second that scrubs read at most (`limits.scrub_bytes_per_second_max`); 0 switches
+    /// scrubs off.
+    pub scrub_bytes_per_second_max: u64,
     /// Most encodings of label sets remembered per series on average
     /// (`limits.encodings_per_series_max`); above it the memory of encodings starts anew.
     pub encodings_per_series_max: usize,
@@ -61,6 +64,7 @@ impl Default for Limits {
             log_pending_bytes_max: 256 << 20,
             disk_floor_bytes_max: 256 << 20,
             persist_bytes_per_second_max: 0,
+            scrub_bytes_per_second_max: 16 << 20,
             encodings_per_series_max: 4,
             metadata: MetadataLimits::default(),
         }

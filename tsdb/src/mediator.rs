@@ -26,6 +26,11 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How long compaction rests after a failure, which may be a full disk.
 const COMPACTION_RETRY_AFTER: Duration = Duration::from_secs(60);
 
+/// When the first scrub begins.
+const SCRUB_FIRST_AFTER: Duration = Duration::from_secs(600);
+/// How long the next pass waits after the end of one.
+const SCRUB_REST: Duration = Duration::from_secs(3600);
+
 /// Tells background threads to stop.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
@@ -94,6 +99,22 @@ pub(crate) fn run_compaction(core: &Arc<Core>, stop: &Stop, _clock: &SharedClock
                 COMPACTION_RETRY_AFTER
             }
         };
+    }
+}
+
+/// Scrubs until it is stopped.
+pub(crate) fn run_scrub(core: &Arc<Core>, stop: &Stop, _clock: &SharedClock) {
+    let mut pause = SCRUB_FIRST_AFTER;
+    while !stop.wait(pause) {
+        pause = SCRUB_REST;
+        match core.scrub(stop) {
+            Ok(report) => tracing::debug!(?report, "scrub"),
+            Err(TsdbError::Closing) => return,
+            Err(error) => {
+                core.background_failures.add(1);
+                tracing::error!(%error, "a scrub failed");
+            }
+        }
     }
 }
 

@@ -74,6 +74,8 @@ pub struct Namespace {
     pub(crate) counters: Counters,
     /// Which segments of the log its memory needs.
     pub(crate) log_need: Mutex<LogNeed>,
+    /// Whether memory holds samples or deletions that were not logged.
+    pub(crate) holds_unlogged: AtomicBool,
     /// Set when it is removed or replaced: it takes no writes any more, reads go on.
     retired: AtomicBool,
 }
@@ -173,6 +175,7 @@ impl Namespace {
             scratch: Mutex::default(),
             counters: Counters::default(),
             log_need: Mutex::default(),
+            holds_unlogged: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         }
     }
@@ -206,10 +209,16 @@ impl Namespace {
         *self.options.write() = Arc::new(options);
     }
 
+    /// Whether a crash would lose what was written before.
+    pub(crate) fn holds_unlogged(&self) -> bool {
+        self.holds_unlogged.load(Ordering::Relaxed)
+    }
+
     /// Refuses writes from now on. When this returns, no write is under way any more.
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::Release);
         drop(self.create.lock());
+        self.side.settle();
         for shard in &self.shards {
             drop(shard.lock());
         }
@@ -220,7 +229,8 @@ impl Namespace {
         self.retired.store(false, Ordering::Release);
     }
 
-    /// Call under the lock of the shard that is written to, or of `create`.
+    /// Call under the lock of the shard that is written to, of `create`, or of what is kept beside
+    /// samples.
     ///
     /// # Errors
     /// [`TsdbError::NamespaceRetired`] if it was removed or replaced.

@@ -69,12 +69,18 @@ impl Side {
         }
     }
 
-    /// Logs a batch, if there is a log to write to, and applies it.
+    /// Waits until every commit that passed its check so far is done.
+    pub(crate) fn settle(&self) {
+        drop(self.order.lock());
+    }
+
+    /// Logs a batch, if there is a log to write to and `check` lets it, and applies it.
     pub(crate) fn commit(
         &self,
         log: Option<&CommitLog>,
         namespace: u32,
         batch: &mut SideBatch,
+        check: impl FnOnce() -> Result<(), TsdbError>,
     ) -> Result<Option<Ticket>, TsdbError> {
         let mut entries = Vec::new();
         for (family, metadata) in &batch.metadata {
@@ -82,6 +88,7 @@ impl Side {
         }
         encode_exemplars(&mut entries, namespace, &batch.refs, &batch.exemplars);
         let _order = self.order.lock();
+        check()?;
         let ticket = log.map(|log| log.append(&entries)).transpose()?;
         for (family, metadata) in batch.metadata.drain(..) {
             self.metadata.put(&family, metadata);
@@ -182,7 +189,7 @@ mod tests {
                 Exemplar { t: 3, value: f64::NAN, labels },
             ],
         };
-        side.commit(None, 1, &mut batch).expect("there is no log to fail");
+        side.commit(None, 1, &mut batch, || Ok(())).expect("there is no log to fail");
         side
     }
 

@@ -1,7 +1,10 @@
 //! The write path: resolve series, collect samples by shard, log and buffer them, wait for the log.
 
+mod batch;
+
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use m3rs_core::ErrorKind;
@@ -10,8 +13,10 @@ use m3rs_core::time::TimestampNs;
 use parking_lot::RwLockReadGuard;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::buffer::{Buffer, RichSample, SampleValue, Slot};
-use crate::commitlog::{self, Ticket};
+use batch::ShardBatch;
+
+use crate::buffer::{RichSample, SampleValue};
+use crate::commitlog::Ticket;
 use crate::error::{CommitLogError, TsdbError};
 use crate::exemplar::Exemplar;
 use crate::limits::{ANNOTATION_BYTES_MAX, EXEMPLAR_LABEL_BYTES_MAX};
@@ -95,98 +100,6 @@ pub enum ResolveError<E> {
 impl<E> From<TsdbError> for ResolveError<E> {
     fn from(error: TsdbError) -> Self {
         Self::Storage(error)
-    }
-}
-
-/// The samples of one shard in one request.
-#[derive(Debug, Default)]
-struct ShardBatch {
-    slots: Vec<Slot>,
-    refs: Vec<u32>,
-    ts: Vec<i64>,
-    vs: Vec<f64>,
-    /// Start timestamps of the floats up to the last one that carries one; 0 is none.
-    starts: Vec<i64>,
-    rich: RichBatch,
-}
-
-/// Samples that are more than floats with a start timestamp.
-#[derive(Debug, Default)]
-struct RichBatch {
-    slots: Vec<Slot>,
-    refs: Vec<u32>,
-    ts: Vec<i64>,
-    samples: Vec<RichSample>,
-}
-
-impl ShardBatch {
-    fn is_empty(&self) -> bool {
-        self.refs.is_empty() && self.rich.refs.is_empty()
-    }
-
-    fn clear(&mut self) {
-        self.slots.clear();
-        self.refs.clear();
-        self.ts.clear();
-        self.vs.clear();
-        self.starts.clear();
-        self.rich.slots.clear();
-        self.rich.refs.clear();
-        self.rich.ts.clear();
-        self.rich.samples.clear();
-    }
-
-    #[inline]
-    fn push(&mut self, series: SeriesHandle, t: i64, v: f64, start: i64) {
-        self.slots.push(series.place.slot);
-        self.refs.push(series.series);
-        self.ts.push(t);
-        self.vs.push(v);
-        if start != 0 {
-            self.starts.resize(self.ts.len() - 1, 0);
-            self.starts.push(start);
-        }
-    }
-
-    fn push_rich(&mut self, series: SeriesHandle, t: i64, sample: RichSample) {
-        self.rich.slots.push(series.place.slot);
-        self.rich.refs.push(series.series);
-        self.rich.ts.push(t);
-        self.rich.samples.push(sample);
-    }
-
-    /// Appends the log entries of the batch.
-    fn encode(&mut self, out: &mut Vec<u8>, namespace: u32, shard: u16) {
-        let Self { refs, ts, vs, starts, rich, .. } = self;
-        if starts.is_empty() {
-            commitlog::encode_samples(out, namespace, shard, refs, ts, vs);
-        } else {
-            starts.resize(ts.len(), 0);
-            commitlog::encode_started_samples(out, (namespace, shard), refs, ts, vs, starts);
-        }
-        let RichBatch { refs, ts, samples, .. } = rich;
-        commitlog::encode_rich_samples(out, (namespace, shard), refs, ts, samples);
-    }
-
-    /// Appends the batch to the buffer, in the order in which it stands in the log.
-    fn append(&self, buffer: &mut Buffer, now: Duration) {
-        if self.starts.is_empty() {
-            for ((&slot, &t), &v) in self.slots.iter().zip(&self.ts).zip(&self.vs) {
-                buffer.append(slot, t, v, now);
-            }
-        } else {
-            let floats = self.slots.iter().zip(&self.ts).zip(&self.vs).zip(&self.starts);
-            for (((&slot, &t), &v), &start) in floats {
-                match start {
-                    0 => buffer.append(slot, t, v, now),
-                    start => buffer.append_started(slot, t, v, start, now),
-                }
-            }
-        }
-        let rich = &self.rich;
-        for ((&slot, &t), sample) in rich.slots.iter().zip(&rich.ts).zip(&rich.samples) {
-            buffer.append_rich(slot, t, sample, now);
-        }
     }
 }
 
@@ -469,8 +382,8 @@ impl<'a> WriteSession<'a> {
         Ok(())
     }
 
-    /// Hands all samples, exemplars and metadata to the commit log and the buffers; they are readable when this returns
-    /// and durable when the returned [`Commit`] says so.
+    /// Hands all samples, exemplars and metadata to the commit log and the buffers; they are
+    /// readable when this returns and durable when the returned [`Commit`] says so.
     ///
     /// # Errors
     /// Errors of the commit log, [`TsdbError::WindowLimit`], [`TsdbError::DiskFloor`],
@@ -491,7 +404,12 @@ impl<'a> WriteSession<'a> {
         if !self.scratch.side.is_empty() {
             let namespace = self.namespace;
             let log = (self.logs == Logging::On).then_some(&*namespace.log);
-            let logged = namespace.side.commit(log, namespace.id, &mut self.scratch.side)?;
+            if log.is_none() {
+                namespace.holds_unlogged.store(true, Ordering::Relaxed);
+            }
+            let batch = &mut self.scratch.side;
+            let check = || namespace.check_serving();
+            let logged = namespace.side.commit(log, namespace.id, batch, check)?;
             ticket = logged.or(ticket);
         }
         self.namespace.counters.samples.add(self.samples);
@@ -560,7 +478,10 @@ impl<'a> WriteSession<'a> {
         }
         let ticket = match self.logs {
             Logging::On => Some(namespace.log.append(entries)?),
-            Logging::Off => None,
+            Logging::Off => {
+                namespace.holds_unlogged.store(true, Ordering::Relaxed);
+                None
+            }
         };
         batch.append(&mut state.buffer, now);
         Ok(ticket)

@@ -1,5 +1,12 @@
 //! The whole database against a map, over random writes, flushes, snapshots, crashes and reads.
 
+#[path = "database_model/faults.rs"]
+mod faults;
+#[path = "database_model/samples.rs"]
+mod samples;
+#[path = "database_model/side.rs"]
+mod side;
+
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -9,18 +16,17 @@ use std::time::Duration;
 
 use m3rs_core::clock::Clock;
 use m3rs_core::fs::Fs;
-use m3rs_core::model::{
-    BucketCounts, Counts, Histogram, HistogramLayout, Labels, Matcher, Metadata, MetricType,
-    ResetHint, Span,
-};
+use m3rs_core::model::{Histogram, Labels, Matcher};
 use m3rs_core::time::{NS_PER_S, TimestampNs};
 use m3rs_sim::disk::{SimFs, Unsynced};
 use m3rs_tsdb::{
-    Columns, DEFAULT_NAMESPACE, Database, DatabaseOptions, Exemplar, Progress, RichSample,
-    SampleValue, TsdbError, WriteRefusal,
+    Columns, DEFAULT_NAMESPACE, Database, DatabaseOptions, Progress, RichSample, SampleValue,
+    TsdbError, WriteRefusal,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+
+use crate::samples::{random_request, samples_of};
 
 const HOUR: i64 = 3600 * NS_PER_S;
 const START: i64 = 1_700_000_000 * NS_PER_S;
@@ -160,6 +166,13 @@ impl World {
     }
 
     fn read(&self, range: RangeInclusive<i64>) -> Model {
+        let (model, damage) = self.read_damaged(range);
+        assert_eq!(damage, Vec::<String>::new());
+        model
+    }
+
+    /// What can be read, and what the reader is told of the rest.
+    fn read_damaged(&self, range: RangeInclusive<i64>) -> (Model, Vec<String>) {
         let namespace = self.database().namespace(DEFAULT_NAMESPACE).expect("it exists");
         let matchers = [Matcher::equal("__name__", "m")];
         let (from, to) = (TimestampNs(*range.start()), TimestampNs(*range.end()));
@@ -171,9 +184,8 @@ impl World {
             let series = labels.get("series").and_then(|s| s.parse().ok()).expect("our label");
             assert!(out.insert(series, samples_of(&columns)).is_none(), "series {series} twice");
         }
-        assert_eq!(selection.damage(), Vec::<String>::new());
         out.retain(|_, samples| !samples.is_empty());
-        out
+        (out, selection.damage())
     }
 
     fn check(&self, range: RangeInclusive<i64>) {
@@ -199,100 +211,6 @@ impl World {
         let extra: Vec<_> = got.iter().filter(|(at, _)| !want.contains_key(at)).take(5).collect();
         assert!(extra.is_empty(), "samples that were deleted or never written: {extra:?}");
     }
-}
-
-/// All samples of the columns by time, with what they carry.
-fn samples_of(columns: &Columns) -> BTreeMap<i64, RichSample> {
-    let rich = &columns.rich;
-    let floats = columns.iter().map(|s| (s.t.0, RichSample::float(s.v)));
-    let histograms = rich.histograms.ts.iter().zip(&rich.histograms.values);
-    let histograms = histograms.map(|(&t, h)| (t, RichSample::histogram(Arc::clone(h))));
-    let mut all: BTreeMap<i64, RichSample> = floats.chain(histograms).collect();
-    assert_eq!(all.len(), columns.len(), "a time is in one column");
-    for (t, start) in rich.starts.ts.iter().zip(&rich.starts.values) {
-        all.get_mut(t).expect("a sample carries it").start_ns = *start;
-    }
-    for (t, annotation) in rich.annotations.ts.iter().zip(&rich.annotations.values) {
-        all.get_mut(t).expect("a sample carries it").annotation = Some(Arc::clone(annotation));
-    }
-    all
-}
-
-/// A histogram of a few layouts, with integer or float counts, at times a stale one.
-fn random_histogram(rng: &mut StdRng) -> Histogram {
-    if rng.random_bool(0.1) {
-        return Histogram::stale();
-    }
-    let layout = match rng.random_range(0..3) {
-        0 => HistogramLayout {
-            schema: m3rs_core::model::SCHEMA_CUSTOM,
-            positive_spans: vec![Span { offset: 0, length: 4 }],
-            custom_bounds: vec![0.5, 1.0, 1e300],
-            ..HistogramLayout::default()
-        },
-        offset => HistogramLayout {
-            schema: 3,
-            zero_threshold: 1e-9,
-            positive_spans: vec![Span { offset, length: 4 }],
-            negative_spans: vec![Span { offset: 0, length: 1 }],
-            ..HistogramLayout::default()
-        },
-    };
-    let mut take = |n: u64| (0..n).map(|_| rng.random_range(0..1000)).collect::<Vec<u64>>();
-    let (positive, negative) = (take(layout.positive_len()), take(layout.negative_len()));
-    let count = positive.iter().chain(&negative).sum();
-    let floats = |counts: &[u64]| counts.iter().map(|&c| c as f64 / 3.0).collect();
-    let counts = match rng.random_bool(0.3) {
-        true => Counts::Float(BucketCounts {
-            count: count as f64,
-            zero: 0.0,
-            positive: floats(&positive),
-            negative: floats(&negative),
-        }),
-        false => Counts::Integer(BucketCounts { count, zero: 0, positive, negative }),
-    };
-    let hint = ResetHint::from_tag(rng.random_range(0..4)).expect("a known hint");
-    let sum = rng.random_range(-1e6..1e6);
-    Histogram { layout: Arc::new(layout), reset_hint: hint, sum, counts }
-}
-
-/// A sample of a kind that the series mostly has.
-fn random_sample(rng: &mut StdRng, series: u32) -> RichSample {
-    let v = match rng.random_range(0..4) {
-        0 => f64::from_bits(rng.random()),
-        1 => rng.random_range(0..1000) as f64,
-        2 => f64::from(rng.random_range(0..100_000)) / 100.0,
-        _ => -0.0,
-    };
-    let mut sample = RichSample::float(v);
-    if series < 6 {
-        return sample;
-    }
-    if rng.random_bool(if series < 9 { 0.9 } else { 0.2 }) {
-        sample.value = SampleValue::Histogram(Arc::new(random_histogram(rng)));
-    }
-    if rng.random_bool(0.8) {
-        sample.start_ns = START - rng.random_range(1..3) * HOUR;
-    }
-    if series == 11 && rng.random_bool(0.5) {
-        sample.annotation = Some(Arc::from([rng.random_range(1..4u8)]));
-    }
-    sample
-}
-
-fn random_request(rng: &mut StdRng, now: i64) -> Vec<Row> {
-    let count = rng.random_range(1..60);
-    let warm = rng.random_bool(0.7);
-    (0..count)
-        .map(|i| {
-            let series = rng.random_range(0..12);
-            let t = match warm {
-                true => now + i * NS_PER_S,
-                false => now - rng.random_range(0..10 * HOUR) / NS_PER_S * NS_PER_S,
-            };
-            (series, t, random_sample(rng, series))
-        })
-        .collect()
 }
 
 /// Returns how many blocks were compacted.
@@ -622,77 +540,4 @@ fn what_a_merge_cannot_read_is_set_aside() {
     for (s, t, v) in second {
         assert_eq!(got.get(&s).and_then(|s| s.get(&t)), Some(&RichSample::float(v)), "series {s}");
     }
-}
-
-/// Writes metadata and exemplars beside a sample, in one request.
-fn write_side(world: &mut World, round: i64) {
-    let namespace = world.database().namespace(DEFAULT_NAMESPACE).expect("it exists");
-    let mut session = namespace.writer();
-    let handle = session.resolve_labels(&labels(1)).expect("a series");
-    let help = format!("help {round}");
-    let metadata = Metadata { metric_type: MetricType::Counter, help, unit: String::new() };
-    session.push_metadata("m", metadata.clone());
-    session.push_exemplar(handle, exemplar(round)).expect("inside retention");
-    let commit = session.commit().expect("the disk is fine");
-    world.runtime.block_on(commit.durable()).expect("durable");
-    assert!(namespace.metadata().knows("m", &metadata));
-}
-
-fn exemplar(round: i64) -> Exemplar {
-    let labels = Labels::from_pairs([("trace", round.to_string())]).expect("valid");
-    Exemplar { t: START + round, value: round as f64, labels }
-}
-
-#[test]
-fn metadata_and_exemplars_survive_what_samples_survive() {
-    let mut world = World::new(12);
-    for round in 0..8 {
-        write_side(&mut world, round);
-        match round {
-            1 => world.database().snapshot().expect("a snapshot"),
-            2 | 6 => world.crash(Unsynced::Lost),
-            3 => drop(world.database().flush_all().expect("flushed")),
-            4 => world.crash(Unsynced::Torn),
-            5 => world.reopen(),
-            _ => {}
-        }
-        assert_eq!(world.database().damage_at_start(), []);
-        let namespace = world.database().namespace(DEFAULT_NAMESPACE).expect("it exists");
-        let known = namespace.metadata().list(None, 9, 99);
-        assert_eq!(known.len(), 1);
-        let last = known[0].1.last().expect("one at least");
-        assert_eq!(
-            (last.help.as_str(), known[0].1.len()),
-            (&*format!("help {round}"), (round as usize + 1).min(8))
-        );
-        let matchers = [Matcher::equal("series", "1")];
-        let (from, to) = (TimestampNs(START + 1), TimestampNs(START + 99));
-        let found = namespace.exemplars(&matchers, from, to, 9).expect("few series");
-        let want: Vec<Exemplar> = (1..=round).map(exemplar).collect();
-        match want.is_empty() {
-            true => assert!(found.is_empty()),
-            false => assert_eq!(found, [(labels(1), want)]),
-        }
-    }
-}
-
-#[test]
-fn a_damaged_side_file_costs_what_is_in_it() {
-    let mut world = World::new(13);
-    world.write(&[(1, START, 1.0)]).expect("written");
-    write_side(&mut world, 0);
-    world.database().flush_all().expect("flushed");
-    write_side(&mut world, 1);
-    drop(world.database.take());
-    let dirs = world.fs.list(Path::new("/data/side")).expect("listed");
-    let files = world.fs.list(&dirs[0]).expect("listed");
-    assert_eq!(files.len(), 1);
-    world.fs.damage(&files[0], |bytes| bytes[20] ^= 0x10).expect("damaged");
-    world.open().expect("opens in spite of damage");
-    assert_eq!(world.database().damage_at_start().len(), 1);
-    let namespace = world.database().namespace(DEFAULT_NAMESPACE).expect("it exists");
-    assert_eq!(namespace.metadata().list(None, 9, 9)[0].1.len(), 1, "the log has the later one");
-    world.check(0..=i64::MAX / 2);
-    world.reopen();
-    assert_eq!(world.database().damage_at_start(), [], "it was set aside");
 }

@@ -8,22 +8,23 @@ use std::sync::Arc;
 
 use m3rs_core::fs::{DiskFs, Fs};
 use m3rs_core::model::{
-    BucketCounts, Counts, Histogram, HistogramLayout, Labels, MatchOp, Matcher, NORMAL_NAN_BITS,
-    ResetHint, SCHEMA_CUSTOM, STALE_NAN_BITS, SampleKind, Span,
+    BucketCounts, Counts, Histogram, HistogramLayout, Labels, MatchOp, Matcher, Metadata,
+    MetricType, NORMAL_NAN_BITS, ResetHint, SCHEMA_CUSTOM, STALE_NAN_BITS, SampleKind, Span,
 };
 use m3rs_sim::disk::SimFs;
 use m3rs_tsdb::commitlog::{
-    CommitLog, CommitLogOptions, Entry, EntryDecoder, encode_rich_samples, encode_samples,
-    encode_series, encode_started_samples, replay, segment_path,
+    CommitLog, CommitLogOptions, Entry, EntryDecoder, encode_exemplars, encode_metadata,
+    encode_rich_samples, encode_samples, encode_series, encode_started_samples, replay,
+    segment_path,
 };
 use m3rs_tsdb::fileset::{
     BlockCodec, FilesetInfo, FilesetKind, FilesetReader, SeriesBlock, file_name, write_fileset,
 };
 use m3rs_tsdb::series_block::{BlockDecoder, BlockEncoder, Effort, EncodedBlock};
 use m3rs_tsdb::{
-    Aggregation, Columns, CommitLogError, Database, DatabaseOptions, Downsample, ExtendedOptions,
-    FilesetError, IndexOptions, NamespaceOptions, Progress, RichSample, StagingState, TruncateTime,
-    TsdbError, WriteTransforms,
+    Aggregation, Columns, CommitLogError, Database, DatabaseOptions, Downsample, Exemplar,
+    ExtendedOptions, FilesetError, IndexOptions, NamespaceOptions, Progress, RichSample,
+    StagingState, TruncateTime, TsdbError, WriteTransforms,
 };
 
 fn golden(format: &str, version: u16) -> PathBuf {
@@ -132,6 +133,17 @@ fn batches() -> Vec<(u16, Vec<Row>)> {
     ]
 }
 
+fn metadata() -> Metadata {
+    let (help, unit) = ("Whether it answers".to_owned(), "seconds".to_owned());
+    Metadata { metric_type: MetricType::Gauge, help, unit }
+}
+
+fn exemplars() -> Vec<Exemplar> {
+    let labels = Labels::from_pairs([("trace", "0af7")]).expect("valid");
+    let later = Exemplar { t: T0 + 5, value: -0.0, labels };
+    vec![later, Exemplar { t: T0, value: 0.25, labels: Labels::empty() }]
+}
+
 /// One sample of each kind, with all that it may carry.
 fn rich_samples() -> Vec<(i64, RichSample)> {
     let exponential = Arc::new(HistogramLayout {
@@ -203,6 +215,8 @@ fn commit_log() {
     encode_started_samples(&mut entries, (1, 4), &refs, &ts, &vs, &[0, T0, T0, T0 - 5]);
     let (ts, samples): (Vec<i64>, Vec<RichSample>) = rich_samples().into_iter().unzip();
     encode_rich_samples(&mut entries, (1, 5), &[4, 4, 5, 9], &ts, &samples);
+    encode_metadata(&mut entries, 1, "up", &metadata());
+    encode_exemplars(&mut entries, 1, &[9, 4], &exemplars());
     log.wait_durable(log.append(&entries).expect("taken")).expect("durable");
     log.close().expect("closes");
     for sequence in [1, 2] {
@@ -228,6 +242,14 @@ fn commit_log() {
                 assert_eq!(rows.collect::<Vec<_>>(), rich_samples());
                 named += 1;
             }
+            Entry::Metadata { namespace: 1, family: "up", metadata: read } => {
+                assert_eq!(read, metadata());
+                named += 1;
+            }
+            Entry::Exemplars { namespace: 1, refs: [9, 4], exemplars: read } => {
+                assert_eq!(read, exemplars());
+                named += 1;
+            }
             Entry::Samples { namespace: 1, shard, refs, ts, vs, starts: [] } => {
                 let rows = refs.iter().zip(ts).zip(vs);
                 seen.push((shard, rows.map(|((&r, &t), &v)| (r, t, v.to_bits())).collect()));
@@ -237,7 +259,7 @@ fn commit_log() {
         Ok(())
     });
     assert_eq!(report.expect("readable").all_damages().count(), 0);
-    assert_eq!((named, seen), (2, batches()));
+    assert_eq!((named, seen), (4, batches()));
 }
 
 fn write_sample_fileset(fs: &SimFs, path: &Path) -> FilesetInfo {

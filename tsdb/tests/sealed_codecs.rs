@@ -10,7 +10,7 @@ use m3rs_core::model::SampleKind;
 use m3rs_core::wire::Cursor;
 use m3rs_tsdb::Columns;
 use m3rs_tsdb::codec::times::{TimeEncoder, decode_times};
-use m3rs_tsdb::codec::values::{Effort, ValueCodec, ValueDecoder, ValueEncoder};
+use m3rs_tsdb::codec::values::{ValueCodec, ValueDecoder, ValueEncoder};
 use m3rs_tsdb::fileset::BlockCodec;
 use m3rs_tsdb::series_block::{BlockDecoder, EncodedBlock};
 use proptest::prelude::*;
@@ -54,7 +54,7 @@ fn golden_values_are_read_for_ever() {
     for codec in ValueCodec::ALL {
         let values = golden_values(codec);
         let mut fresh = Vec::new();
-        assert!(ValueEncoder::default().encode_as(codec, &values, Effort::Flush, &mut fresh));
+        assert!(ValueEncoder::default().encode_as(codec, &values, &mut fresh));
         let bytes = golden(&format!("{codec:?}.bin").to_lowercase(), &fresh);
         let mut read = Vec::new();
         ValueDecoder::default().decode(codec, &bytes, values.len(), &mut read).expect("sound");

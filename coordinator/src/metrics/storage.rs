@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::jobs::JobMetrics;
+use super::scrub::ScrubMetrics;
 use super::{gauge, put};
 use crate::http::StorageStatus;
 
@@ -31,12 +32,14 @@ pub(super) struct StorageMetrics {
     background_failures: Counter,
     invariant_violations: Counter,
     jobs: JobMetrics,
+    scrub: ScrubMetrics,
 }
 
 impl StorageMetrics {
     pub(super) fn new(r: &mut Registry) -> Self {
         Self {
             jobs: JobMetrics::new(r),
+            scrub: ScrubMetrics::new(r),
             ready: put(r, "m3rs_storage_ready", "1 if storage serves reads and writes"),
             progress: put(
                 r,
@@ -95,6 +98,7 @@ impl StorageMetrics {
     pub(super) fn set(&self, status: &StorageStatus) {
         let numbers = &status.numbers;
         self.jobs.set(numbers);
+        self.scrub.set(numbers);
         self.ready.set(i64::from(status.ready));
         self.progress.set(status.progress);
         self.log_failed.set(i64::from(numbers.log_failure.is_some()));

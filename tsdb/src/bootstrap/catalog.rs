@@ -69,11 +69,13 @@ fn configure(
     let wrong = |error| TsdbError::Options { name: name.to_owned(), error };
     check_name(name).map_err(wrong)?;
     let existing = catalog.find(name).map(|meta| &meta.options);
-    let options = configured.resolve(existing);
+    let mut options = configured.resolve(existing);
+    options.validate().map_err(wrong)?;
     if let Some(existing) = existing {
+        // Other shards are made once the namespace is open.
+        options.shard_count = existing.shard_count;
         existing.check_change(&options).map_err(wrong)?;
     }
-    options.validate().map_err(wrong)?;
     match catalog.find_mut(name) {
         Ok(meta) => meta.options = options,
         Err(_) => {

@@ -147,12 +147,27 @@ mod tests {
         }
     }
 
+    fn sum() -> impl Strategy<Value = f64> {
+        let stale = Just(m3rs_core::model::STALE_NAN);
+        prop_oneof![any::<f64>(), stale, (0i32..99).prop_map(f64::from)]
+    }
+
+    /// The first of a run, and how much each later one grew.
+    fn run() -> impl Strategy<Value = (Histogram, Vec<u64>)> {
+        (histogram(), prop::collection::vec(any::<u64>(), 0..20))
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<i64>> {
+        let step = prop_oneof![Just(15_000_000_000i64), 1i64..1 << 40];
+        prop::collection::vec(step, 100)
+    }
+
     prop_compose! {
         fn histogram()(
             layout in layout(),
             seeds in prop::collection::vec(any::<u64>(), 1..9),
             hint in 0u8..4,
-            sum in prop_oneof![any::<f64>(), Just(m3rs_core::model::STALE_NAN), (0i32..99).prop_map(f64::from)],
+            sum in sum(),
             is_float in any::<bool>(),
         ) -> Histogram {
             let mut counts = if is_float {
@@ -212,8 +227,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_histograms_come_back_by_bits(
-            runs in prop::collection::vec((histogram(), prop::collection::vec(any::<u64>(), 0..20)), 0..5),
-            steps in prop::collection::vec(prop_oneof![Just(15_000_000_000i64), 1i64..1 << 40], 100),
+            runs in prop::collection::vec(run(), 0..5),
+            steps in steps(),
             cut in 0usize..100,
         ) {
             let hs: Vec<_> = runs.iter().flat_map(|(h, steps)| grown(h, steps)).collect();
@@ -276,8 +291,10 @@ mod tests {
             }
             prop_assert!(cursor.is_empty());
             for end in 0..bytes.len() {
-                let (mut reader, mut cursor) = (RowReader::default(), Cursor::new("t", &bytes[..end]));
-                let whole = (0..2 * hs.len()).take_while(|_| reader.next(&mut cursor).is_ok()).count();
+                let mut cursor = Cursor::new("t", &bytes[..end]);
+                let mut reader = RowReader::default();
+                let sound = |_: &usize| reader.next(&mut cursor).is_ok();
+                let whole = (0..2 * hs.len()).take_while(sound).count();
                 prop_assert!(whole < 2 * hs.len(), "cut at {end}");
             }
         }

@@ -8,7 +8,7 @@
 use m3rs_core::Corrupt;
 use m3rs_core::wire::{Cursor, put_varint, put_zigzag, unzigzag, zigzag};
 
-use super::packed::{FRAME, Frame, mask, pack, packed_len, unpack, width_of};
+use super::packed::{FRAME, Frame, pack, packed_len, unpack, width_of};
 
 const WHAT: &str = "integer run";
 
@@ -43,7 +43,11 @@ pub(crate) struct Scratch {
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     base: i64,
+    /// The largest integer of the frame.
+    high: i64,
     width: u32,
+    /// Whether some integers are wider than that.
+    has_exceptions: bool,
     /// Bytes of exceptions and of what is packed.
     cost: usize,
 }
@@ -52,15 +56,16 @@ struct Plan {
 pub(crate) fn encode(values: &[i64], scratch: &mut Scratch, out: &mut Vec<u8>) {
     let Some(&first) = values.first() else { return };
     let Scratch { reduced, differences, plans } = scratch;
-    let divisor = reduce(values, reduced);
     let [once, twice] = differences;
-    differences_of(reduced, once);
-    differences_of(once, twice);
-    let order = best_order(reduced, once, twice);
+    let divisor = reduce(values, reduced, once);
+    let order = best_order(reduced, once);
     let (rest, start) = match order {
         0 => (&reduced[1..], None),
         1 => (&once[..], None),
-        _ => (&twice[..], once.first()),
+        _ => {
+            differences_of(once, twice);
+            (&twice[..], once.first())
+        }
     };
     let base = rest.iter().copied().min().unwrap_or(0);
     let is_flat = rest.iter().all(|&v| v == base);
@@ -85,7 +90,8 @@ pub(crate) fn encode(values: &[i64], scratch: &mut Scratch, out: &mut Vec<u8>) {
     }
     plans.clear();
     plans.extend(rest.chunks(FRAME).map(plan_frame));
-    let base = common_base(plans);
+    // The base that most frames may share.
+    let base = plans.iter().map(|plan| plan.base).min().unwrap_or(0);
     put_zigzag(out, base);
     for (frame, plan) in rest.chunks(FRAME).zip(plans.iter()) {
         put_frame(frame, *plan, base, out);
@@ -93,25 +99,78 @@ pub(crate) fn encode(values: &[i64], scratch: &mut Scratch, out: &mut Vec<u8>) {
 }
 
 /// Subtracts the first value and divides by the greatest common divisor, which is returned.
-fn reduce(values: &[i64], out: &mut Vec<i64>) -> u64 {
+/// Leaves the differences between neighbours in `once`.
+fn reduce(values: &[i64], reduced: &mut Vec<i64>, once: &mut Vec<i64>) -> u64 {
     let first = values[0];
-    out.clear();
-    out.extend(values.iter().map(|v| v.wrapping_sub(first)));
-    let mut divisor = 0u64;
-    for pair in values.windows(2) {
-        let Some(difference) = pair[1].checked_sub(pair[0]) else { return 1 };
-        divisor = gcd(divisor, difference.unsigned_abs());
-        if divisor == 1 {
-            return 1;
-        }
-    }
-    let Ok(by) = i64::try_from(divisor) else { return 1 };
-    // A difference that wrapped around is no multiple any more.
-    if by == 0 || values.iter().any(|v| v.checked_sub(first).is_none()) {
+    reduced.clear();
+    reduced.extend(values.iter().map(|v| v.wrapping_sub(first)));
+    differences_of(reduced, once);
+    let divisor = common_divisor(values, once);
+    if divisor == 1 {
         return 1;
     }
-    out.iter_mut().for_each(|v| *v /= by);
+    let shift = divisor.trailing_zeros();
+    let inverse = Odd::new(divisor >> shift).inverse.cast_signed();
+    let divide = |v: &mut i64| *v = (*v >> shift).wrapping_mul(inverse);
+    reduced.iter_mut().for_each(divide);
+    once.iter_mut().for_each(divide);
     divisor
+}
+
+/// The greatest common divisor of differences between neighbours; 1 if one of them, or that of
+/// the extremes, wrapped around and is none.
+fn common_divisor(values: &[i64], once: &[i64]) -> u64 {
+    let all = once.iter().fold(0, |all, d| all | d);
+    if all == 0 {
+        return 1;
+    }
+    let shift = all.trailing_zeros();
+    let mut odd = Odd::new(0);
+    for d in once {
+        let d = d.unsigned_abs() >> shift;
+        if !odd.divides(d) {
+            odd = Odd::new(gcd(odd.value, d));
+            if odd.value == 1 {
+                break;
+            }
+        }
+    }
+    if odd.value == 1 && shift == 0 {
+        return 1;
+    }
+    let (low, high) = (values.iter().min(), values.iter().max());
+    let is_narrow = low.zip(high).is_some_and(|(low, high)| high.checked_sub(*low).is_some());
+    if is_narrow { odd.value << shift } else { 1 }
+}
+
+/// An odd divisor, or 0: divisions without a remainder are multiplications by its inverse.
+struct Odd {
+    value: u64,
+    inverse: u64,
+    /// The largest quotient; above it stand those of what it does not divide.
+    quotient_max: u64,
+}
+
+impl Odd {
+    fn new(value: u64) -> Self {
+        let value = value >> if value == 0 { 0 } else { value.trailing_zeros() };
+        // Each step doubles the bits that are right; it starts with three.
+        let mut inverse = value;
+        for _ in 0..5 {
+            inverse = inverse.wrapping_mul(2u64.wrapping_sub(value.wrapping_mul(inverse)));
+        }
+        let quotient_max = u64::MAX.checked_div(value).unwrap_or(0);
+        Self { value, inverse, quotient_max }
+    }
+
+    /// Whether it divides `v`; 0 divides 0 alone.
+    #[inline(always)]
+    fn divides(&self, v: u64) -> bool {
+        if self.value == 0 {
+            return v == 0;
+        }
+        v.wrapping_mul(self.inverse) <= self.quotient_max
+    }
 }
 
 fn gcd(mut a: u64, mut b: u64) -> u64 {
@@ -136,47 +195,68 @@ fn differences_of(values: &[i64], out: &mut Vec<i64>) {
     out.extend(values.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])));
 }
 
-/// The order whose frames are narrowest, by their ranges.
-fn best_order(reduced: &[i64], once: &[i64], twice: &[i64]) -> u8 {
-    let zero = reduced.get(1..).unwrap_or_default();
-    let bits = [range_bits(zero), range_bits(once), range_bits(twice)];
-    if bits[0] <= bits[1] {
-        if bits[0] <= bits[2] { 0 } else { 2 }
-    } else if bits[1] <= bits[2] {
-        1
-    } else {
-        2
+/// Frames that the order is chosen by: spread evenly.
+const SAMPLED_FRAMES: usize = 3;
+
+/// The order whose frames are narrowest, by the ranges of some of them.
+fn best_order(reduced: &[i64], once: &[i64]) -> u8 {
+    if once.iter().all(|d| *d == once[0]) {
+        return u8::from(once.first().is_some_and(|d| *d != 0));
+    }
+    let mut bits = [0u32; 3];
+    let frames = once.len().div_ceil(FRAME);
+    for sample in 0..SAMPLED_FRAMES.min(frames) {
+        let frame = match frames {
+            ..=SAMPLED_FRAMES => sample,
+            _ => sample * (frames - 1) / (SAMPLED_FRAMES - 1),
+        };
+        let start = frame * FRAME;
+        let end = (start + FRAME).min(once.len());
+        bits[0] += range_bits(reduced[start + 1..=end].iter().copied());
+        bits[1] += range_bits(once[start..end].iter().copied());
+        let twice = once[start..end].windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
+        bits[2] += range_bits(twice);
+    }
+    match bits {
+        // Where both are as wide, differences are the ones that few stand out of.
+        [zero, one, two] if zero < one && zero <= two => 0,
+        [_, one, two] if one <= two => 1,
+        _ => 2,
     }
 }
 
-fn range_bits(values: &[i64]) -> usize {
-    values
-        .chunks(FRAME)
-        .map(|frame| {
-            let (mut low, mut high) = (i64::MAX, i64::MIN);
-            for &v in frame {
-                low = low.min(v);
-                high = high.max(v);
-            }
-            frame.len() * width_of(high.wrapping_sub(low).cast_unsigned()) as usize
-        })
-        .sum()
+/// Bits of the range of a frame's integers.
+fn range_bits(values: impl Iterator<Item = i64>) -> u32 {
+    let (mut low, mut high) = (i64::MAX, i64::MIN);
+    for v in values {
+        low = low.min(v);
+        high = high.max(v);
+    }
+    if low > high { 0 } else { width_of(high.wrapping_sub(low).cast_unsigned()) }
 }
 
 /// Chooses base and width of a frame; a few integers may be too wide and go beside it.
 fn plan_frame(frame: &[i64]) -> Plan {
     let (mut low, mut second, mut high) = (i64::MAX, i64::MAX, i64::MIN);
+    let mut sum = 0i64;
     for &v in frame {
         second = second.min(v.max(low));
         low = low.min(v);
         high = high.max(v);
+        sum = sum.wrapping_add(v);
     }
-    let plan = plan_width(frame, low);
+    let widest = width_of(high.wrapping_sub(low).cast_unsigned());
+    let plain = plan_plain(frame.len(), low, high);
     // One integer far below the others, as a counter's reset.
-    let is_alone = width_of(second.wrapping_sub(low).cast_unsigned())
-        > width_of(high.wrapping_sub(second).cast_unsigned());
-    if frame.len() > 2 && is_alone {
-        let other = plan_width(frame, second);
+    let is_alone = widest > width_of(high.wrapping_sub(second).cast_unsigned()) + 1;
+    let mean = (sum / frame.len() as i64).wrapping_sub(low).cast_unsigned();
+    // Where the mean is near the widest integer, no few of them stand out.
+    if frame.len() < 3 || (widest <= width_of(mean) + 2 && !is_alone) {
+        return plain;
+    }
+    let plan = plan_width(frame, low, high);
+    if is_alone {
+        let other = plan_width(frame, second, high);
         if other.cost < plan.cost {
             return other;
         }
@@ -184,13 +264,20 @@ fn plan_frame(frame: &[i64]) -> Plan {
     plan
 }
 
-fn plan_width(frame: &[i64], base: i64) -> Plan {
+/// A frame without exceptions.
+fn plan_plain(len: usize, base: i64, high: i64) -> Plan {
+    let width = width_of(high.wrapping_sub(base).cast_unsigned());
+    Plan { base, high, width, has_exceptions: false, cost: packed_len(len, width) }
+}
+
+fn plan_width(frame: &[i64], base: i64, high: i64) -> Plan {
     let mut counts = [0u8; 65];
     for v in frame {
         counts[width_of(v.wrapping_sub(base).cast_unsigned()) as usize] += 1;
     }
     let widest = (0..=64u32).rev().find(|&w| counts[w as usize] > 0).unwrap_or(0);
-    let mut best = Plan { base, width: widest, cost: packed_len(frame.len(), widest) };
+    let cost = packed_len(frame.len(), widest);
+    let mut best = Plan { base, high, width: widest, has_exceptions: false, cost };
     let mut exceptions = 0;
     for width in (0..widest).rev() {
         exceptions += usize::from(counts[width as usize + 1]);
@@ -206,53 +293,51 @@ fn plan_width(frame: &[i64], base: i64) -> Plan {
             .sum();
         let cost = 1 + exceptions + beside + packed_len(frame.len(), width);
         if cost < best.cost {
-            best = Plan { base, width, cost };
+            best = Plan { base, high, width, has_exceptions: true, cost };
         }
     }
     best
 }
 
-/// The base that most frames may share: that of the lowest frame, if it costs others little.
-fn common_base(plans: &[Plan]) -> i64 {
-    plans.iter().map(|plan| plan.base).min().unwrap_or(0)
-}
-
 fn put_frame(frame: &[i64], plan: Plan, common: i64, out: &mut Vec<u8>) {
-    let over_common = plan_width(frame, common);
-    let own_len = if plan.base == common {
-        0
-    } else {
+    let mut plan = plan;
+    if plan.base != common {
+        let over_common = if plan.has_exceptions {
+            plan_width(frame, common, plan.high)
+        } else {
+            plan_plain(frame.len(), common, plan.high)
+        };
         let offset = zigzag(plan.base.wrapping_sub(common));
-        1 + (width_of(offset).div_ceil(7) as usize).max(1)
-    };
-    let plan = if over_common.cost <= plan.cost + own_len { over_common } else { plan };
-    let mut low: Frame = [0; FRAME];
-    let mut exceptions = [(0u8, 0u64); EXCEPTIONS_MAX];
-    let mut exception_count = 0;
-    for (at, (slot, v)) in low.iter_mut().zip(frame).enumerate() {
-        let offset = v.wrapping_sub(plan.base).cast_unsigned();
-        *slot = offset & mask(plan.width);
-        if width_of(offset) > plan.width {
-            exceptions[exception_count] = (at as u8, offset >> plan.width);
-            exception_count += 1;
+        let own_len = 1 + (width_of(offset).div_ceil(7) as usize).max(1);
+        if over_common.cost <= plan.cost + own_len {
+            plan = over_common;
         }
     }
+    let mut low: Frame = [0; FRAME];
+    for (slot, v) in low.iter_mut().zip(frame) {
+        *slot = v.wrapping_sub(plan.base).cast_unsigned();
+    }
+    let low = &mut low[..frame.len()];
     let own_base = plan.base != common;
     let width = plan.width as u8;
-    if own_base || exception_count > 0 {
-        let own = if own_base { OWN_BASE } else { 0 };
-        out.extend_from_slice(&[width | EXTENDED, own | (exception_count as u8) << 1]);
-    } else {
+    if !own_base && !plan.has_exceptions {
         out.push(width);
+        pack(low, plan.width, out);
+        return;
     }
+    let more_at = out.len() + 1;
+    out.extend_from_slice(&[width | EXTENDED, u8::from(own_base)]);
     if own_base {
         put_zigzag(out, plan.base.wrapping_sub(common));
     }
-    for &(at, high) in &exceptions[..exception_count] {
-        out.push(at);
-        put_varint(out, high);
+    for (at, offset) in low.iter_mut().enumerate() {
+        if width_of(*offset) > plan.width {
+            out.push(at as u8);
+            put_varint(out, *offset >> plan.width);
+            out[more_at] += 2;
+        }
     }
-    pack(&low[..frame.len()], plan.width, out);
+    pack(low, plan.width, out);
 }
 
 /// Appends `count` integers, each plus `origin`.

@@ -31,6 +31,9 @@ const BESIDE_SHARE: usize = 24;
 /// Magnitudes from which on integers are left alone, so that differences of differences fit.
 const INTEGER_MAX: i64 = 1 << 61;
 
+/// From here on all floats are whole numbers.
+const WHOLE_FROM: f64 = (1u64 << 52) as f64;
+
 /// Working memory, reused from block to block.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
@@ -63,10 +66,14 @@ fn scale(values: &[f64], exponent: usize, scratch: &mut Scratch) -> bool {
     let Scratch { scaled, beside, .. } = scratch;
     let (power, beside_max) = (POWERS[exponent], values.len() / BESIDE_SHARE + 1);
     scaled.clear();
+    scaled.resize(values.len(), 0);
     beside.clear();
     let mut last = 0;
-    for (at, &value) in values.iter().enumerate() {
-        let integer = (value * power).round_ties_even() as i64;
+    for (at, (slot, &value)) in scaled.iter_mut().zip(values).enumerate() {
+        let product = value * power;
+        // Larger ones are whole, and would be rounded when half is added.
+        let half = if product.abs() < WHOLE_FROM { 0.5f64 } else { 0.0 };
+        let integer = (product + half.copysign(product)) as i64;
         let is_exact = unscale(integer, power).to_bits() == value.to_bits();
         if is_exact && integer.unsigned_abs() < INTEGER_MAX.unsigned_abs() {
             last = integer;
@@ -75,7 +82,7 @@ fn scale(values: &[f64], exponent: usize, scratch: &mut Scratch) -> bool {
         } else {
             return false;
         }
-        scaled.push(last);
+        *slot = last;
     }
     // Places before the first integer have none to repeat.
     let lead = beside.iter().enumerate().take_while(|(i, (at, _))| i == at).count();

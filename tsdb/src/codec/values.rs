@@ -56,12 +56,14 @@ const RUN_MIN: usize = 4;
 /// pco must be smaller than this share of the others, in tenths, as it is slower to read.
 const PCO_SHARE: usize = 9;
 
-/// Below this number of values, pco's own head outweighs what it saves.
-const PCO_COUNT_MIN: usize = 32;
+/// Below this number of full floats, pco's own head outweighs what it saves.
+const PCO_COUNT_MIN: usize = 64;
 
-/// Levels of pco by effort.
-const PCO_LEVEL_FLUSH: usize = 4;
-const PCO_LEVEL_COMPACT: usize = 8;
+/// Below this number of short decimals, pco is not smaller than scaled integers.
+const PCO_COUNT_MIN_SCALED: usize = 1024;
+
+/// pco's level: a higher one takes twice the time for less than a hundredth of the bytes.
+const PCO_LEVEL: usize = 4;
 
 /// Encodes values, in memory that it keeps.
 #[derive(Debug, Default)]
@@ -91,7 +93,7 @@ impl ValueEncoder {
         }
         let mut best_len = best.map_or(usize::MAX, |_| out.len() - begin);
         if runs * RUN_MIN <= values.len() {
-            self.encode_with(ValueCodec::RunLength, values, effort);
+            self.encode_with(ValueCodec::RunLength, values);
             if self.other.len() < best_len {
                 best_len = self.take_other(begin, out);
                 best = Some(ValueCodec::RunLength);
@@ -102,10 +104,13 @@ impl ValueEncoder {
             best_len = out.len() - begin;
             best = Some(ValueCodec::Xor);
         }
-        let is_full = best == Some(ValueCodec::Xor);
-        if values.len() >= PCO_COUNT_MIN
-            && (is_full || effort == Effort::Compact)
-            && self.encode_with(ValueCodec::Pco, values, effort)
+        let pco_count_min = match (best, effort) {
+            (Some(ValueCodec::Xor), _) => PCO_COUNT_MIN,
+            (_, Effort::Compact) => PCO_COUNT_MIN_SCALED,
+            (_, Effort::Flush) => usize::MAX,
+        };
+        if values.len() >= pco_count_min
+            && self.encode_with(ValueCodec::Pco, values)
             && self.other.len() * 10 <= best_len * PCO_SHARE
         {
             self.take_other(begin, out);
@@ -116,15 +121,9 @@ impl ValueEncoder {
 
     /// Appends the values in the codec that is asked for; `false`, and nothing appended, if it
     /// does not take them.
-    pub fn encode_as(
-        &mut self,
-        codec: ValueCodec,
-        values: &[f64],
-        effort: Effort,
-        out: &mut Vec<u8>,
-    ) -> bool {
+    pub fn encode_as(&mut self, codec: ValueCodec, values: &[f64], out: &mut Vec<u8>) -> bool {
         let begin = out.len();
-        let is_taken = !values.is_empty() && self.encode_with(codec, values, effort);
+        let is_taken = !values.is_empty() && self.encode_with(codec, values);
         if is_taken {
             self.take_other(begin, out);
         }
@@ -132,7 +131,7 @@ impl ValueEncoder {
     }
 
     /// Encodes into `self.other`.
-    fn encode_with(&mut self, codec: ValueCodec, values: &[f64], effort: Effort) -> bool {
+    fn encode_with(&mut self, codec: ValueCodec, values: &[f64]) -> bool {
         self.other.clear();
         match codec {
             ValueCodec::Constant => {
@@ -158,17 +157,13 @@ impl ValueEncoder {
                 xor::encode(values, &mut self.other);
                 true
             }
-            ValueCodec::Pco => self.encode_pco(values, effort),
+            ValueCodec::Pco => self.encode_pco(values),
         }
     }
 
     /// pco is not our code: what it wrote is read back before it is trusted.
-    fn encode_pco(&mut self, values: &[f64], effort: Effort) -> bool {
-        let level = match effort {
-            Effort::Flush => PCO_LEVEL_FLUSH,
-            Effort::Compact => PCO_LEVEL_COMPACT,
-        };
-        if !pco_values::encode(values, level, &mut self.other) {
+    fn encode_pco(&mut self, values: &[f64]) -> bool {
+        if !pco_values::encode(values, PCO_LEVEL, &mut self.other) {
             return false;
         }
         self.checked.clear();
@@ -269,7 +264,7 @@ mod tests {
         assert!(bytes[0] == 0xaa && is_same(&out), "{codec:?}");
         for other in ValueCodec::ALL {
             let (mut bytes, mut out) = (Vec::new(), Vec::new());
-            if encoder.encode_as(other, values, effort, &mut bytes) {
+            if encoder.encode_as(other, values, &mut bytes) {
                 decoder.decode(other, &bytes, values.len(), &mut out).expect("sound");
                 assert!(is_same(&out), "{other:?}");
             } else {
@@ -295,7 +290,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_values_come_back_through_every_codec_that_takes_them(
-            runs in prop::collection::vec((value(), prop_oneof![3 => Just(1usize), 1 => 1usize..60]), 1..80),
+            runs in prop::collection::vec(
+                (value(), prop_oneof![3 => Just(1usize), 1 => 1usize..60]), 1..80),
             effort in prop_oneof![Just(Effort::Flush), Just(Effort::Compact)],
         ) {
             let values: Vec<f64> =

@@ -106,11 +106,11 @@ mod tests {
         encode_started_samples,
     };
 
-    /// Namespace of each entry, and whether it names a series.
-    type Seen = Vec<(u32, bool)>;
+    /// Namespaces, and whether the entry names a series.
+    type Found = Vec<(u32, bool)>;
 
     /// What heads and what the decoder say of a payload, up to its first fault.
-    fn both(payload: &[u8]) -> (Seen, Seen) {
+    fn both(payload: &[u8]) -> (Found, Found) {
         let mut cursor = Cursor::new("log entry", payload);
         let (mut heads, mut entries) = (Vec::new(), Vec::new());
         while let Ok(Some(head)) = next_head(&mut cursor) {

@@ -59,7 +59,7 @@ impl Database {
         }
         let mut next = catalog.clone();
         let meta = next.add(name, options);
-        let namespace = self.core.open_empty(meta)?;
+        let namespace = self.core.open_made(meta)?;
         self.core.store(&next)?;
         *catalog = next;
         self.core.namespaces.write().insert(name.to_owned(), Arc::clone(&namespace));
@@ -70,7 +70,9 @@ impl Database {
     /// Gives a namespace other options. They are durable and hold when this returns; block size
     /// and shard count cannot change so.
     ///
-    /// A request that began before goes by the old ones.
+    /// A request that began before goes by the old ones. If samples are logged from now on, those
+    /// before are made durable in files. If samples are not logged any more, the
+    /// buffers are first made durable in files, and writes are refused as unavailable meanwhile.
     ///
     /// # Errors
     /// [`TsdbError::Options`], [`TsdbError::NoNamespace`]; errors of the file system, after which
@@ -82,12 +84,20 @@ impl Database {
         let mut next = catalog.clone();
         let meta = next.find_mut(name)?;
         meta.options.check_change(&options).map_err(wrong)?;
+        if meta.options.writes_to_commit_log && !options.writes_to_commit_log {
+            drop(catalog);
+            return self.stop_logging(name, options);
+        }
         meta.options = options.clone();
         let namespace = self.core.serving(name)?;
         self.core.store(&next)?;
         namespace.set_options(options);
         *catalog = next;
+        drop(catalog);
         tracing::info!(namespace = name, "options of the namespace changed");
+        if namespace.options().writes_to_commit_log && namespace.holds_unlogged() {
+            self.core.save_unlogged()?;
+        }
         Ok(())
     }
 
@@ -122,7 +132,7 @@ impl Database {
         let Some(NamespaceMeta { options, .. }) = next.remove(name) else {
             return Err(TsdbError::NoNamespace { name: name.to_owned() });
         };
-        let new = self.core.open_empty(next.add(name, options))?;
+        let new = self.core.open_made(next.add(name, options))?;
         let old = self.core.retire(name, &catalog, &next)?;
         self.core.namespaces.write().insert(name.to_owned(), new);
         *catalog = next;
@@ -146,9 +156,13 @@ impl Core {
         found.ok_or_else(|| TsdbError::NoNamespace { name: name.to_owned() })
     }
 
-    fn open_empty(&self, meta: NamespaceMeta) -> Result<Arc<Namespace>, TsdbError> {
+    /// Opens a namespace that was just made.
+    pub(super) fn open_made(&self, meta: NamespaceMeta) -> Result<Arc<Namespace>, TsdbError> {
         let mut damage = Vec::new();
         let opened = self.opener.open(meta, &Progress::new(), &mut damage)?;
+        for found in &damage {
+            tracing::error!(path = %found.path.display(), damage = %found, "damage found");
+        }
         Ok(Arc::new(opened))
     }
 
@@ -179,8 +193,14 @@ impl Core {
         Ok(namespace)
     }
 
-    /// Counts what a retired namespace counted, and remembers it until its files may go.
+    /// Remembers a retired namespace until its files may go.
     pub(super) fn keep_until_free(&self, namespace: Arc<Namespace>) {
+        self.count_gone(&namespace);
+        self.retired.lock().push(namespace);
+    }
+
+    /// Counts what a retired namespace counted.
+    pub(super) fn count_gone(&self, namespace: &Namespace) {
         let (gone, counted) = (&self.gone, &namespace.counters);
         for (gone, counted) in [
             (&gone.samples, &counted.samples),
@@ -192,7 +212,6 @@ impl Core {
         ] {
             gone.add(counted.get());
         }
-        self.retired.lock().push(namespace);
     }
 
     /// Removes the files of removed namespaces, unless other maintenance is under way.
@@ -225,7 +244,7 @@ impl Core {
         Ok(removed)
     }
 
-    fn remove_dirs(&self, dir: &str) -> Result<(), TsdbError> {
+    pub(super) fn remove_dirs(&self, dir: &str) -> Result<(), TsdbError> {
         let fs = self.opener.fs.as_ref();
         for part in self.opener.layout.parts() {
             let path = part.join(dir);

@@ -3,6 +3,7 @@
 use super::{Core, Database};
 use crate::mediator::JobStatus;
 use crate::namespace::Namespace;
+use crate::scrub::Quarantined;
 
 /// Numbers about the database, for metrics and `/ready`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -43,6 +44,12 @@ pub struct Status {
     pub disk_floor_bytes: u64,
     /// Bytes a second that background work writes at most; 0 is no limit.
     pub persist_bytes_per_second_max: u64,
+    /// Files that scrubs read since start.
+    pub scrubbed_files: u64,
+    /// Bytes that scrubs read since start.
+    pub scrubbed_bytes: u64,
+    /// Files in which a scrub found damage.
+    pub quarantined: Vec<Quarantined>,
     /// Background work by kind.
     pub jobs: Vec<JobStatus>,
     /// Each namespace, by name.
@@ -110,6 +117,9 @@ impl Core {
             disk_free_bytes: (free != u64::MAX).then_some(free),
             disk_floor_bytes: floor,
             persist_bytes_per_second_max: self.throttle.bytes_per_second(),
+            scrubbed_files: self.scrub.files.get(),
+            scrubbed_bytes: self.scrub.bytes.get(),
+            quarantined: self.scrub.quarantined(),
             jobs: self.jobs.status(),
             ..Status::default()
         }

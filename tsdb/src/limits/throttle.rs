@@ -1,4 +1,5 @@
-//! The persist rate: files that background work writes are written at no more than a rate.
+//! The persist rate: files that background work writes are written at no more than a rate. Scrubs
+//! read at a rate of their own.
 //!
 //! The limit is a file system around the real one, so that every writer of files is held to it
 //! without knowing. The commit log does not go through it.
@@ -59,7 +60,7 @@ impl Throttle {
     }
 
     /// Waits until `bytes` may be written. Large writes are paid for by those after them.
-    fn pass(&self, bytes: usize) {
+    pub(crate) fn pass(&self, bytes: usize) {
         let mut state = self.state.lock();
         loop {
             if state.bytes_per_second == 0 || state.released {

@@ -123,6 +123,23 @@ impl Catalog {
         meta
     }
 
+    /// Gives a namespace another number and other options; its directories stay.
+    ///
+    /// # Errors
+    /// [`TsdbError::NoNamespace`].
+    pub(crate) fn renumber(
+        &mut self,
+        name: &str,
+        options: NamespaceOptions,
+    ) -> Result<NamespaceMeta, TsdbError> {
+        let id = self.next_id;
+        let meta = self.find_mut(name)?;
+        (meta.id, meta.options) = (id, options);
+        let meta = meta.clone();
+        self.next_id += 1;
+        Ok(meta)
+    }
+
     /// Takes a namespace out; its directories are doomed.
     pub(crate) fn remove(&mut self, name: &str) -> Option<NamespaceMeta> {
         let at = self.live.iter().position(|meta| meta.name == name)?;

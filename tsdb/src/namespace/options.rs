@@ -205,7 +205,8 @@ pub struct ConfiguredNamespace {
     pub options: NamespaceOptions,
     /// Its block size, if configuration says one; a namespace that has another is an error.
     pub block_size_ns: Option<i64>,
-    /// Its shard count, as the block size.
+    /// Its shard count, if configuration says one; a namespace that has another is laid out anew
+    /// before the database is open.
     pub shard_count: Option<u16>,
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use m3rs_core::ErrorKind;
 use m3rs_core::fs::Fs;
-use m3rs_core::model::Matcher;
+use m3rs_core::model::{Matcher, Metadata, MetricType};
 use m3rs_core::spawn::Thread;
 use m3rs_core::time::{NS_PER_S, TimestampNs};
 use m3rs_sim::disk::Unsynced;
@@ -130,8 +130,14 @@ fn configuration_makes_and_changes_namespaces_at_the_start() {
     assert_eq!(world.namespace("wide").options().retention_ns, 5 * 24 * HOUR);
     let mut start = world.options();
     start.namespaces.insert("wide".to_owned(), configured(5, Some(4)));
-    let error = world.open_with(start).expect_err("shards are fixed");
-    assert!(error.to_string().contains("shards"), "{error}");
+    world.open_with(start).expect("laid out anew");
+    assert_eq!(world.namespace("wide").shard_count(), 4);
+    assert_eq!(world.read("wide"), samples(&[(1, START, 1.0)]));
+    let mut start = world.options();
+    let blocks = ConfiguredNamespace { block_size_ns: Some(HOUR), ..configured(5, None) };
+    start.namespaces.insert("wide".to_owned(), blocks);
+    let error = world.open_with(start).expect_err("the block size is fixed");
+    assert!(error.to_string().contains("block_size"), "{error}");
     world.open().expect("opens as it was");
     assert_eq!(world.read("wide"), samples(&[(1, START, 1.0)]));
 }
@@ -164,10 +170,13 @@ fn check(world: &World, model: &Model) {
 }
 
 fn random_options(rng: &mut StdRng, old: &NamespaceOptions) -> NamespaceOptions {
+    let writes_to_commit_log = rng.random_bool(0.7);
     NamespaceOptions {
         flush_enabled: rng.random_bool(0.8),
-        snapshot_enabled: rng.random_bool(0.8),
+        // Without either, nothing that is not flushed outlasts a crash.
+        snapshot_enabled: !writes_to_commit_log || rng.random_bool(0.8),
         cleanup_enabled: rng.random_bool(0.5),
+        writes_to_commit_log,
         buffer_past_ns: rng.random_range(0..3000) * NS_PER_S,
         series_max: rng.random_range(100..1000),
         ..old.clone()
@@ -181,7 +190,7 @@ fn story(seed: u64) {
     model.insert("default".to_owned(), (options(), Samples::new()));
     for _ in 0..150 {
         let name = ["a", "b", "c"][rng.random_range(0..3)].to_owned();
-        match rng.random_range(0..24) {
+        match rng.random_range(0..27) {
             0..=9 => {
                 let at = rng.random_range(0..model.len());
                 let (name, (_, known)) = model.iter_mut().nth(at).expect("one of them");
@@ -205,6 +214,13 @@ fn story(seed: u64) {
                 let removed = world.database().remove_namespace(&name);
                 assert_eq!(removed.is_ok(), model.remove(&name).is_some());
             }
+            24 | 25 => {
+                let shard_count = rng.random_range(1..7);
+                if let Some((options, _)) = model.get_mut(&name) {
+                    world.database().reshard(&name, shard_count).expect("laid out anew");
+                    options.shard_count = shard_count;
+                }
+            }
             15 => {
                 let emptied = world.database().truncate(&name);
                 assert_eq!(emptied.is_ok(), model.contains_key(&name));
@@ -223,12 +239,30 @@ fn story(seed: u64) {
                 world.pass(rng.random_range(0..HOUR));
                 world.database().tick().expect("the disk is fine");
             }
-            21 => world.crash(if seed % 2 == 0 { Unsynced::Lost } else { Unsynced::Torn }),
+            26 => {
+                let (series, t) =
+                    (rng.random_range(0..8), world.now() - rng.random_range(0..20 * HOUR));
+                if let Some((_, known)) = model.get_mut(&name) {
+                    world.delete(&name, series, t, t + 3 * HOUR).expect("the disk is fine");
+                    if let Some(samples) = known.get_mut(&series) {
+                        samples.retain(|at, _| !(t..=t + 3 * HOUR).contains(at));
+                    }
+                    known.retain(|_, samples| !samples.is_empty());
+                }
+            }
+            21 => {
+                // What is not logged is lost unless a file holds it.
+                if model.values().any(|(options, _)| !options.writes_to_commit_log) {
+                    world.database().snapshot().expect("the disk is fine");
+                }
+                world.crash(if seed % 2 == 0 { Unsynced::Lost } else { Unsynced::Torn });
+            }
             22 => world.restart(),
             _ => check(&world, &model),
         }
     }
     check(&world, &model);
+    world.database().snapshot().expect("the disk is fine");
     world.crash(Unsynced::Lost);
     check(&world, &model);
     assert_eq!(world.database().damage_at_start(), []);
@@ -268,6 +302,11 @@ fn steps() -> Vec<Step> {
             |m| m.get_mut("a").expect("a").1 = samples(&[(3, START, 3.0)]),
         ),
         (|w| w.database().snapshot(), |_| ()),
+        (|w| w.database().reshard("a", 3), |m| m.get_mut("a").expect("a").0.shard_count = 3),
+        (
+            |w| w.write("a", &[(3, START + 1, 4.0)]),
+            |m| m.get_mut("a").expect("a").1 = samples(&[(3, START, 3.0), (3, START + 1, 4.0)]),
+        ),
         (|w| w.database().remove_namespace("a"), |m| drop(m.remove("a"))),
         (|w| w.database().tick(), |_| ()),
         (
@@ -344,7 +383,12 @@ fn is_like(world: &World, model: &Model) -> bool {
 /// A failed write of the catalog leaves everything as it was, and serving.
 #[test]
 fn an_error_at_any_operation_of_a_change_undoes_it_or_says_so() {
-    let changes: [fn(&World) -> Result<(), TsdbError>; 4] = [
+    let changes: [fn(&World) -> Result<(), TsdbError>; 6] = [
+        |w| w.database().reshard("default", 5),
+        |w| {
+            let new = NamespaceOptions { writes_to_commit_log: false, ..options() };
+            w.database().update_namespace("default", new)
+        },
         |w| w.database().truncate("default"),
         |w| w.database().remove_namespace("default"),
         |w| w.database().add_namespace("b", options()).map(drop),
@@ -354,7 +398,7 @@ fn an_error_at_any_operation_of_a_change_undoes_it_or_says_so() {
         },
     ];
     for change in changes {
-        for op in 1..40 {
+        for op in 1..60 {
             let mut world = World::new(7);
             world.write("default", &[(1, START, 1.0)]).expect("written");
             world.fs.fail_at_op(world.fs.ops() + op);
@@ -418,4 +462,88 @@ fn write_until(namespace: &Namespace, stop: &AtomicBool, acked: &AtomicU64) {
         acked.fetch_add(1, Ordering::AcqRel);
         t += 1;
     }
+}
+
+#[test]
+fn other_shards_hold_the_same_samples() {
+    let mut world = World::new(9);
+    let blocks = NamespaceOptions { block_size_ns: HOUR, ..options() };
+    world.database().add_namespace("a", blocks).expect("made");
+    let mut all = Vec::new();
+    let write = |world: &World, all: &mut Vec<(u32, i64, f64)>, hour: i64, v: f64| {
+        let request: Vec<_> =
+            (0..50).map(|s| (s, START - hour * HOUR + i64::from(s), v * f64::from(s))).collect();
+        world.write("a", &request).expect("written");
+        all.extend(request);
+    };
+    write(&world, &mut all, 3, 0.1);
+    world.database().flush_all().expect("flushed");
+    write(&world, &mut all, 2, 1e300);
+    write(&world, &mut all, 3, 7.0);
+    world.database().snapshot().expect("a snapshot");
+    write(&world, &mut all, 0, -1.5);
+    let gone = [vec![Matcher::equal("series", "7")]];
+    let deleted = world.namespace("a").delete(&gone, EVER.0, EVER.1).expect("deleted");
+    drop(deleted);
+    all.retain(|(series, ..)| *series != 7);
+    let want = samples(&all);
+    assert_eq!(world.read("a"), want);
+    let help = Metadata { metric_type: MetricType::Gauge, help: "h".into(), unit: "s".into() };
+    let namespace = world.namespace("a");
+    let mut session = namespace.writer();
+    session.push_metadata("m", help.clone());
+    world.commit(session).expect("written");
+    drop(namespace);
+    let old = world.namespace("a");
+    let found = old.select(&[Matcher::equal("__name__", "m")], EVER.0, EVER.1, 99).expect("found");
+    for shard_count in [7, 1, 64] {
+        world.database().reshard("a", shard_count).expect("laid out anew");
+        assert_eq!(world.namespace("a").shard_count(), shard_count);
+        assert_eq!(world.namespace("a").series_count(), 50);
+        assert!(world.namespace("a").metadata().knows("m", &help), "metadata comes along");
+        assert_eq!(world.read("a"), want, "{shard_count} shards");
+        assert_eq!(read_all(&found), want, "a reader of before goes on");
+        world.crash(Unsynced::Lost);
+        assert_eq!(world.database().damage_at_start(), []);
+        assert_eq!(world.read("a"), want, "{shard_count} shards");
+        // Samples go where they belong, and go on through flushes.
+        world.write("a", &[(3, START + 3, 1.0)]).expect("written");
+        world.database().flush_all().expect("flushed");
+        assert_eq!(world.read("a")[&3].get(&(START + 3)), Some(&1f64.to_bits()));
+        world.write("a", &[(3, START + 3, -1.5 * 3.0)]).expect("written");
+    }
+    drop((old, found));
+    world.database().tick().expect("ticked");
+    let data = world.fs.list("/data/data".as_ref()).expect("listed");
+    let of_a = data.iter().filter(|path| path.to_string_lossy().contains("/a"));
+    assert_eq!(of_a.count(), 1, "{data:?}");
+    let error = world.database().reshard("a", 0).expect_err("none");
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    let error = world.database().reshard("b", 3).expect_err("no such namespace");
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+}
+
+/// What is not logged is never overwritten by what was logged before.
+#[test]
+fn a_log_from_before_is_not_replayed_over_what_is_not_logged() {
+    let mut world = World::new(10);
+    let unlogged = NamespaceOptions { writes_to_commit_log: false, ..options() };
+    world.write("default", &[(1, START, 1.0), (2, START, 2.0)]).expect("written");
+    // Another namespace keeps the log.
+    let keeper = NamespaceOptions { snapshot_enabled: false, ..options() };
+    world.database().add_namespace("keeper", keeper).expect("made");
+    world.write("keeper", &[(1, START, 1.0)]).expect("written");
+    world.database().update_namespace("default", unlogged.clone()).expect("changed");
+    world.write("default", &[(1, START, 3.0)]).expect("written");
+    let gone = [vec![Matcher::equal("series", "2")]];
+    drop(world.namespace("default").delete(&gone, EVER.0, EVER.1).expect("deleted"));
+    world.write("default", &[(2, START + 1, 4.0)]).expect("written");
+    world.database().snapshot().expect("a snapshot");
+    world.of_default = unlogged;
+    let want = samples(&[(1, START, 3.0), (2, START + 1, 4.0)]);
+    assert_eq!(world.read("default"), want);
+    world.crash(Unsynced::Lost);
+    assert_eq!(world.read("default"), want);
+    assert_eq!(world.read("keeper"), samples(&[(1, START, 1.0)]));
+    assert_eq!(world.database().damage_at_start(), []);
 }

@@ -99,14 +99,15 @@ fn without_the_log_a_crash_loses_what_no_file_has() {
     world.restart();
     let all = [(1, START, 1.0), (2, START + 5, 4.0)];
     assert_eq!(world.read("cache"), samples(&all));
-    // Logged again, nothing is lost from then on, of series that were not logged either.
+    // Logged again, nothing is lost from then on, and what was in memory is saved.
     world.write("cache", &[(3, START, 5.0)]).expect("written");
     let logged = NamespaceOptions { writes_to_commit_log: true, ..unlogged };
     world.database().update_namespace("cache", logged).expect("changed");
     world.write("cache", &[(3, START + 1, 6.0)]).expect("written");
     world.crash(Unsynced::Lost);
     assert_eq!(world.database().damage_at_start(), []);
-    assert_eq!(world.read("cache")[&3], samples(&[(3, START + 1, 6.0)])[&3]);
+    let all = samples(&[(3, START, 5.0), (3, START + 1, 6.0)]);
+    assert_eq!(world.read("cache")[&3], all[&3]);
 }
 
 #[test]
@@ -146,7 +147,7 @@ fn a_namespace_without_snapshots_keeps_the_log_until_it_is_flushed() {
             world.write("default", &[(1, START + round, 1.0)]).expect("written");
             world.database().snapshot().expect("a snapshot");
         }
-        assert!(world.files("commitlog").len() > 5, "the log is kept");
+        assert!(world.files("commitlog").len() >= 5, "the log is kept");
         assert_eq!(world.files("snapshots/plain").len(), 0);
         let late = (1, START + 30 * NS_PER_S, 3.0);
         world.write("plain", &[late]).expect("written");

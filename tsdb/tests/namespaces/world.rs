@@ -13,7 +13,7 @@ use m3rs_core::time::{NS_PER_S, TimestampNs};
 use m3rs_sim::disk::{SimFs, Unsynced};
 use m3rs_tsdb::{
     Columns, Database, DatabaseOptions, Limits, Namespace, NamespaceOptions, Progress, Selection,
-    TsdbError,
+    TsdbError, WriteSession,
 };
 
 pub(crate) const HOUR: i64 = 3600 * NS_PER_S;
@@ -139,8 +139,27 @@ impl World {
             let handle = session.resolve_labels(&labels(series))?;
             session.push(handle, TimestampNs(t), v).expect("inside the window");
         }
+        self.commit(session)
+    }
+
+    /// Writes what was pushed, and waits until it is durable.
+    pub(crate) fn commit(&self, session: WriteSession<'_>) -> Result<(), TsdbError> {
         let commit = session.commit()?;
         self.runtime.block_on(commit.durable())
+    }
+
+    /// Deletes the samples of a series in `from..=to`, and waits until that is durable.
+    pub(crate) fn delete(
+        &self,
+        name: &str,
+        series: u32,
+        from: i64,
+        to: i64,
+    ) -> Result<(), TsdbError> {
+        let of_series = [vec![Matcher::equal("series", series.to_string())]];
+        let (from, to) = (TimestampNs(from), TimestampNs(to));
+        let deleted = self.namespace(name).delete(&of_series, from, to)?;
+        self.runtime.block_on(deleted.commit.durable())
     }
 
     pub(crate) fn read(&self, name: &str) -> Samples {

@@ -213,7 +213,7 @@ mod tests {
 
         #[test]
         fn starts_round_trip(
-            rows in prop::collection::vec((any::<u32>(), any::<i64>(), any::<u64>(), any::<i64>()), 1..50),
+            rows in prop::collection::vec(any::<(u32, i64, u64, i64)>(), 1..50),
         ) {
             let refs: Vec<u32> = rows.iter().map(|r| r.0).collect();
             let ts: Vec<i64> = rows.iter().map(|r| r.1).collect();

@@ -126,7 +126,8 @@ mod tests {
             encode_exemplars(&mut bytes, 7, &refs, &exemplars);
             let (mut decoder, mut cursor) = (EntryDecoder::new(), Cursor::new("t", &bytes));
             let read = decoder.next(&mut cursor).expect("sound");
-            prop_assert_eq!(read, Some(Entry::Metadata { namespace: 7, family: &family, metadata }));
+            let wanted = Entry::Metadata { namespace: 7, family: &family, metadata };
+            prop_assert_eq!(read, Some(wanted));
             let read = decoder.next(&mut cursor).expect("sound");
             let wanted = Entry::Exemplars { namespace: 7, refs: &refs, exemplars: &exemplars };
             prop_assert_eq!(read, Some(wanted));

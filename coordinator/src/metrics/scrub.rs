@@ -1,0 +1,71 @@
+//! Metrics of scrubs, and of the files in which they found damage.
+
+use std::sync::atomic::Ordering;
+
+use m3rs_tsdb::{Quarantined, Status};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::{gauge, put};
+
+/// Where damage lies. An index has no shard and no block; its labels for these are empty.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PlaceLabels {
+    namespace: String,
+    kind: &'static str,
+    shard: String,
+    block_start_seconds: String,
+}
+
+/// Handles of those metrics.
+#[derive(Debug)]
+pub(super) struct ScrubMetrics {
+    files: Counter,
+    bytes: Counter,
+    damage: Family<PlaceLabels, Gauge>,
+    lost_bytes: Family<PlaceLabels, Gauge>,
+}
+
+impl ScrubMetrics {
+    pub(super) fn new(r: &mut Registry) -> Self {
+        Self {
+            files: put(r, "m3rs_storage_scrubbed_files", "Files that scrubs read since start"),
+            bytes: put(r, "m3rs_storage_scrubbed_bytes", "Bytes that scrubs read since start"),
+            damage: put(
+                r,
+                "m3rs_storage_quarantined_damage",
+                "Pieces of damage that the last scrub found in files of a block",
+            ),
+            lost_bytes: put(
+                r,
+                "m3rs_storage_quarantined_lost_bytes",
+                "Bytes of a block that cannot be used because of damage",
+            ),
+        }
+    }
+
+    pub(super) fn set(&self, status: &Status) {
+        self.files.inner().store(status.scrubbed_files, Ordering::Relaxed);
+        self.bytes.inner().store(status.scrubbed_bytes, Ordering::Relaxed);
+        self.damage.clear();
+        self.lost_bytes.clear();
+        for found in &status.quarantined {
+            let labels = place_of(found);
+            self.damage.get_or_create(&labels).inc_by(gauge(found.pieces));
+            self.lost_bytes.get_or_create(&labels).inc_by(gauge(found.lost_bytes));
+        }
+    }
+}
+
+fn place_of(found: &Quarantined) -> PlaceLabels {
+    let seconds = |ns: i64| ns.div_euclid(1_000_000_000).to_string();
+    PlaceLabels {
+        namespace: found.namespace.clone(),
+        kind: found.kind,
+        shard: found.shard.map(|s| s.to_string()).unwrap_or_default(),
+        block_start_seconds: found.block_start_ns.map(seconds).unwrap_or_default(),
+    }
+}
