@@ -60,6 +60,6 @@ pub use namespace::{
     RuntimeOptions, StagingState, TruncateTime, WriteTransforms,
 };
 pub use progress::{Progress, Stage};
-pub use scrub::{Quarantined, ScrubReport};
 pub use read::Selection;
+pub use scrub::{Quarantined, ScrubReport};
 pub use write::{Commit, ResolveError, SeriesHandle, WriteRefusal, WriteSession};

@@ -183,6 +183,31 @@ fn random_options(rng: &mut StdRng, old: &NamespaceOptions) -> NamespaceOptions 
     }
 }
 
+/// Writes a request into one of the namespaces, any time of the last twenty hours.
+fn write_random(rng: &mut StdRng, world: &World, model: &mut Model) {
+    let at = rng.random_range(0..model.len());
+    let (name, (_, known)) = model.iter_mut().nth(at).expect("one of them");
+    let t = world.now() - rng.random_range(0..20 * HOUR) / NS_PER_S * NS_PER_S;
+    let request: Vec<_> = (0..rng.random_range(1..20))
+        .map(|i| (rng.random_range(0..8), t + i, f64::from_bits(rng.random())))
+        .collect();
+    world.write(name, &request).expect("the disk is fine");
+    for (series, t, v) in request {
+        known.entry(series).or_default().insert(t, v.to_bits());
+    }
+}
+
+/// Deletes three hours of a series.
+fn delete_random(rng: &mut StdRng, world: &World, model: &mut Model, name: &str) {
+    let (series, t) = (rng.random_range(0..8), world.now() - rng.random_range(0..20 * HOUR));
+    let Some((_, known)) = model.get_mut(name) else { return };
+    world.delete(name, series, t, t + 3 * HOUR).expect("the disk is fine");
+    if let Some(samples) = known.get_mut(&series) {
+        samples.retain(|at, _| !(t..=t + 3 * HOUR).contains(at));
+    }
+    known.retain(|_, samples| !samples.is_empty());
+}
+
 fn story(seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut world = World::new(seed);
@@ -191,18 +216,7 @@ fn story(seed: u64) {
     for _ in 0..150 {
         let name = ["a", "b", "c"][rng.random_range(0..3)].to_owned();
         match rng.random_range(0..27) {
-            0..=9 => {
-                let at = rng.random_range(0..model.len());
-                let (name, (_, known)) = model.iter_mut().nth(at).expect("one of them");
-                let t = world.now() - rng.random_range(0..20 * HOUR) / NS_PER_S * NS_PER_S;
-                let request: Vec<_> = (0..rng.random_range(1..20))
-                    .map(|i| (rng.random_range(0..8), t + i, f64::from_bits(rng.random())))
-                    .collect();
-                world.write(name, &request).expect("the disk is fine");
-                for (series, t, v) in request {
-                    known.entry(series).or_default().insert(t, v.to_bits());
-                }
-            }
+            0..=9 => write_random(&mut rng, &world, &mut model),
             10..=12 => {
                 let shard_count = rng.random_range(1..6);
                 let own = NamespaceOptions { shard_count, ..options() };
@@ -239,23 +253,13 @@ fn story(seed: u64) {
                 world.pass(rng.random_range(0..HOUR));
                 world.database().tick().expect("the disk is fine");
             }
-            26 => {
-                let (series, t) =
-                    (rng.random_range(0..8), world.now() - rng.random_range(0..20 * HOUR));
-                if let Some((_, known)) = model.get_mut(&name) {
-                    world.delete(&name, series, t, t + 3 * HOUR).expect("the disk is fine");
-                    if let Some(samples) = known.get_mut(&series) {
-                        samples.retain(|at, _| !(t..=t + 3 * HOUR).contains(at));
-                    }
-                    known.retain(|_, samples| !samples.is_empty());
-                }
-            }
+            26 => delete_random(&mut rng, &world, &mut model, &name),
             21 => {
                 // What is not logged is lost unless a file holds it.
                 if model.values().any(|(options, _)| !options.writes_to_commit_log) {
                     world.database().snapshot().expect("the disk is fine");
                 }
-                world.crash(if seed % 2 == 0 { Unsynced::Lost } else { Unsynced::Torn });
+                world.crash(if seed.is_multiple_of(2) { Unsynced::Lost } else { Unsynced::Torn });
             }
             22 => world.restart(),
             _ => check(&world, &model),
@@ -275,8 +279,11 @@ fn random_stories_of_namespaces_equal_a_map() {
     }
 }
 
+/// Something that is done to a database.
+type Change = fn(&World) -> Result<(), TsdbError>;
+
 /// One step of the story below, and what it makes of the model.
-type Step = (fn(&World) -> Result<(), TsdbError>, fn(&mut Model));
+type Step = (Change, fn(&mut Model));
 
 fn steps() -> Vec<Step> {
     vec![
@@ -351,7 +358,7 @@ fn a_power_cut_at_any_operation_leaves_each_change_whole() {
     for op in 1..=last {
         let (mut world, _, before, after) = rehearse(Some(op));
         met += u64::from(world.fs.is_down());
-        world.crash(if op % 2 == 0 { Unsynced::Lost } else { Unsynced::Torn });
+        world.crash(if op.is_multiple_of(2) { Unsynced::Lost } else { Unsynced::Torn });
         let believed = [&before, &after].into_iter().find(|model| is_like(&world, model));
         assert!(believed.is_some(), "operation {op}: {:?}", before.keys());
         done += u64::from(believed == Some(&after));
@@ -383,7 +390,7 @@ fn is_like(world: &World, model: &Model) -> bool {
 /// A failed write of the catalog leaves everything as it was, and serving.
 #[test]
 fn an_error_at_any_operation_of_a_change_undoes_it_or_says_so() {
-    let changes: [fn(&World) -> Result<(), TsdbError>; 6] = [
+    let changes: [Change; 6] = [
         |w| w.database().reshard("default", 5),
         |w| {
             let new = NamespaceOptions { writes_to_commit_log: false, ..options() };
