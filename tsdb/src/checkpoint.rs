@@ -12,19 +12,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use bitvec::bitvec;
-use m3rs_core::model::{Labels, SampleKind};
-
 use crate::blocks::{BlockFiles, BlockId, Layer};
-use crate::buffer::{Columns, Slot};
 use crate::error::TsdbError;
-use crate::fileset::{self, BlockCodec, FilesetInfo, FilesetKind, FilesetReader, SeriesBlock};
+use crate::fileset::{self, FilesetInfo, FilesetKind};
 use crate::names::{compacted_dir, snapshot_name};
 use crate::namespace::Namespace;
-use crate::series_block::{BlockDecoder, BlockEncoder, Effort};
 use crate::shard::Shard;
 
 /// Layers over a block at which it is merged though it is still open: more would slow reads.
@@ -33,9 +27,6 @@ const LAYERS_MAX: usize = 8;
 /// How long a block that is past its time must be left alone before it is flushed.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Series whose labels are read at a time.
-const LABELS_BATCH: usize = 256;
-
 /// What a checkpoint or a flush wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
@@ -43,7 +34,7 @@ pub(crate) struct Written {
     pub(crate) snapshots: u64,
     pub(crate) series_blocks: u64,
     /// Pieces of damage that merges met.
-    damaged: u64,
+    pub(crate) damaged: u64,
 }
 
 impl Written {
@@ -352,47 +343,6 @@ impl Namespace {
         }
     }
 
-    /// Writes all samples of `files` as one file; `None` if there are none. `go_on` is asked at
-    /// each series, and its error ends the work.
-    pub(crate) fn write_block(
-        &self,
-        shard: &Shard,
-        files: &BlockFiles,
-        path: &Path,
-        info: FilesetInfo,
-        written: &mut Written,
-        go_on: impl Fn() -> Result<(), TsdbError>,
-    ) -> Result<Option<Arc<FilesetReader>>, TsdbError> {
-        let by_slot = shard.lock().refs().to_vec();
-        let all = files.series(&by_slot, &mut written.damaged);
-        if all.is_empty() {
-            return Ok(None);
-        }
-        let is_compacted = info.block_size_ns > self.block_size_ns();
-        let effort = if is_compacted { Effort::Compact } else { Effort::Flush };
-        let mut merger = Merger::new(self, files, &info, effort);
-        fileset::write_fileset(self.fs.as_ref(), path, &info, |sink| {
-            for batch in all.chunks(LABELS_BATCH) {
-                // Neighbours share most labels, so it is cheaper to read several at a time.
-                let refs: Vec<u32> = batch.iter().map(|(series, _)| *series).collect();
-                for (&(series, slot), labels) in batch.iter().zip(self.index.labels_of(&refs)?) {
-                    go_on()?;
-                    let Some(labels) = labels else {
-                        let path = path.display();
-                        tracing::error!(series, %path, "BUG: series without labels");
-                        continue;
-                    };
-                    if merger.push(sink, series, slot, &labels)? {
-                        written.series_blocks += 1;
-                    }
-                }
-            }
-            Ok::<(), TsdbError>(())
-        })?;
-        written.damaged += merger.damaged;
-        Ok(Some(Arc::new(FilesetReader::open(self.fs.as_ref(), path)?)))
-    }
-
     /// Renames a damaged file, so that its name is free and its bytes stay for a closer look.
     pub(crate) fn set_aside(&self, path: &Path) -> Result<(), TsdbError> {
         let mut aside = path.as_os_str().to_owned();
@@ -402,141 +352,5 @@ impl Namespace {
 
     pub(crate) fn remove_file(&self, path: &Path) -> Result<(), TsdbError> {
         self.fs.remove_file(path).map_err(|e| TsdbError::io("remove", path, e))
-    }
-}
-
-/// Merges the samples of one series after the other.
-struct Merger<'a> {
-    namespace: &'a Namespace,
-    files: &'a BlockFiles,
-    id: BlockId,
-    kind: FilesetKind,
-    effort: Effort,
-    /// Blocks that could not be read.
-    damaged: u64,
-    all: Columns,
-    decoder: BlockDecoder,
-    encoder: BlockEncoder,
-}
-
-impl<'a> Merger<'a> {
-    fn new(
-        namespace: &'a Namespace,
-        files: &'a BlockFiles,
-        info: &FilesetInfo,
-        effort: Effort,
-    ) -> Self {
-        let id = BlockId::new(info.block_start_ns, info.block_size_ns);
-        Self {
-            namespace,
-            files,
-            id,
-            kind: info.kind,
-            effort,
-            damaged: 0,
-            all: Columns::default(),
-            decoder: BlockDecoder::default(),
-            encoder: BlockEncoder::default(),
-        }
-    }
-
-    /// Adds the series' samples to the file; says whether there were any.
-    fn push(
-        &mut self,
-        sink: &mut fileset::SeriesSink<'_>,
-        series: u32,
-        slot: Slot,
-        labels: &Labels,
-    ) -> Result<bool, TsdbError> {
-        // A snapshot is soon replaced, so its streams are copied as they are.
-        if self.kind == FilesetKind::Snapshot
-            && let (None, [Layer::Memory(frozen)]) = (&self.files.volume, &self.files.layers[..])
-            && let Some((bytes, first_ns, last_ns, count)) = frozen.sole_stream(slot)
-        {
-            sink.push(&SeriesBlock {
-                series,
-                labels,
-                codec: BlockCodec::M3tsz,
-                kind: SampleKind::Float,
-                count,
-                first_ns,
-                last_ns,
-                times: &[],
-                bytes: &bytes,
-            })?;
-            return Ok(true);
-        }
-        self.all.clear();
-        let (files, damaged, all) = (self.files, &mut self.damaged, &mut self.all);
-        files.read(slot, series, (i64::MIN, i64::MAX), &mut self.decoder, all, |error| {
-            *damaged += 1;
-            self.namespace.counters.damaged_reads.add(1);
-            tracing::error!(%error, "a block is damaged and left out of the merge");
-        });
-        settle_deletions(&mut self.all.rich.deleted, self.kind, self.id);
-        let encoded = self.encoder.encode(&self.all, self.effort);
-        let Some(block) = encoded.map_err(TsdbError::Encode)? else { return Ok(false) };
-        sink.push(&SeriesBlock {
-            series,
-            labels,
-            codec: block.codec,
-            kind: block.kind,
-            count: block.count,
-            first_ns: block.first_ns,
-            last_ns: block.last_ns,
-            times: block.times,
-            bytes: block.bytes,
-        })?;
-        Ok(true)
-    }
-}
-
-/// A volume needs no deletions, as nothing lies below it; a snapshot those within its block.
-fn settle_deletions(deleted: &mut Vec<(i64, i64)>, kind: FilesetKind, id: BlockId) {
-    match kind {
-        FilesetKind::Volume => deleted.clear(),
-        FilesetKind::Snapshot => {
-            for (from, to) in deleted {
-                *from = (*from).max(id.start());
-                *to = (*to).min(id.end() - 1);
-            }
-        }
-    }
-}
-
-impl BlockFiles {
-    /// All series with samples or deletions here, ascending by ref, with their slots. What cannot be read or
-    /// has no name any more is counted in `damaged`.
-    fn series(&self, by_slot: &[u32], damaged: &mut u64) -> Vec<(u32, Slot)> {
-        let mut present = bitvec![0; by_slot.len()];
-        for file in self.readers() {
-            for entry in file.entries() {
-                let found = entry.map(|entry| (entry.series, by_slot.binary_search(&entry.series)));
-                match found {
-                    Ok((_, Ok(slot))) => present.set(slot, true),
-                    Ok((series, Err(_))) => {
-                        *damaged += 1;
-                        let path = file.path().display();
-                        tracing::error!(series, %path, "a series is not known and left out");
-                    }
-                    Err(error) => {
-                        *damaged += 1;
-                        tracing::error!(%error, "a damaged page is left out of the merge");
-                    }
-                }
-            }
-        }
-        for layer in &self.layers {
-            match layer {
-                Layer::Memory(frozen) => {
-                    frozen.slots().iter().for_each(|&slot| present.set(slot as usize, true));
-                }
-                Layer::Deletion(deletion) => {
-                    deletion.slots().iter().for_each(|&slot| present.set(slot as usize, true));
-                }
-                Layer::File(_) => {}
-            }
-        }
-        present.iter_ones().map(|slot| (by_slot[slot], slot as Slot)).collect()
     }
 }

@@ -23,6 +23,7 @@
 mod format;
 mod identities;
 mod index_page;
+mod iterators;
 mod names;
 mod pages;
 mod reader;
@@ -34,6 +35,7 @@ pub use format::{
     BLOCK_BYTES_MAX, BlockCodec, FilesetInfo, FilesetKind, FilesetTotals, LABEL_BYTES_MAX, MAGIC,
     VERSION,
 };
+pub use iterators::{Entries, Identities};
 pub use names::{file_name, parse_file_name};
-pub use reader::{Entries, FilesetEntry, FilesetReader, Identities};
+pub use reader::{FilesetEntry, FilesetReader};
 pub use writer::{SeriesBlock, SeriesSink, write_fileset};

@@ -27,6 +27,7 @@ mod error;
 mod exemplar;
 mod limits;
 mod mediator;
+mod merge;
 mod metadata;
 mod names;
 mod namespace;

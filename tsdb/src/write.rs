@@ -136,6 +136,9 @@ impl Pending {
 /// Bytes of disk that a sample takes before the disk is looked at again, roughly.
 const SAMPLE_BYTES: u64 = 16;
 
+/// The same of a request as such.
+const REQUEST_BYTES: u64 = 128;
+
 /// Most scratches that a namespace keeps between requests.
 const SCRATCHES_MAX: usize = 64;
 
@@ -394,7 +397,7 @@ impl<'a> WriteSession<'a> {
         self.tables = None;
         let mut ticket = None;
         let now = self.namespace.clock.monotonic();
-        self.namespace.disk.check(self.samples * SAMPLE_BYTES, now)?;
+        self.namespace.disk.check(REQUEST_BYTES + self.samples * SAMPLE_BYTES, now)?;
         self.make_pending()?;
         for shard in 0..self.scratch.batches.len() {
             if let Some(newer) = self.commit_shard(shard, now)? {

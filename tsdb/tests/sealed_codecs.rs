@@ -5,14 +5,17 @@ mod sealed_block;
 
 use std::path::{Path, PathBuf};
 
-use m3rs_core::fs::{DiskFs, Fs};
-use m3rs_core::model::SampleKind;
+use m3rs_core::fs::{DiskFs, Fs, Mapped};
+use m3rs_core::model::{Labels, SampleKind};
 use m3rs_core::wire::Cursor;
-use m3rs_tsdb::Columns;
+use m3rs_sim::disk::SimFs;
 use m3rs_tsdb::codec::times::{TimeEncoder, decode_times};
 use m3rs_tsdb::codec::values::{ValueCodec, ValueDecoder, ValueEncoder};
-use m3rs_tsdb::fileset::BlockCodec;
-use m3rs_tsdb::series_block::{BlockDecoder, EncodedBlock};
+use m3rs_tsdb::fileset::{
+    BlockCodec, FilesetInfo, FilesetKind, FilesetReader, SeriesBlock, write_fileset,
+};
+use m3rs_tsdb::series_block::{BlockDecoder, BlockEncoder, Effort, EncodedBlock};
+use m3rs_tsdb::{Columns, FilesetError};
 use proptest::prelude::*;
 
 fn root() -> PathBuf {
@@ -64,10 +67,13 @@ fn golden_values_are_read_for_ever() {
     }
 }
 
+/// A name, and the time since the first one by number.
+type TimeShape = (&'static str, fn(i64) -> i64);
+
 #[test]
 fn golden_times_are_read_for_ever() {
     const MS: i64 = 1_000_000;
-    let shapes: [(&str, fn(i64) -> i64); 4] = [
+    let shapes: [TimeShape; 4] = [
         ("regular", |i| i * 15_000 * MS),
         ("jitter", |i| i * 15_000 * MS + i * 7919 % 31 * MS),
         ("gap", |i| (i + i / 200 * 500) * 15_000 * MS),
@@ -144,5 +150,100 @@ fn a_hostile_count_is_refused() {
         let mut values = Vec::new();
         let read = ValueDecoder::default().decode(codec, &[1], u32::MAX as usize, &mut values);
         assert!(read.is_err() && values.capacity() == 0);
+    }
+}
+
+/// Series of every codec; but for one, they are scraped together, at irregular times.
+fn scraped() -> Vec<Columns> {
+    let columns = |at: usize| {
+        let shift = if at == 7 { 1 } else { 0 };
+        let time = |i: i64| i * 15_000_000_000 + (i * 7919 % 31 + shift * i) * 1_000_000;
+        let values = golden_values(ValueCodec::ALL[at % ValueCodec::ALL.len()]);
+        Columns::of_floats((0..90).map(time).collect(), values[..90].to_vec())
+    };
+    (0..12).map(columns).collect()
+}
+
+fn write_scraped(series: &[Columns]) -> Vec<u8> {
+    let (fs, path) = (SimFs::new(0), Path::new("/0-0.fileset"));
+    let info = FilesetInfo {
+        kind: FilesetKind::Volume,
+        namespace: "default".to_owned(),
+        shard: 0,
+        shard_count: 4,
+        id_scheme: 1,
+        block_start_ns: 0,
+        block_size_ns: 7_200_000_000_000,
+        volume: 0,
+        log_segment: 1,
+        created_ns: 1,
+    };
+    let mut encoder = BlockEncoder::default();
+    write_fileset::<FilesetError>(&fs, path, &info, |sink| {
+        for (at, columns) in (0u32..).zip(series) {
+            let labels = Labels::from_pairs([("at", at.to_string())]).expect("valid");
+            let block = encoder.encode(columns, Effort::Flush).expect("fits").expect("some");
+            sink.push(&SeriesBlock {
+                series: at,
+                labels: &labels,
+                codec: block.codec,
+                kind: block.kind,
+                count: block.count,
+                first_ns: block.first_ns,
+                last_ns: block.last_ns,
+                times: block.times,
+                bytes: block.bytes,
+            })?;
+        }
+        Ok(())
+    })
+    .expect("no fault");
+    fs.read(path).expect("written")
+}
+
+/// Samples of a series in the file; `None` if its block, or what it shares, is damaged.
+fn read_series(reader: &FilesetReader, series: u32, decoder: &mut BlockDecoder) -> Option<Columns> {
+    let entry = reader.find(series).ok()??;
+    let (times, bytes) = (reader.times(&entry).ok()?, reader.block(&entry).ok()?);
+    let block = EncodedBlock {
+        codec: entry.codec,
+        kind: entry.kind,
+        count: entry.count,
+        first_ns: entry.first_ns,
+        last_ns: entry.last_ns,
+        times,
+        bytes,
+    };
+    let mut out = Columns::default();
+    decoder.overlay(&block, (i64::MIN, i64::MAX), &mut out).ok()?;
+    Some(out)
+}
+
+/// Shared times are there twice, so any byte of a file costs one series at most.
+#[test]
+fn a_flipped_bit_of_a_sealed_file_costs_one_series() {
+    let series = scraped();
+    let bytes = write_scraped(&series);
+    let mut decoder = BlockDecoder::default();
+    for at in 0..=bytes.len() {
+        let mut flipped = bytes.clone();
+        if let Some(byte) = flipped.get_mut(at) {
+            *byte ^= 1 << (at % 8);
+        }
+        let path = Path::new("flipped");
+        let reader = FilesetReader::of_bytes(path, Mapped::of_bytes(flipped)).expect("two copies");
+        assert_eq!(reader.verify().is_empty(), at == bytes.len(), "byte {at} goes unnoticed");
+        assert_eq!(reader.totals().time_columns, 1);
+        let mut lost = 0;
+        for (number, columns) in (0u32..).zip(&series) {
+            match read_series(&reader, number, &mut decoder) {
+                Some(read) => {
+                    assert_eq!(read.ts, columns.ts, "byte {at}");
+                    assert_eq!(bits(&read.vs), bits(&columns.vs), "byte {at}");
+                }
+                None => lost += 1,
+            }
+        }
+        assert!(lost <= usize::from(at < bytes.len()), "byte {at} costs {lost} series");
     }
 }

@@ -11,12 +11,12 @@ use m3rs_core::wire::{Cursor, header};
 
 use super::format::{
     BLOCK_CRC_LEN, BlockCodec, DIRECTORY_CRC_LEN, FOOTER_LEN, FilesetInfo, FilesetTotals, Footer,
-    FooterFault, HEADER_LEN, IDENTITY_PAGE_SERIES, IndexEntry, LABEL_BYTES_MAX, MAGIC,
-    PAGE_ENTRY_LEN, PAGE_SERIES, PageEntry, Section, VERSION, page_count, page_crc, page_held,
-    read_info, read_tags,
+    FooterFault, HEADER_LEN, IDENTITY_PAGE_SERIES, IndexEntry, MAGIC, PAGE_ENTRY_LEN, PAGE_SERIES,
+    PageEntry, Section, VERSION, page_count, page_crc, page_held, read_info, read_tags,
 };
 use super::identities::read_rows;
 use super::index_page::IndexPage;
+use super::iterators::{Entries, Identities, read_labels};
 use super::pages::PageTable;
 use super::times::{check_directory, read_column};
 use crate::error::{Damage, FilesetError};
@@ -273,7 +273,7 @@ impl FilesetReader {
     }
 
     /// An index page from whichever copy is sound, and the file offset of its first block.
-    fn page(&self, number: usize) -> Result<(IndexPage<'_>, u64), FilesetError> {
+    pub(super) fn page(&self, number: usize) -> Result<(IndexPage<'_>, u64), FilesetError> {
         self.read_page(number).map_err(|corrupt| self.index_damage(corrupt))
     }
 
@@ -300,7 +300,7 @@ impl FilesetReader {
     }
 
     /// The entry `at` of a page, with its place in the file.
-    fn place(
+    pub(super) fn place(
         &self,
         number: usize,
         page: &IndexPage<'_>,
@@ -443,13 +443,13 @@ impl FilesetReader {
     /// All entries, in the order of their refs. A damaged page gives one error for each entry.
     #[must_use]
     pub fn entries(&self) -> Entries<'_> {
-        Entries { reader: self, position: 0 }
+        Entries::new(self)
     }
 
     /// All positions and labels; unpacks each page once. A damaged page gives one error.
     #[must_use]
     pub fn identities(&self) -> Identities<'_> {
-        Identities { reader: self, position: 0, page: Vec::new(), at: 0 }
+        Identities::new(self)
     }
 
     /// The label sets of a page as rows: varint length and canonical bytes each.
@@ -464,7 +464,7 @@ impl FilesetReader {
     }
 
     /// A page that unpacks but does not hold what it should.
-    fn identity_damage(&self, page: usize, corrupt: Corrupt) -> FilesetError {
+    pub(super) fn identity_damage(&self, page: usize, corrupt: Corrupt) -> FilesetError {
         let offset = self.footer.section(Section::Identities).offset;
         let got = format!("{} at byte {} of page {page}", corrupt.got, corrupt.at);
         let corrupt = Corrupt { at: 0, got, ..corrupt };
@@ -481,79 +481,6 @@ impl FilesetReader {
         let mut cursor = Cursor::new("fileset header", &self.bytes);
         header::check(&mut cursor, &MAGIC, VERSION).map(drop)
     }
-}
-
-/// Iterates over the entries of a fileset.
-#[derive(Debug)]
-pub struct Entries<'a> {
-    reader: &'a FilesetReader,
-    position: usize,
-}
-
-impl Iterator for Entries<'_> {
-    type Item = Result<FilesetEntry, FilesetError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let entry = self.reader.entry(self.position).transpose()?;
-        self.position += 1;
-        Some(entry)
-    }
-}
-
-/// Iterates over the labels of a fileset.
-#[derive(Debug)]
-pub struct Identities<'a> {
-    reader: &'a FilesetReader,
-    position: usize,
-    page: Vec<u8>,
-    at: usize,
-}
-
-impl Iterator for Identities<'_> {
-    type Item = Result<(usize, Labels), FilesetError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let position = self.position;
-        if position >= self.reader.len() {
-            return None;
-        }
-        let page = position / IDENTITY_PAGE_SERIES;
-        let skip = |this: &mut Self| this.position = (page + 1) * IDENTITY_PAGE_SERIES;
-        if position.is_multiple_of(IDENTITY_PAGE_SERIES) {
-            self.at = 0;
-            match self.reader.identity_page(page) {
-                Ok(raw) => self.page = raw,
-                Err(error) => {
-                    skip(self);
-                    return Some(Err(error));
-                }
-            }
-        }
-        let rest = self.page.get(self.at..).unwrap_or_default();
-        let mut cursor = Cursor::new("fileset identities", rest);
-        match read_labels(&mut cursor) {
-            Ok(labels) => {
-                self.at += cursor.position();
-                self.position += 1;
-                Some(Ok((position, labels)))
-            }
-            Err(corrupt) => {
-                skip(self);
-                Some(Err(self.reader.identity_damage(page, corrupt)))
-            }
-        }
-    }
-}
-
-pub(super) fn read_labels(cursor: &mut Cursor<'_>) -> Result<Labels, Corrupt> {
-    let at = cursor.position();
-    let bytes = cursor.length_prefixed()?;
-    if bytes.len() > LABEL_BYTES_MAX {
-        let want = format!("at most {LABEL_BYTES_MAX} bytes of labels");
-        return Err(Corrupt::new("fileset identities", at, want, bytes.len().to_string()));
-    }
-    Labels::from_canonical(bytes)
-        .map_err(|e| Corrupt::new("fileset identities", at, "canonical labels", e.to_string()))
 }
 
 /// Where the directory of the index stands in its section.

@@ -8,7 +8,8 @@ use super::format::{
     BLOCK_CRC_LEN, FOOTER_LEN, Footer, FooterFault, IDENTITY_PAGE_SERIES, PAGE_SERIES, Section,
     page_count, page_held,
 };
-use super::reader::{FilesetReader, check_index_directory, read_labels};
+use super::iterators::read_labels;
+use super::reader::{FilesetReader, check_index_directory};
 use super::times::{check_directory, read_column};
 use crate::error::{Damage, FilesetError};
 

@@ -3,6 +3,7 @@
 //! A disk that is really full stops the work that would free space too. So the floor keeps some
 //! for flushes and merges, for the log's last bytes, and for the operator.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,8 +15,8 @@ use crate::namespace::Counter;
 
 /// How long an answer about free space holds.
 const CHECK_EVERY: Duration = Duration::from_millis(500);
-/// How many bytes of writes it holds for at most.
-const CHECK_BYTES: u64 = 16 << 20;
+/// How many bytes of writes it holds for: a quarter of what is free above the floor, within this.
+const CHECK_BYTES: RangeInclusive<u64> = 4096..=16 << 20;
 /// The floor is at most this share of the volume.
 const SHARE_OF_VOLUME: u64 = 100;
 
@@ -28,6 +29,8 @@ pub(crate) struct DiskFloor {
     /// Monotonic nanoseconds of the next look.
     check_at: AtomicU64,
     bytes_since: AtomicU64,
+    /// Bytes of writes after which the next look is due.
+    check_bytes: AtomicU64,
     /// A look is under way.
     checking: AtomicBool,
     free: AtomicU64,
@@ -44,6 +47,7 @@ impl DiskFloor {
             floor_max,
             check_at: AtomicU64::new(0),
             bytes_since: AtomicU64::new(0),
+            check_bytes: AtomicU64::new(0),
             checking: AtomicBool::new(false),
             free: AtomicU64::new(u64::MAX),
             floor: AtomicU64::new(0),
@@ -56,8 +60,8 @@ impl DiskFloor {
         (self.free.load(Ordering::Relaxed), self.floor.load(Ordering::Relaxed))
     }
 
-    /// Whether `bytes` more may be written. Cost: three loads; a look at the volume twice a second
-    /// and after every 16 MiB.
+    /// Whether `bytes` more may be written. Cost: four loads; a look at the volume twice a second
+    /// and after every 16 MiB, or less when little is free.
     ///
     /// # Errors
     /// [`TsdbError::DiskFloor`].
@@ -67,7 +71,8 @@ impl DiskFloor {
         }
         let since = self.bytes_since.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         let now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        let is_due = now_ns >= self.check_at.load(Ordering::Acquire) || since >= CHECK_BYTES;
+        let is_due = now_ns >= self.check_at.load(Ordering::Acquire)
+            || since >= self.check_bytes.load(Ordering::Relaxed);
         if is_due && !self.checking.swap(true, Ordering::AcqRel) {
             self.look(now_ns);
             self.checking.store(false, Ordering::Release);
@@ -93,6 +98,11 @@ impl DiskFloor {
                 self.free.store(u64::MAX, Ordering::Relaxed);
             }
         }
+        let (free, floor) = self.last_seen();
+        let (least, most) = (*CHECK_BYTES.start(), *CHECK_BYTES.end());
+        // Below the floor nothing is written, so only time brings a look.
+        let quarter = free.checked_sub(floor).map_or(most, |above| above / 4);
+        self.check_bytes.store(quarter.clamp(least, most), Ordering::Relaxed);
         self.bytes_since.store(0, Ordering::Relaxed);
         let pause = u64::try_from(CHECK_EVERY.as_nanos()).unwrap_or(u64::MAX);
         self.check_at.store(now_ns.saturating_add(pause), Ordering::Release);
@@ -137,7 +147,7 @@ mod tests {
         assert!(floor.check(1, at(1499)).is_ok(), "the answer still holds");
         assert!(floor.check(1, at(1500)).is_ok(), "at the floor is not below it");
         file.write_all(&[0; 1]).expect("there is space");
-        let error = floor.check(CHECK_BYTES, at(1501)).expect_err("below the floor");
+        let error = floor.check(4096, at(1501)).expect_err("below the floor");
         assert!(matches!(error, TsdbError::DiskFloor { free: 99, floor: 100 }), "{error}");
         assert_eq!(floor.refusals.get(), 1);
         drop(file);

@@ -83,9 +83,8 @@ fn a_power_cut_at_any_operation_of_a_deletion_leaves_each_series_before_or_after
             let acked = world.model.get(series).cloned().unwrap_or_default();
             // The last write, if it was under way, may be there or not.
             let mut with_open = acked.clone();
-            with_open.extend(world.open_request.iter().filter(|r| r.0 == *series).map(|r| {
-                (r.1, m3rs_tsdb::RichSample::float(r.2))
-            }));
+            let open = world.open_request.iter().filter(|r| r.0 == *series);
+            with_open.extend(open.map(|r| (r.1, r.2.clone())));
             let deleted: std::collections::BTreeMap<_, _> = samples
                 .iter()
                 .filter(|(t, _)| !(START - 5 * HOUR..=START + 3 * HOUR).contains(*t))

@@ -53,9 +53,12 @@ fn bits(values: &[f64]) -> impl Iterator<Item = u64> + '_ {
     values.iter().map(|v| v.to_bits())
 }
 
+/// A name, and value by number.
+type Shape = (&'static str, fn(u32) -> f64);
+
 /// Sound inputs, one for each codec, by name.
 pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
-    let shapes: [(&'static str, fn(u32) -> f64); 5] = [
+    let shapes: [Shape; 5] = [
         ("constant", |_| 0.25),
         ("run-length", |i| f64::from(i / 30)),
         ("scaled", |i| f64::from(i * 37 + i * i % 11) / 100.0),

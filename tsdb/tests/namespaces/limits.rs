@@ -142,3 +142,25 @@ fn a_checkpoint_below_the_floor_frees_the_log() {
     model.push((1, START, 9.0));
     assert_eq!(world.read("default"), samples(&model));
 }
+
+#[test]
+fn only_so_many_windows_wait_to_be_flushed() {
+    let mut world = World::new(6);
+    world.limits.windows_max = 3;
+    world.open().expect("opens");
+    let one = NamespaceOptions { shard_count: 1, ..options() };
+    world.database().add_namespace("one", one).expect("made");
+    let write = |block: i64| world.write("one", &[(1, START - block * 2 * HOUR, 1.0)]);
+    for block in 0..4 {
+        write(block).expect("the limit is looked at before a request");
+    }
+    let error = write(5).expect_err("more wait than may");
+    assert!(matches!(error, TsdbError::WindowLimit { limit: 3 }), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("limits.windows_max"), "{error}");
+    world.write("default", &[(1, START, 1.0)]).expect("another namespace");
+    world.database().flush_all().expect("flushed");
+    write(5).expect("none waits any more");
+    let want: Vec<_> = [0, 1, 2, 3, 5].map(|b| (1, START - b * 2 * HOUR, 1.0)).into();
+    assert_eq!(world.read("one"), samples(&want));
+}
