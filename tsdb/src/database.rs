@@ -255,9 +255,17 @@ impl Core {
         Ok(())
     }
 
+    /// Recovers the log if it failed.
+    pub(crate) fn recover_failed_log(&self) -> Result<(), TsdbError> {
+        let Some(why) = self.log.failure() else { return Ok(()) };
+        self.recover_log()?;
+        tracing::warn!(%why, "commit log takes writes again, on a new segment");
+        Ok(())
+    }
+
     /// After a failure of the log: proves that the disk takes writes, makes durable what the
     /// failed segment may have lost, and takes writes again.
-    pub(crate) fn recover_log(&self) -> Result<(), TsdbError> {
+    fn recover_log(&self) -> Result<(), TsdbError> {
         let _one = self.maintenance.lock();
         let segment = self.log.probe()?;
         self.persist(segment, Merge::Due, Extent::Everything)?;
@@ -398,11 +406,13 @@ impl Database {
         self.core.snapshot()
     }
 
-    /// Flushes blocks that are past their time, and removes those outside retention.
+    /// Does what the mediator does by itself, without waiting for its time: lets a failed log take
+    /// writes again, flushes blocks that are past their time, removes those outside retention.
     ///
     /// # Errors
     /// As [`Database::flush_all`].
     pub fn tick(&self) -> Result<(), TsdbError> {
+        self.core.recover_failed_log()?;
         self.core.flush_due()?;
         self.core.expire()
     }

@@ -119,10 +119,7 @@ pub(crate) fn run_scrub(core: &Arc<Core>, stop: &Stop, _clock: &SharedClock) {
 }
 
 fn work(core: &Arc<Core>, slow: bool) -> Result<(), TsdbError> {
-    if let Some(why) = core.log.failure() {
-        core.recover_log()?;
-        tracing::warn!(%why, "commit log takes writes again, on a new segment");
-    }
+    core.recover_failed_log()?;
     if core.log.bytes_since_rotation() >= core.snapshot_log_bytes {
         core.snapshot()?;
     }

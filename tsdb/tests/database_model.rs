@@ -92,6 +92,8 @@ impl World {
             [7; 192],
         );
         options.background = false;
+        // The test clock stands still, so nobody may wait for it.
+        options.limits.scrub_bytes_per_second_max = 0;
         options.namespace.retention_ns = self.retention_ns;
         self.database = Some(Database::open(options, Arc::new(Progress::new()))?);
         Ok(())

@@ -180,7 +180,7 @@ fn other_types_and_encodings_are_not_supported() {
     for (content_type, encoding, says) in [
         ("application/json", "snappy", "application/json"),
         ("text/plain", "snappy", "text/plain"),
-        ("application/x-protobuf;proto=io.prometheus.write.v2.Request", "snappy", "v2.Request"),
+        ("application/x-protobuf;proto=io.prometheus.write.v3.Request", "snappy", "v3.Request"),
         ("application/x-protobuf", "gzip", "gzip"),
         ("application/x-protobuf", "zstd", "zstd"),
         ("application/x-protobuf", "identity", "identity"),
