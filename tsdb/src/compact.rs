@@ -9,7 +9,8 @@
 //!
 //! A compaction reads volumes, which never change, and holds up neither reads nor writes. What it
 //! wrote gets its name and is published only if its sources are still what they were; the files of
-//! the sources go after that. `tests/flush_versions.rs` is a model of these rules. A crash at any moment leaves files that say the same twice, never less.
+//! the sources go after that. A crash at any moment leaves files that say the same twice, never
+//! less. `tests/flush_versions.rs` is a model of these rules.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -149,8 +150,9 @@ impl Namespace {
         let Compacted { compaction, path, reader, written } = compacted;
         let Compaction { shard, span, sources } = compaction;
         let shard = &self.shards[shard];
-        // A volume hides older ones and the snapshots that it was merged from. Once it is gone, none
-        // of them may come back from a removal that was not durable yet, and lie over newer samples.
+        // A volume hides older ones and the snapshots that it was merged from. Once it is gone,
+        // none of them may come back from a removal that was not durable yet, and lie over newer
+        // samples.
         self.sync_block_dirs(shard, sources.iter().map(|(id, _)| *id))?;
         let bytes_written = reader.as_ref().map_or(0, |r| r.file_len());
         let unnamed = reader.as_ref().map(|r| r.path().to_owned());

@@ -166,8 +166,8 @@ fn settle_deletions(deleted: &mut Vec<(i64, i64)>, kind: FilesetKind, id: BlockI
 }
 
 impl BlockFiles {
-    /// All series with samples or deletions here, ascending by ref, with their slots. What cannot be read or
-    /// has no name any more is counted in `damaged`.
+    /// All series with samples or deletions here, ascending by ref, with their slots. What cannot
+    /// be read or has no name any more is counted in `damaged`.
     fn series(&self, by_slot: &[u32], damaged: &mut u64) -> Vec<(u32, Slot)> {
         let mut present = bitvec![0; by_slot.len()];
         for file in self.readers() {
