@@ -277,7 +277,8 @@ async fn an_answer_that_breaks_half_way_does_not_look_whole() {
             // Closed or reset: both tell that there is no more.
             let _ = stream.read_to_end(&mut bytes).await;
             let text = String::from_utf8_lossy(&bytes);
-            assert!(text.contains(",2"), "{query}: {text}");
+            // A reset may take with it what was sent before.
+            assert!(!ends || text.contains(",2"), "{query}: {text}");
             assert_eq!(text.ends_with("0\r\n\r\n"), ends, "{query}: {text}");
         }
         let _ = stop.send(());
