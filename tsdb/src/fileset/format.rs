@@ -15,8 +15,9 @@ pub const MAGIC: [u8; 8] = *b"m3rs.set";
 /// The newest version of the format, which is the one that is written.
 pub const VERSION: u16 = 2;
 
-/// The most bytes of one series block.
-pub const BLOCK_BYTES_MAX: usize = 16 << 20;
+/// The most bytes of one series block: above what the most samples of a block take, so that a
+/// flush never fails for it.
+pub const BLOCK_BYTES_MAX: usize = 1 << 30;
 
 /// The most bytes of one series' canonical labels.
 pub const LABEL_BYTES_MAX: usize = 128 << 10;

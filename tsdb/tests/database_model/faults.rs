@@ -167,3 +167,108 @@ fn a_power_cut_at_any_operation_of_expiry_brings_nothing_back() {
         world.check(0..=i64::MAX / 2);
     }
 }
+
+/// A small database with every kind of file.
+fn with_every_kind_of_file() -> World {
+    let mut world = World::new(24);
+    days(&mut world, 0..2).expect("written");
+    world.database().compact().expect("compacted");
+    let now = world.clock.0.load(Ordering::Relaxed);
+    for series in 0..6 {
+        world.write(&[(series, now, f64::from(series))]).expect("written");
+    }
+    world.database().flush_all().expect("flushed");
+    for series in 3..9 {
+        world.write(&[(series, now + NS_PER_S, f64::from(series))]).expect("written");
+    }
+    world.delete(&[3], now..=now).expect("deleted");
+    world.database().snapshot().expect("a snapshot");
+    for series in 6..12 {
+        world.write(&[(series, now + 2 * NS_PER_S, f64::from(series))]).expect("written");
+    }
+    world
+}
+
+/// Every file below a directory.
+fn files_below(world: &World, dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for path in world.fs.list(&dir).expect("listed") {
+            match world.fs.file_len(&path) {
+                Ok(_) => files.push(path),
+                Err(_) => dirs.push(path),
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Bytes of each file that a sweep damages: all of small files, and a part of larger ones.
+fn swept(len: u64) -> impl Iterator<Item = usize> {
+    let step = (len / 120).max(1) as usize;
+    // An odd stride meets all residues of the fields' widths.
+    (0..len as usize).step_by(step | 1)
+}
+
+#[test]
+fn a_flipped_byte_of_any_file_is_told_and_costs_no_more_than_its_block() {
+    let mut told_at_start = 0;
+    let mut told_by_reads = 0;
+    let mut told_by_scrubs = 0;
+    let files = {
+        let world = with_every_kind_of_file();
+        let files = files_below(&world, Path::new("/data"));
+        files.into_iter().map(|f| (world.fs.file_len(&f).expect("there"), f)).collect::<Vec<_>>()
+    };
+    let kinds = ["commitlog", "index", "namespaces", "snapshots", "/1d/", "data/default"];
+    for kind in kinds {
+        assert!(files.iter().any(|(_, f)| f.to_string_lossy().contains(kind)), "no {kind} file");
+    }
+    for (len, path) in &files {
+        if path.ends_with("lock") {
+            continue;
+        }
+        for at in swept(*len) {
+            let mut world = with_every_kind_of_file();
+            world.fs.crash(Unsynced::Kept);
+            drop(world.database.take());
+            let flip = |bytes: &mut Vec<u8>| {
+                // The log groups what comes at the same time, so lengths vary by a few bytes.
+                let at = at.min(bytes.len() - 1);
+                bytes[at] ^= 0x10;
+            };
+            world.fs.damage(path, flip).expect("damaged");
+            let place = format!("{} at {at}", path.display());
+            world.open().unwrap_or_else(|e| panic!("{place}: does not open: {e}"));
+            let at_start = world.database().damage_at_start().len();
+            let (got, warnings) = world.read_damaged(0..=i64::MAX / 2);
+            let scrub = world.database().scrub().expect("the disk is fine");
+            let (mut lost, mut wrong) = (0, 0);
+            for (series, samples) in &world.model {
+                for (t, v) in samples {
+                    match got.get(series).and_then(|s| s.get(t)) {
+                        Some(found) => wrong += u64::from(found != v),
+                        None => lost += 1,
+                    }
+                }
+            }
+            let read: usize = got.values().map(|s| s.len()).sum();
+            let known: usize = world.model.values().map(|s| s.len()).sum();
+            assert_eq!(wrong, 0, "{place}: wrong samples");
+            // A deletion that is lost brings back one sample.
+            assert!(read <= known - lost + 1, "{place}: samples that nobody wrote");
+            let is_told = at_start > 0 || !warnings.is_empty() || scrub.damaged_files > 0;
+            told_at_start += u64::from(at_start > 0);
+            told_by_reads += u64::from(!warnings.is_empty());
+            told_by_scrubs += u64::from(scrub.damaged_files > 0);
+            // The newest segment of the log ends where its last write was cut off.
+            let is_log = path.to_string_lossy().contains("commitlog");
+            assert!(is_told || is_log, "{place}: damage that nobody tells; {lost} samples lost");
+            assert!(lost < 60, "{place}: {lost} of {known} samples lost");
+        }
+    }
+    let told = (told_at_start, told_by_reads, told_by_scrubs);
+    assert!(told.0 > 50 && told.1 > 10 && told.2 > 50, "{told:?}");
+}
