@@ -1,4 +1,5 @@
-//! Native histograms as Remote Write sends them; 1.0 and 2.0 have the same fields.
+//! Native histograms as Remote Write sends them; 1.0 and 2.0 have the same fields, but for the
+//! start timestamp.
 
 use std::sync::Arc;
 
@@ -14,6 +15,15 @@ const WHAT: &str = "Histogram";
 
 /// The finest schema that may come; those finer than [`SCHEMA_MAX`] are merged down to it.
 const SCHEMA_RESERVED_MAX: i32 = 52;
+
+/// Which version a message is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    /// 1.0, without start timestamps.
+    One,
+    /// 2.0.
+    Two,
+}
 
 /// One histogram of a request.
 #[derive(Debug)]
@@ -57,18 +67,18 @@ struct Side {
 ///
 /// # Errors
 /// [`Corrupt`] if it is none. A rule of histograms that does not hold is a value instead.
-pub(super) fn parse_histogram(bytes: &[u8]) -> Result<WireHistogram, Corrupt> {
+pub(super) fn parse_histogram(bytes: &[u8], version: Version) -> Result<WireHistogram, Corrupt> {
     let mut message = Message::default();
     let mut fields = Fields::new(WHAT, bytes);
     while let Some(field) = fields.next_field()? {
-        message.take(&field)?;
+        message.take(&field, version)?;
     }
     let (t, start) = (message.t, message.start);
     Ok(WireHistogram { t, start, histogram: message.finish() })
 }
 
 impl Message {
-    fn take(&mut self, field: &Field<'_>) -> Result<(), Corrupt> {
+    fn take(&mut self, field: &Field<'_>, version: Version) -> Result<(), Corrupt> {
         match field.number {
             1 => (self.count_int, self.count_float) = (field.varint(WHAT)?, None),
             2 => (self.count_int, self.count_float) = (0, Some(field.double(WHAT)?)),
@@ -90,7 +100,7 @@ impl Message {
             }
             15 => self.t = field.varint(WHAT)? as i64,
             16 => take_doubles(field, &mut self.custom_bounds, &mut self.beyond)?,
-            17 => self.start = field.varint(WHAT)? as i64,
+            17 if version == Version::Two => self.start = field.varint(WHAT)? as i64,
             _ => {}
         }
         Ok(())
@@ -281,7 +291,7 @@ mod tests {
         let packed = vec![2; 2 * HISTOGRAM_BUCKETS_MAX];
         let mut message = vec![0x62];
         m3rs_core::wire::put_length_prefixed(&mut message, &packed);
-        let parsed = parse_histogram(&message).expect("well formed");
+        let parsed = parse_histogram(&message, Version::Two).expect("well formed");
         let buckets = packed.len() as u64;
         assert_eq!(parsed.histogram, Err(HistogramError::TooManyBuckets { buckets }));
     }

@@ -11,7 +11,7 @@ use m3rs_core::model::Labels;
 use m3rs_core::time::{TimestampMs, TimestampNs};
 use m3rs_core::wire::proto::Fields;
 
-use crate::ingest::histogram::{WireHistogram, parse_histogram};
+use crate::ingest::histogram::{Version, WireHistogram, parse_histogram};
 use crate::ingest::labels::label_bytes;
 use crate::ingest::metadata::parse_metadata;
 use crate::ingest::{Refusals, parse_labels};
@@ -268,7 +268,8 @@ impl Shape {
                 }
                 SERIES_EXEMPLAR => shape.exemplars.push(parse_exemplar(field.bytes(SERIES)?)?),
                 SERIES_HISTOGRAM => {
-                    shape.histograms.push(parse_histogram(field.bytes(SERIES)?)?);
+                    let message = field.bytes(SERIES)?;
+                    shape.histograms.push(parse_histogram(message, Version::One)?);
                 }
                 _ => {}
             }

@@ -13,7 +13,7 @@ use m3rs_core::time::TimestampMs;
 use m3rs_core::wire::proto::{Field, Fields, Value};
 use m3rs_core::wire::{Cursor, put_length_prefixed};
 
-use crate::ingest::histogram::{WireHistogram, parse_histogram};
+use crate::ingest::histogram::{Version, WireHistogram, parse_histogram};
 use crate::ingest::labels::{describe_canonical, parse_canonical};
 use crate::ingest::remote_write::{WireExemplar, exemplar_labels, whole_varint};
 use crate::ingest::{Refusals, WalkCounts, WalkError};
@@ -173,7 +173,10 @@ impl Message {
             match field.number {
                 SERIES_LABEL_REFS => self.take_refs(&field, symbols)?,
                 SERIES_SAMPLE => self.samples.push(parse_sample(field.bytes(SAMPLE)?)?),
-                SERIES_HISTOGRAM => self.histograms.push(parse_histogram(field.bytes(SERIES)?)?),
+                SERIES_HISTOGRAM => {
+                    let message = field.bytes(SERIES)?;
+                    self.histograms.push(parse_histogram(message, Version::Two)?);
+                }
                 SERIES_EXEMPLAR => {
                     self.exemplars.push(parse_exemplar(field.bytes(SERIES)?, symbols)?);
                 }
