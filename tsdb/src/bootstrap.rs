@@ -21,6 +21,7 @@ use crate::database::DatabaseOptions;
 use crate::error::{Damage, FilesetError, TsdbError};
 use crate::fileset::{self, FilesetReader};
 use crate::limits::{DiskFloor, Limits, Throttle, ThrottledFs};
+use crate::losses::Losses;
 use crate::names::{Layout, parse_compacted_dir, parse_snapshot};
 use crate::namespace::{Catalog, Namespace, NamespaceMeta, Parts, Secret};
 use crate::progress::{Progress, Stage};
@@ -52,6 +53,8 @@ pub(crate) struct Opener {
     pub(crate) layout: Layout,
     clock: SharedClock,
     log: Arc<CommitLog>,
+    /// What is known to be lost of it.
+    pub(crate) log_losses: Arc<Losses>,
     pub(crate) limits: Limits,
     pub(crate) disk: Arc<DiskFloor>,
     secret: Secret,
@@ -70,6 +73,7 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
     let log_dir = layout.commitlog();
     let log = Arc::new(open_log(&fs, &log_dir, &options)?);
     let clock = Arc::clone(&options.clock);
+    let log_losses = Arc::new(Losses::of_log(fs.as_ref(), &log_dir, clock.now().0)?);
     let rate = options.limits.persist_bytes_per_second_max;
     let throttle = Arc::new(Throttle::new(Arc::clone(&clock), rate));
     let floor = options.limits.disk_floor_bytes_max;
@@ -80,6 +84,7 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
         layout,
         clock,
         log: Arc::clone(&log),
+        log_losses,
         limits: options.limits,
         secret: Secret::new(options.secret),
     };
@@ -89,8 +94,14 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
         namespaces.insert(meta.name.clone(), Arc::new(namespace));
     }
     let fs = opener.fs.as_ref();
+    let mut of_log = Vec::new();
     let replayed_bytes =
-        replay::replay(fs, &log_dir, &namespaces, catalog.next_id, progress, &mut damage)?;
+        replay::replay(fs, &log_dir, &namespaces, catalog.next_id, progress, &mut of_log)?;
+    opener.log_losses.note_log(&log_dir, &of_log, opener.clock.now().0);
+    if let Err(error) = opener.log_losses.record(fs) {
+        tracing::error!(%error, "a note of lost log is not written yet; a checkpoint tries again");
+    }
+    damage.append(&mut of_log);
     for found in &damage {
         tracing::error!(path = %found.path.display(), damage = %found, "damage found at start");
     }
@@ -169,6 +180,7 @@ impl Opener {
             layout: layout.clone(),
             clock: Arc::clone(&self.clock),
             log: Arc::clone(&self.log),
+            log_losses: Arc::clone(&self.log_losses),
             index,
             secret: self.secret.clone(),
         });
@@ -178,6 +190,7 @@ impl Opener {
             // Whatever is lost, no new series gets the samples of an old one.
             namespace.registry.reserve(named);
         }
+        namespace.load_losses()?;
         open_side(&namespace, damage)?;
         progress.enter(Stage::Files, u64::from(namespace.shard_count()));
         for shard in 0..namespace.shard_count() {

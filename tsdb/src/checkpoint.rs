@@ -343,13 +343,6 @@ impl Namespace {
         }
     }
 
-    /// Renames a damaged file, so that its name is free and its bytes stay for a closer look.
-    pub(crate) fn set_aside(&self, path: &Path) -> Result<(), TsdbError> {
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(".damaged");
-        self.fs.rename(path, Path::new(&aside)).map_err(|e| TsdbError::io("rename", path, e))
-    }
-
     pub(crate) fn remove_file(&self, path: &Path) -> Result<(), TsdbError> {
         self.fs.remove_file(path).map_err(|e| TsdbError::io("remove", path, e))
     }

@@ -1,6 +1,7 @@
 //! The database: all namespaces of a data directory over one commit log.
 
 mod log_need;
+mod losses;
 mod namespaces;
 mod reshard;
 mod status;
@@ -120,6 +121,8 @@ pub(crate) struct Core {
     catalog: Mutex<Catalog>,
     /// Namespaces that were removed or replaced and may still be read.
     retired: Mutex<Vec<Arc<Namespace>>>,
+    /// Namespaces whose change failed so that nobody knows which catalog is on the disk.
+    unsettled: Mutex<Vec<Arc<Namespace>>>,
     /// What retired namespaces counted.
     gone: Counters,
     opener: Opener,
@@ -150,6 +153,7 @@ impl Core {
     fn checkpoint(&self, merge: Merge) -> Result<(Written, u64), TsdbError> {
         let segment = self.log.rotate()?;
         let written = self.persist(segment, merge, Extent::ByOptions)?;
+        self.record_losses()?;
         let needed = self.all().iter().filter_map(|n| n.log_need.lock().oldest()).min();
         let removed = self.log.remove_before(needed.unwrap_or(segment).min(segment))?;
         Ok((written, removed as u64))
@@ -238,7 +242,9 @@ impl Core {
                     tracing::info!(namespace = namespace.name(), files = removed, "expired");
                 }
             }
+            self.settle_catalog()?;
             self.purge(&maintenance)?;
+            self.refresh_losses()?;
             Ok(())
         })
     }
@@ -270,6 +276,7 @@ impl Core {
         let segment = self.log.probe()?;
         self.persist(segment, Merge::Due, Extent::Everything)?;
         self.log.resume()?;
+        self.record_losses()?;
         self.log.remove_before(segment)?;
         Ok(())
     }
@@ -333,6 +340,7 @@ impl Database {
             namespaces: RwLock::new(loaded.namespaces),
             catalog: Mutex::new(loaded.catalog),
             retired: Mutex::default(),
+            unsettled: Mutex::default(),
             gone: Counters::default(),
             opener: loaded.opener,
             log: loaded.log,

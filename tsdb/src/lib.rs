@@ -26,6 +26,7 @@ mod delete;
 mod error;
 mod exemplar;
 mod limits;
+mod losses;
 mod mediator;
 mod merge;
 mod metadata;
@@ -51,6 +52,7 @@ pub use exemplar::Exemplar;
 pub use limits::{
     ANNOTATION_BYTES_MAX, EXEMPLAR_LABEL_BYTES_MAX, EXEMPLARS_MAX, EXEMPLARS_PER_SERIES_MAX, Limits,
 };
+pub use losses::KnownLoss;
 pub use m3rs_index::Limited;
 pub use mediator::{JobKind, JobStatus};
 pub use metadata::{MetadataLimits, MetadataStore};

@@ -32,6 +32,7 @@ impl Selection {
         series_max: usize,
     ) -> Result<Self, TsdbError> {
         let found = namespace.find(matchers, series_max)?;
+        let damage = namespace.losses_met(range, &found);
         let mut labels = Vec::with_capacity(found.len());
         let mut places = Vec::with_capacity(found.len());
         {
@@ -46,7 +47,7 @@ impl Selection {
                 }
             }
         }
-        Ok(Self { namespace, labels, places, range, damage: Mutex::default() })
+        Ok(Self { namespace, labels, places, range, damage: Mutex::new(damage) })
     }
 
     /// Labels by series number.
