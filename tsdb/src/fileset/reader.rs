@@ -6,18 +6,20 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use m3rs_core::Corrupt;
 use m3rs_core::fs::{Fs, Mapped};
 use m3rs_core::model::{Labels, SampleKind};
+use m3rs_core::wire::Cursor;
 use m3rs_core::wire::checksum::{check_crc, crc32};
-use m3rs_core::wire::{Cursor, header};
+use roaring::RoaringBitmap;
 
 use super::format::{
     BLOCK_CRC_LEN, BlockCodec, DIRECTORY_CRC_LEN, FOOTER_LEN, FilesetInfo, FilesetTotals, Footer,
     FooterFault, HEADER_LEN, IDENTITY_PAGE_SERIES, IndexEntry, MAGIC, PAGE_ENTRY_LEN, PAGE_SERIES,
-    PageEntry, Section, VERSION, page_count, page_crc, page_held, read_info, read_tags,
+    PageEntry, Section, check_version, page_count, page_crc, page_held, read_info, read_tags,
 };
 use super::identities::read_rows;
 use super::index_page::IndexPage;
 use super::iterators::{Entries, Identities, read_labels};
 use super::pages::PageTable;
+use super::presence::{self, Presence};
 use super::times::{check_directory, read_column};
 use crate::error::{Damage, FilesetError};
 
@@ -66,6 +68,7 @@ pub struct FilesetReader {
     times_sound: [bool; 2],
     /// What is known of each page of the first copy of the index.
     page_states: Box<[AtomicU8]>,
+    presence: Presence,
     pub(super) identities: PageTable,
 }
 
@@ -128,6 +131,7 @@ impl FilesetReader {
             directory,
             times_sound,
             page_states: (0..pages).map(|_| AtomicU8::new(UNCHECKED)).collect(),
+            presence: Presence::default(),
             identities: PageTable::new(page_count(totals.series, IDENTITY_PAGE_SERIES)),
         })
     }
@@ -218,13 +222,17 @@ impl FilesetReader {
 
     /// The entry of a series; `None` if the file does not have it.
     ///
-    /// Searches the directory, then one page.
+    /// Asks the set of series first; then searches the directory, then one page.
     ///
     /// # Errors
     /// [`FilesetError::Damaged`] if the page where the series would be is damaged in both copies.
     pub fn find(&self, series: u32) -> Result<Option<FilesetEntry>, FilesetError> {
         let totals = &self.totals;
         if self.is_empty() || !(totals.series_min..=totals.series_max).contains(&series) {
+            return Ok(None);
+        }
+        let (set, read) = (self.section_bytes(Section::Presence), || self.read_series_set());
+        if self.presence.contains(set, series, read) == Some(false) {
             return Ok(None);
         }
         let (mut low, mut high) = (0, self.page_states.len());
@@ -236,6 +244,25 @@ impl FilesetReader {
         let Some(number) = low.checked_sub(1) else { return Ok(None) };
         let (page, base) = self.page(number)?;
         page.position(series).map(|at| self.place(number, &page, base, at)).transpose()
+    }
+
+    /// The refs of all series of the file.
+    ///
+    /// Reads the set that stands in the file, or the whole index if that set is damaged.
+    ///
+    /// # Errors
+    /// [`FilesetError::Damaged`] if a page of the index is damaged in both copies as well.
+    pub fn series_set(&self) -> Result<RoaringBitmap, FilesetError> {
+        if let Ok(set) = self.read_series_set() {
+            return Ok(set);
+        }
+        self.entries().map(|entry| entry.map(|entry| entry.series)).collect()
+    }
+
+    /// The set of series as it stands in the file.
+    pub(super) fn read_series_set(&self) -> Result<RoaringBitmap, Corrupt> {
+        let bytes = self.section_bytes(Section::Presence);
+        presence::read(bytes, self.footer.section(Section::Presence).crc, &self.totals)
     }
 
     /// What the directory says of a page.
@@ -479,7 +506,7 @@ impl FilesetReader {
     /// Checks the first bytes of the file, which nothing depends on.
     pub(super) fn check_header(&self) -> Result<(), Corrupt> {
         let mut cursor = Cursor::new("fileset header", &self.bytes);
-        header::check(&mut cursor, &MAGIC, VERSION).map(drop)
+        check_version(&mut cursor, &MAGIC)
     }
 }
 
