@@ -4,14 +4,16 @@
 #[expect(dead_code, reason = "other stories use the rest of it")]
 mod world;
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use m3rs_core::fs::Fs;
+use m3rs_core::fs::{Fs, FsFile, FsLock, Mapped, Space};
 use m3rs_core::time::NS_PER_S;
-use m3rs_sim::disk::Unsynced;
-use m3rs_tsdb::DEFAULT_NAMESPACE;
+use m3rs_sim::disk::{SimFs, Unsynced};
+use m3rs_tsdb::{DEFAULT_NAMESPACE, Database, Progress, Stage};
 
-use crate::world::{START, Samples, World, samples};
+use crate::world::{HOUR, START, Samples, World, samples};
 
 /// Writes the rows as one request.
 fn write(world: &World, all: &mut Vec<(u32, i64, f64)>, rows: &[(u32, i64, f64)]) {
@@ -131,5 +133,177 @@ fn an_index_segment_that_vanished_is_told_and_made_anew() {
             assert_eq!(world.database().damage_at_start(), [], "it is whole again");
             assert_eq!(read(&world), all, "segment {lost}");
         }
+    }
+}
+
+/// Everything that a start sets right at once: damaged volumes, snapshots, index and catalog, what
+/// was never finished, and what a flush left behind.
+fn with_all_to_recover() -> World {
+    let mut world = World::new(33);
+    let mut all = Vec::new();
+    for hour in 0..3 {
+        let rows: Vec<_> = (0..8).map(|s| (s, START - hour * 5 * HOUR, f64::from(s))).collect();
+        write(&world, &mut all, &rows);
+        world.database().flush_all().expect("flushed");
+    }
+    write(&world, &mut all, &[(1, START + 1, 1.5), (2, START + 1, 2.5)]);
+    world.database().snapshot().expect("a snapshot");
+    write(&world, &mut all, &[(9, START + 2, 3.5), (2, START + 3, 4.5)]);
+    world.stop();
+    let volumes = world.files("data");
+    let put = |path: &Path, bytes: &[u8]| {
+        let mut file = world.fs.create(path).expect("made");
+        file.write_all(bytes).and_then(|()| file.sync()).expect("written");
+        world.fs.sync_dir(path.parent().expect("below a directory")).expect("synced");
+    };
+    // The newer volume stays as it is, and the older one is a leftover.
+    let text = volumes[0].to_string_lossy().into_owned();
+    let bytes = world.fs.read(&volumes[0]).expect("read");
+    put(Path::new(&text.replace("-0.fileset", "-1.fileset")), &bytes);
+    put(Path::new(&format!("{text}.tmp")), b"cut off");
+    let cut = |path: &PathBuf| world.fs.damage(path, |bytes| bytes.truncate(40)).expect("cut");
+    cut(&volumes[1]);
+    cut(&world.files("snapshots")[0]);
+    cut(&world.files("index")[0]);
+    cut(&PathBuf::from("/data/namespaces/catalog"));
+    world
+}
+
+#[test]
+fn a_power_cut_at_any_operation_of_a_recovery_changes_nothing_of_its_outcome() {
+    let mut world = with_all_to_recover();
+    let first = world.fs.ops();
+    world.open().expect("opens");
+    assert_eq!(world.database().damage_at_start().len(), 4);
+    let (last, want) = (world.fs.ops(), read(&world));
+    assert!(want.len() == 9 && last > first + 20, "{want:?}, {first} to {last}");
+    for op in first + 1..=last {
+        for unsynced in [Unsynced::Lost, Unsynced::Torn, Unsynced::Kept] {
+            let mut world = with_all_to_recover();
+            world.fs.crash_at_op(op);
+            let cut_off = world.open().is_err();
+            world.crash(unsynced);
+            assert_eq!(read(&world), want, "operation {op} of {last}, {unsynced:?}, {cut_off}");
+            world.crash(Unsynced::Lost);
+            assert_eq!(read(&world), want, "after operation {op} of {last}, {unsynced:?}");
+        }
+    }
+}
+
+/// Looks at the progress of a start whenever that asks for something.
+#[derive(Debug)]
+struct Watched {
+    fs: SimFs,
+    progress: Arc<Progress>,
+    seen: Mutex<Vec<(Stage, f64)>>,
+}
+
+impl Watched {
+    fn look(&self) -> &SimFs {
+        let mut seen = self.seen.lock().expect("not poisoned");
+        seen.push(self.progress.stage_and_ratio());
+        &self.fs
+    }
+}
+
+impl Fs for Watched {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
+        self.look().create(path)
+    }
+
+    fn open_append(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
+        self.look().open_append(path)
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Mapped> {
+        self.look().map(path)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.look().read(path)
+    }
+
+    fn file_len(&self, path: &Path) -> io::Result<u64> {
+        self.look().file_len(path)
+    }
+
+    fn truncate(&self, path: &Path, len: u64) -> io::Result<()> {
+        self.look().truncate(path, len)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.look().rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.look().remove_file(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.look().remove_dir_all(path)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.look().create_dir_all(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.look().sync_dir(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        self.look().list(dir)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.look().exists(path)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        self.look().space(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
+        self.look().lock(path)
+    }
+}
+
+/// The stages of a real start, with two index segments, several log segments and more shards.
+#[test]
+fn progress_moves_through_every_stage_and_never_goes_back() {
+    let (mut world, _) = with_two_segments();
+    for round in 0..6 {
+        world.write(DEFAULT_NAMESPACE, &[(1, START + round, 1.0)]).expect("written");
+        world.open().expect("opens");
+    }
+    world.stop();
+    let mut options = world.options();
+    let of_default = m3rs_tsdb::ConfiguredNamespace {
+        shard_count: Some(3),
+        ..m3rs_tsdb::ConfiguredNamespace::default()
+    };
+    options.namespaces.insert(DEFAULT_NAMESPACE.to_owned(), of_default);
+    let progress = Arc::new(Progress::new());
+    let seen = Mutex::default();
+    let fs = Arc::new(Watched { fs: world.fs.clone(), progress: Arc::clone(&progress), seen });
+    options.fs = fs.clone();
+    let database = Database::open(options, Arc::clone(&progress)).expect("opens");
+    assert_eq!(progress.stage_and_ratio(), (Stage::Ready, 1.0));
+    drop(database);
+    let seen = fs.seen.lock().expect("not poisoned").clone();
+    for pair in seen.windows(2) {
+        let ((before, was), (stage, is)) = (pair[0], pair[1]);
+        assert!(stage > before || (stage == before && is >= was), "{pair:?}");
+    }
+    for stage in Stage::ALL {
+        let mut ratios: Vec<f64> =
+            seen.iter().filter(|(s, _)| *s == stage).map(|(_, ratio)| *ratio).collect();
+        ratios.dedup();
+        let least = match stage {
+            Stage::Files | Stage::Index | Stage::CommitLog => 3,
+            Stage::Starting | Stage::Series | Stage::Reshard => 1,
+            Stage::Ready | Stage::Closed => 0,
+        };
+        assert!(ratios.len() >= least, "{stage:?}: {ratios:?}");
     }
 }

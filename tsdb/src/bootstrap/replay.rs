@@ -91,7 +91,9 @@ pub(super) fn replay(
     // Each byte is checked, then applied.
     progress.enter(Stage::CommitLog, total * 2);
     let mut log = Vec::new();
-    for scanned in in_parallel("replay-scan", paths.len(), |i| scan(fs, &paths[i], i as u32, progress)) {
+    for scanned in
+        in_parallel("replay-scan", paths.len(), |i| scan(fs, &paths[i], i as u32, progress))
+    {
         log.push(scanned?);
     }
     let by_id: BTreeMap<u32, &Arc<Namespace>> = namespaces.values().map(|n| (n.id, n)).collect();

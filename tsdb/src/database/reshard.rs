@@ -18,9 +18,7 @@ use crate::checkpoint::Merge;
 use crate::error::TsdbError;
 use crate::fileset::{FilesetEntry, FilesetInfo, FilesetReader, SeriesBlock, write_fileset};
 use crate::mediator::JobKind;
-use crate::namespace::{
-    Catalog, ConfiguredNamespace, Namespace, NamespaceMeta, NamespaceOptions,
-};
+use crate::namespace::{Catalog, ConfiguredNamespace, Namespace, NamespaceMeta, NamespaceOptions};
 use crate::progress::{Progress, Stage};
 
 /// The endings of files that are no part of an index.
