@@ -120,9 +120,23 @@ impl Index {
         dir: &Path,
         limits: Limits,
     ) -> Result<(Self, Vec<Damage>), IndexError> {
+        Self::open_with(fs, dir, limits, |_| {})
+    }
+
+    /// As [`Index::open`]; tells `is_read` how many bytes of files were read since the last call.
+    /// In all these are [`Index::file_bytes`].
+    ///
+    /// # Errors
+    /// As [`Index::open`].
+    pub fn open_with(
+        fs: &SharedFs,
+        dir: &Path,
+        limits: Limits,
+        is_read: impl FnMut(u64),
+    ) -> Result<(Self, Vec<Damage>), IndexError> {
         let mut index = Self::new(limits);
         let bytes_max = index.limits.automaton_bytes_max;
-        let found = open::find(fs.as_ref(), dir, bytes_max, || index.uid())?;
+        let found = open::find(fs.as_ref(), dir, bytes_max, || index.uid(), is_read)?;
         let mut state = State::clone(&index.state.read());
         state.sealed = found.segments.into_iter().map(Arc::new).collect();
         *index.state.write() = Arc::new(state);

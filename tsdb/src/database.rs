@@ -345,11 +345,7 @@ impl Database {
             maintenance: Mutex::new(()),
         });
         core.try_purge();
-        for (name, configured) in &configured {
-            if let Some(shard_count) = configured.shard_count {
-                core.reshard(name, shard_count)?;
-            }
-        }
+        core.reshard_configured(&configured, &progress)?;
         // With background work the snapshot that these bytes are due does not hold up the start.
         core.log.count_replayed(loaded.replayed_bytes);
         if !background && loaded.replayed_bytes >= snapshot_log_bytes {

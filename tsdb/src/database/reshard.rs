@@ -5,6 +5,7 @@
 //! at that moment, so a crash is harmless at any. Reads go on from the old one until they are
 //! done. Writes that come meanwhile are refused as unavailable, which senders repeat.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,7 +18,8 @@ use crate::checkpoint::Merge;
 use crate::error::TsdbError;
 use crate::fileset::{FilesetEntry, FilesetInfo, FilesetReader, SeriesBlock, write_fileset};
 use crate::mediator::JobKind;
-use crate::namespace::{Catalog, Namespace, NamespaceMeta, NamespaceOptions};
+use crate::namespace::{Catalog, ConfiguredNamespace, Namespace, NamespaceMeta, NamespaceOptions};
+use crate::progress::{Progress, Stage};
 
 /// The endings of files that are no part of an index.
 const NOT_INDEX: [&str; 2] = [".tmp", ".damaged"];
@@ -77,6 +79,29 @@ impl Core {
             })
         })?;
         tracing::info!(namespace = name, shards = shard_count, "namespace has other shards");
+        Ok(())
+    }
+
+    /// Gives namespaces the number of shards that configuration says, at start.
+    pub(super) fn reshard_configured(
+        &self,
+        configured: &BTreeMap<String, ConfiguredNamespace>,
+        progress: &Progress,
+    ) -> Result<(), TsdbError> {
+        let wanted = configured.iter().filter_map(|(name, c)| Some((name, c.shard_count?)));
+        let mut due = Vec::new();
+        for (name, shard_count) in wanted {
+            if self.serving(name)?.shard_count() != shard_count {
+                due.push((name, shard_count));
+            }
+        }
+        if !due.is_empty() {
+            progress.enter(Stage::Reshard, due.len() as u64);
+        }
+        for (name, shard_count) in due {
+            self.reshard(name, shard_count)?;
+            progress.advance(Stage::Reshard, 1);
+        }
         Ok(())
     }
 
@@ -146,7 +171,7 @@ impl Core {
 
 /// All volumes of a namespace by block, those of its shards together.
 fn volumes(namespace: &Namespace) -> Vec<(BlockId, Vec<Arc<FilesetReader>>)> {
-    let mut all = std::collections::BTreeMap::<BlockId, Vec<Arc<FilesetReader>>>::new();
+    let mut all = BTreeMap::<BlockId, Vec<Arc<FilesetReader>>>::new();
     for shard in &namespace.shards {
         let blocks = shard.lock().blocks();
         for (id, files) in blocks.iter() {
