@@ -20,7 +20,7 @@ use crate::commitlog::{self, CommitLog, CommitLogOptions};
 use crate::database::DatabaseOptions;
 use crate::error::{Damage, FilesetError, TsdbError};
 use crate::fileset::{self, FilesetReader};
-use crate::limits::{DiskFloor, Limits, Throttle, ThrottledFs};
+use crate::limits::{DiskFloor, Limits, RuntimeLimits, Throttle, ThrottledFs};
 use crate::names::{Layout, parse_compacted_dir, parse_snapshot};
 use crate::namespace::{Catalog, Namespace, NamespaceMeta, Parts, Secret};
 use crate::progress::{Progress, Stage};
@@ -53,6 +53,7 @@ pub(crate) struct Opener {
     clock: SharedClock,
     log: Arc<CommitLog>,
     pub(crate) limits: Limits,
+    pub(crate) runtime: Arc<RuntimeLimits>,
     pub(crate) disk: Arc<DiskFloor>,
     secret: Secret,
 }
@@ -81,6 +82,7 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
         clock,
         log: Arc::clone(&log),
         limits: options.limits,
+        runtime: Arc::new(RuntimeLimits::new(&options.limits)),
         secret: Secret::new(options.secret),
     };
     let mut namespaces = BTreeMap::new();
@@ -104,6 +106,7 @@ fn open_log(fs: &SharedFs, dir: &Path, options: &DatabaseOptions) -> Result<Comm
     let log_options = CommitLogOptions {
         sync: options.sync,
         pending_bytes_max: options.limits.log_pending_bytes_max as u64,
+        uncovered_bytes_max: options.limits.log_uncovered_bytes_max,
         ..CommitLogOptions::default()
     };
     Ok(CommitLog::open(Arc::clone(fs), dir, log_options, newest + 1)?)
@@ -164,6 +167,7 @@ impl Opener {
         let namespace = Namespace::new(Parts {
             meta,
             limits: self.limits,
+            runtime: Arc::clone(&self.runtime),
             disk: Arc::clone(&self.disk),
             fs: Arc::clone(&self.throttled),
             layout: layout.clone(),
