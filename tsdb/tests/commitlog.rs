@@ -21,9 +21,6 @@ mod gate;
 
 use gate::GatedFs;
 
-/// The kind of an entry that says nothing.
-const PADDING: u8 = 4;
-
 const DIR: &str = "/commitlog";
 
 fn dir() -> &'static Path {
@@ -44,8 +41,8 @@ fn numbered(n: u32) -> Vec<u8> {
 /// As [`numbered`], with padding, so many bytes long.
 fn numbered_in(n: u32, len: usize) -> Vec<u8> {
     let mut out = numbered(n);
-    out.push(PADDING);
-    // The length of the padding takes two bytes itself.
+    // An entry of padding, whose length takes two bytes itself.
+    out.push(4);
     let padded = len - out.len() - 2;
     put_varint(&mut out, padded as u64);
     out.resize(len, 0);
@@ -530,8 +527,8 @@ fn a_disk_that_does_not_keep_up_is_told_at_the_limit() {
     let pending = busy(MAX);
     let left = MAX - pending;
     assert_eq!(busy(left + 1), pending, "one byte more than there is room for");
-    let half = vec![0; left as usize / 2 + 1];
-    let refused = log.append_all(&[&half, &half]).expect_err("both are taken or none is");
+    let half = &vec![0; left as usize / 2 + 1][..];
+    let refused = log.append_all(&[half, half]).expect_err("both are taken or none is");
     assert!(refused.to_string().contains("limits.log_pending_bytes_max"), "{refused}");
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
     log.append(&numbered_in(3, left as usize)).expect("there is room for it");

@@ -64,8 +64,10 @@ impl NamespaceOptions {
     pub fn validate(&self) -> Result<(), OptionsError> {
         self.check_blocks()?;
         self.check_windows()?;
+        self.check_future()?;
         self.check_index()?;
-        self.check_any_blocks()
+        self.check_hidden()?;
+        self.check_rest()
     }
 
     /// Checks what does not depend on the block size.

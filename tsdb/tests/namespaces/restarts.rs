@@ -374,7 +374,7 @@ fn an_error_of_one_namespace_does_not_hold_up_the_others() {
     assert!(error.to_string().contains("/data/data/a"), "{error}");
     let newest = |world: &World| world.files("data/z")[0].to_string_lossy().into_owned();
     assert!(newest(&world).ends_with("-1.fileset"), "the other one is flushed: {}", newest(&world));
-    world.write("z", &[(3, START - 5 * HOUR, 3.0)]).expect("written");
+    world.write("z", &[(2, START - 5 * HOUR, 3.0)]).expect("written");
     let error = world.database().flush_all().expect_err("one cannot be flushed");
     assert!(error.to_string().contains("/data/data/a"), "{error}");
     assert!(newest(&world).ends_with("-2.fileset"), "the other one is flushed: {}", newest(&world));
