@@ -178,7 +178,26 @@ impl Index {
     /// As [`Index::insert`].
     pub fn insert_docs(&self, docs: &[Doc<'_>]) -> Result<(), IndexError> {
         let mut last = self.last.lock();
-        let mut newest = *last;
+        let newest = self.check(docs, *last)?;
+        let open = Arc::clone(&self.state.read().open);
+        open.insert(docs);
+        *last = newest;
+        Ok(())
+    }
+
+    /// Whether [`Index::insert_docs`] would take these now. It still does later, if nobody else
+    /// inserts.
+    ///
+    /// # Errors
+    /// As [`Index::insert`].
+    pub fn check_docs(&self, docs: &[Doc<'_>]) -> Result<(), IndexError> {
+        let last = self.last.lock();
+        self.check(docs, *last).map(drop)
+    }
+
+    /// The last id once `docs` are inserted after `last`.
+    fn check(&self, docs: &[Doc<'_>], last: Option<u32>) -> Result<Option<u32>, IndexError> {
+        let mut newest = last;
         let max = self.limits.labels_len_max.min(LABELS_LEN_CEILING);
         for &Doc { id, labels, .. } in docs {
             if let Some(last) = newest.filter(|last| id <= *last) {
@@ -190,14 +209,12 @@ impl Index {
             }
             newest = Some(id);
         }
-        let open = Arc::clone(&self.state.read().open);
-        let (held, max) = (open.doc_count(), self.limits.open_series_max);
+        let held = self.state.read().open.doc_count();
+        let max = self.limits.open_series_max;
         if (max.saturating_sub(held) as usize) < docs.len() {
             return Err(IndexError::Full { held, max });
         }
-        open.insert(docs);
-        *last = newest;
-        Ok(())
+        Ok(newest)
     }
 
     /// Series in the index.

@@ -21,7 +21,7 @@ use m3rs_index::{Identity, Index};
 use crate::commitlog::{self, CommitLog, CommitLogOptions};
 use crate::database::DatabaseOptions;
 use crate::error::{Damage, TsdbError};
-use crate::limits::{DiskFloor, Limits, Throttle, ThrottledFs};
+use crate::limits::{DiskFloor, Limits, RuntimeLimits, Throttle, ThrottledFs};
 use crate::names::Layout;
 use crate::namespace::{Catalog, Namespace, NamespaceMeta, Parts, Secret};
 use crate::progress::{Progress, Stage};
@@ -55,6 +55,7 @@ pub(crate) struct Opener {
     clock: SharedClock,
     log: Arc<CommitLog>,
     pub(crate) limits: Limits,
+    pub(crate) runtime: Arc<RuntimeLimits>,
     pub(crate) disk: Arc<DiskFloor>,
     secret: Secret,
 }
@@ -94,6 +95,7 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
         clock,
         log: Arc::clone(&log),
         limits: options.limits,
+        runtime: Arc::new(RuntimeLimits::new(&options.limits)),
         secret: Secret::new(options.secret),
     };
     progress.enter(Stage::Series, on_disk.iter().map(|n| n.index.len()).sum());
@@ -159,6 +161,7 @@ fn open_log(
     let log_options = CommitLogOptions {
         sync: options.sync,
         pending_bytes_max: options.limits.log_pending_bytes_max as u64,
+        uncovered_bytes_max: options.limits.log_uncovered_bytes_max,
         ..CommitLogOptions::default()
     };
     let first = newest.max(newest_in_files) + 1;
@@ -244,6 +247,7 @@ impl Opener {
         let namespace = Namespace::new(Parts {
             meta,
             limits: self.limits,
+            runtime: Arc::clone(&self.runtime),
             disk: Arc::clone(&self.disk),
             fs: Arc::clone(&self.throttled),
             layout: self.layout.clone(),

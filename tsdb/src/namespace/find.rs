@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use m3rs_core::model::{Labels, MatchOp, Matcher};
 use m3rs_core::time::TimestampNs;
-use m3rs_index::Limited;
+use m3rs_index::{IndexError, Limited};
 
 use super::{IndexOptions, Namespace};
 use crate::error::TsdbError;
@@ -53,13 +53,28 @@ impl Namespace {
             let found = exact.ok_or_else(|| self.not_indexed())?;
             return Ok(found.into_iter().collect());
         }
-        let mut found = self.index.search(&seen(index, matchers), series_max)?;
+        let mut found = self.index.series(&seen(index, matchers), usize::MAX)?.items;
         if let Some(series) = exact.flatten()
             && let Err(at) = found.binary_search(&series)
         {
             found.insert(at, series);
         }
+        if found.len() > series_max {
+            let matched = found.len() as u64;
+            return Err(IndexError::TooMany { matched, limit: series_max }.into());
+        }
         Ok(found)
+    }
+
+    /// Refs of the series that [`Namespace::select`] finds by any of the sets, ascending.
+    pub(crate) fn find_any(&self, matcher_sets: &[Vec<Matcher>]) -> Result<Vec<u32>, TsdbError> {
+        let mut all = Vec::new();
+        for matchers in matcher_sets {
+            all.append(&mut self.find(matchers, usize::MAX)?);
+        }
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
     }
 
     /// Names of labels of the series for which any of the matcher sets holds; 0 is no limit.
@@ -121,9 +136,9 @@ impl Namespace {
             return Ok(Cow::Borrowed(sets));
         }
         if sets.is_empty() && no_sets == NoSets::MeansAll {
-            return Ok(Cow::Owned(vec![seen(index, &[])]));
+            return Ok(Cow::Owned(seen(index, &[])));
         }
-        Ok(Cow::Owned(sets.iter().map(|matchers| seen(index, matchers)).collect()))
+        Ok(Cow::Owned(sets.iter().flat_map(|matchers| seen(index, matchers)).collect()))
     }
 
     fn not_indexed(&self) -> TsdbError {
@@ -138,17 +153,18 @@ enum NoSets {
     MeansNone,
 }
 
-/// The matchers and the opposite of each that hides series.
-fn seen(index: &IndexOptions, matchers: &[Matcher]) -> Vec<Matcher> {
+/// Sets of matchers for the series that are not hidden. Those are hidden for which all of some
+/// matchers hold; so each set has the opposite of one of these.
+fn seen(index: &IndexOptions, matchers: &[Matcher]) -> Vec<Vec<Matcher>> {
     let opposite = |op| match op {
         MatchOp::Equal => MatchOp::NotEqual,
         MatchOp::NotEqual => MatchOp::Equal,
         MatchOp::Regexp => MatchOp::NotRegexp,
         MatchOp::NotRegexp => MatchOp::Regexp,
     };
-    let hidden = index.do_not_index.iter();
-    let shown = hidden.map(|m| Matcher::new(m.name.clone(), opposite(m.op), m.value.clone()));
-    matchers.iter().cloned().chain(shown).collect()
+    let shown = |m: &Matcher| Matcher::new(m.name.clone(), opposite(m.op), m.value.clone());
+    let with = |m| matchers.iter().cloned().chain([shown(m)]).collect();
+    index.do_not_index.iter().map(with).collect()
 }
 
 /// The only labels that a series for which all these hold can have, if they are to be all of its
