@@ -151,6 +151,7 @@ section!(Storage {
     windows_max: usize => storage.windows_max,
     log_pending_bytes_max: usize => storage.log_pending_bytes_max,
     encodings_per_series_max: usize => storage.encodings_per_series_max,
+    active_sets_bytes: u64 => storage.active_sets_bytes,
 });
 
 impl SettingsFile {

@@ -15,6 +15,7 @@ use m3rs_core::clock::SharedClock;
 use m3rs_core::fs::{Fs, FsLock, SharedFs, TEMP_SUFFIX};
 use m3rs_index::{Identity, Index};
 
+use crate::activity::ActiveSets;
 use crate::blocks::{BlockId, Blocks, Layer};
 use crate::commitlog::{self, CommitLog, CommitLogOptions};
 use crate::database::DatabaseOptions;
@@ -54,6 +55,7 @@ pub(crate) struct Opener {
     log: Arc<CommitLog>,
     pub(crate) limits: Limits,
     pub(crate) disk: Arc<DiskFloor>,
+    pub(crate) active: Arc<ActiveSets>,
     secret: Secret,
 }
 
@@ -81,6 +83,7 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
         clock,
         log: Arc::clone(&log),
         limits: options.limits,
+        active: Arc::new(ActiveSets::new(options.limits.active_sets_bytes)),
         secret: Secret::new(options.secret),
     };
     let mut namespaces = BTreeMap::new();
@@ -170,6 +173,7 @@ impl Opener {
             clock: Arc::clone(&self.clock),
             log: Arc::clone(&self.log),
             index,
+            active: Arc::clone(&self.active),
             secret: self.secret.clone(),
         });
         progress.enter(Stage::Index, namespace.index.len());

@@ -79,7 +79,7 @@ impl Namespace {
         start: TimestampNs,
         end: TimestampNs,
     ) -> Result<Deleted, TsdbError> {
-        let found = self.index.series(matcher_sets, usize::MAX)?.items;
+        let found = self.index.series(matcher_sets, None, usize::MAX)?.items;
         let mut by_shard: Vec<(Vec<u32>, Vec<Slot>)> = vec![Default::default(); self.shards.len()];
         {
             let tables = self.registry.read();

@@ -31,6 +31,7 @@ pub(crate) use validate::check_name;
 pub use validate::{NAME_BYTES_MAX, OptionsError};
 pub(crate) use window::WriteWindow;
 
+use crate::activity::ActiveSets;
 use crate::commitlog::{self, CommitLog};
 use crate::database::LogNeed;
 use crate::error::TsdbError;
@@ -64,6 +65,7 @@ pub struct Namespace {
     pub(crate) log: Arc<CommitLog>,
     pub(crate) index: Index,
     pub(crate) registry: Registry,
+    pub(crate) active: Arc<ActiveSets>,
     /// Metadata and exemplars.
     pub(crate) side: Side,
     pub(crate) shards: Vec<Shard>,
@@ -146,6 +148,7 @@ pub(crate) struct Parts {
     pub(crate) clock: SharedClock,
     pub(crate) log: Arc<CommitLog>,
     pub(crate) index: Index,
+    pub(crate) active: Arc<ActiveSets>,
     pub(crate) secret: Secret,
 }
 
@@ -168,6 +171,7 @@ impl Namespace {
             clock: parts.clock,
             log: parts.log,
             index: parts.index,
+            active: parts.active,
             side: Side::new(parts.limits.metadata),
             registry: Registry::new(parts.secret),
             create: Mutex::default(),
@@ -427,7 +431,7 @@ impl Namespace {
                 let shard = self.shard_of(identity);
                 let at = usize::from(shard);
                 let state = states[at].get_or_insert_with(|| self.shards[at].lock());
-                let slot = state.add_series(series);
+                let slot = state.buffer.add_series(series);
                 placed.push((series, Place { shard, slot }, identity.labels_hash));
             }
         }
