@@ -18,6 +18,7 @@ use m3rs_core::fs::{Fs, FsLock, SharedFs, TEMP_SUFFIX};
 use m3rs_core::spawn::{ThreadCount, fork};
 use m3rs_index::{Identity, Index};
 
+use crate::activity::ActiveSets;
 use crate::commitlog::{self, CommitLog, CommitLogOptions};
 use crate::database::DatabaseOptions;
 use crate::error::{Damage, TsdbError};
@@ -57,6 +58,7 @@ pub(crate) struct Opener {
     pub(crate) limits: Limits,
     pub(crate) runtime: Arc<RuntimeLimits>,
     pub(crate) disk: Arc<DiskFloor>,
+    pub(crate) active: Arc<ActiveSets>,
     secret: Secret,
 }
 
@@ -96,6 +98,7 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
         log: Arc::clone(&log),
         limits: options.limits,
         runtime: Arc::new(RuntimeLimits::new(&options.limits)),
+        active: Arc::new(ActiveSets::new(options.limits.active_sets_bytes)),
         secret: Secret::new(options.secret),
     };
     progress.enter(Stage::Series, on_disk.iter().map(|n| n.index.len()).sum());
@@ -254,6 +257,7 @@ impl Opener {
             clock: Arc::clone(&self.clock),
             log: Arc::clone(&self.log),
             index,
+            active: Arc::clone(&self.active),
             secret: self.secret.clone(),
         });
         namespace.load_series(progress)?;
