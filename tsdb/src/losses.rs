@@ -4,8 +4,8 @@
 //! set aside at start or after a merge that took over the rest, no read meets it any more. So what
 //! lies under a `.damaged` name is kept in mind, over restarts too:
 //!
-//! - a **fileset or snapshot** that was set aside: samples of its shard and block, of all series if
-//!   it does not open, else of those whose blocks cannot be read;
+//! - a **fileset or snapshot** that was set aside: samples of its block, of any series if it does
+//!   not open, else of those whose blocks cannot be read;
 //! - a **note** about the commit log, which is written before the damaged segment is removed. Which
 //!   times its lost bytes held is not known, so it concerns all that could be written until it was
 //!   found.
@@ -24,12 +24,9 @@ use crate::blocks::{BlockFiles, BlockId};
 use crate::buffer::Columns;
 use crate::error::{Damage, TsdbError};
 use crate::fileset::{self, FilesetReader};
-use crate::names::{parse_compacted_dir, parse_snapshot};
+use crate::names::{DAMAGED_SUFFIX, damaged_name, parse_compacted_dir, parse_snapshot};
 use crate::namespace::Namespace;
 use crate::series_block::BlockDecoder;
-
-/// What the name of a file ends in that is kept for a closer look only.
-pub(crate) const DAMAGED_SUFFIX: &str = ".damaged";
 
 /// Most losses that are described; all of them are told to queries.
 const DESCRIBED_MAX: usize = 1000;
@@ -172,6 +169,15 @@ impl Loss {
         }
     }
 
+    /// Whether it may concern any of the series. The shard says nothing of them: the namespace may
+    /// have got other shards since.
+    fn concerns(&self, found: &[u32]) -> bool {
+        match &self.series {
+            Some(lost) => found.iter().any(|series| lost.binary_search(series).is_ok()),
+            None => !found.is_empty(),
+        }
+    }
+
     /// The warning of a query that it may concern.
     fn warning(&self, path: &Path) -> String {
         let path = path.display();
@@ -184,7 +190,7 @@ impl Loss {
         }
         let series = match &self.series {
             Some(series) => format!("{} series", series.len()),
-            None => "all series".to_owned(),
+            None => "any series".to_owned(),
         };
         let shard = self.shard.map(|shard| format!(" of shard {shard}")).unwrap_or_default();
         let times = self.block.map_or_else(String::new, |block| {
@@ -204,13 +210,7 @@ fn set_aside_in(fs: &dyn Fs, dir: &Path) -> Result<Vec<PathBuf>, TsdbError> {
 impl Namespace {
     /// Renames a damaged file, so that its name is free and its bytes stay for a closer look.
     pub(crate) fn set_aside(&self, path: &Path) -> Result<(), TsdbError> {
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(DAMAGED_SUFFIX);
-        // An earlier one of that name stays too.
-        while self.fs.exists(Path::new(&aside)) {
-            aside.push(DAMAGED_SUFFIX);
-        }
-        let aside = PathBuf::from(aside);
+        let aside = damaged_name(self.fs.as_ref(), path);
         self.fs.rename(path, &aside).map_err(|e| TsdbError::io("rename", path, e))?;
         self.note_set_aside(aside);
         Ok(())
@@ -221,13 +221,13 @@ impl Namespace {
         let fs = self.fs.as_ref();
         let mut dirs = vec![self.index_dir()];
         dirs.extend(self.layout.side(&self.dir).parent().map(Path::to_owned));
-        for shard in 0..self.shard_count() {
-            let roots =
-                [self.layout.data(&self.dir, shard), self.layout.snapshots(&self.dir, shard)];
-            for root in roots {
-                let inside = fs.list(&root).map_err(|e| TsdbError::io("list", &root, e))?;
+        // Those of shards that a namespace had before it got other ones, too.
+        for root in [self.layout.data_root(&self.dir), self.layout.snapshots_root(&self.dir)] {
+            let list = |dir: &Path| fs.list(dir).map_err(|e| TsdbError::io("list", dir, e));
+            for shard_dir in list(&root)? {
+                let inside = list(&shard_dir)?;
                 dirs.extend(inside.into_iter().filter(|p| parse_compacted_dir(p).is_some()));
-                dirs.push(root);
+                dirs.push(shard_dir);
             }
         }
         for dir in dirs {
@@ -303,7 +303,8 @@ impl Namespace {
     pub(crate) fn losses_met(&self, (from, to): (i64, i64), found: &[u32]) -> Vec<String> {
         let mut met = Vec::new();
         for (path, loss) in self.losses.all() {
-            if loss.block.is_some_and(|block| block.overlaps(from, to) && self.has(&loss, found)) {
+            let is_met = loss.block.is_some_and(|block| block.overlaps(from, to));
+            if is_met && loss.concerns(found) {
                 met.push(loss.warning(&path));
             }
         }
@@ -325,16 +326,6 @@ impl Namespace {
     pub(crate) fn ahead_ns(&self) -> i64 {
         let options = self.options();
         options.buffer_future_ns.max(options.future_retention_ns)
-    }
-
-    /// Whether a loss concerns any of the series.
-    fn has(&self, loss: &Loss, found: &[u32]) -> bool {
-        if let Some(lost) = &loss.series {
-            return found.iter().any(|series| lost.binary_search(series).is_ok());
-        }
-        let tables = self.registry.read();
-        let shards = found.iter().filter_map(|&series| Some(tables.place(series)?.shard));
-        shards.into_iter().any(|shard| loss.shard.is_none_or(|lost| lost == shard))
     }
 }
 

@@ -31,8 +31,8 @@ use m3rs_tsdb::{
     Columns, DEFAULT_NAMESPACE, Database, DatabaseOptions, Progress, RichSample, SampleValue,
     TsdbError, WriteRefusal,
 };
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 
 use crate::faults::files_below;
 use crate::samples::{random_request, samples_of};

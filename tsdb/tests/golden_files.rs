@@ -338,7 +338,7 @@ fn fileset() {
     let fresh_path = Path::new("/f.fileset");
     let info = write_sample_fileset(&fs, fresh_path);
     let fresh = fs.read(fresh_path).expect("written");
-    let path = golden("fileset", 2).join(file_name(T0, 2));
+    let path = golden("fileset", 3).join(file_name(T0, 2));
     let bytes = golden_bytes(&path, &fresh);
     let reader = FilesetReader::open(&DiskFs, &path).expect("sound");
     assert_eq!(reader.verify(), []);
@@ -355,14 +355,17 @@ fn fileset() {
     }
     assert_eq!(reader.totals().time_columns, 4);
     // Packed names may change with zstd; what comes before them may not.
-    let names_at = section_start(&fresh, 5);
+    let names_at = section_start(&fresh, 6);
     assert!(bytes[..names_at] == fresh[..names_at], "what names nothing has other bytes");
 }
 
 /// Where a section starts, as the footer's table says.
 fn section_start(bytes: &[u8], number: usize) -> usize {
-    let at = bytes.len() - 182 + 18 + number * 20;
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight")) as usize
+    let len = |number: usize| {
+        let at = bytes.len() - 182 + 18 + number * 12;
+        u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight")) as usize
+    };
+    10 + (0..number).map(len).sum::<usize>()
 }
 
 /// Histograms, start timestamps and annotations of one series, without floats.
@@ -448,9 +451,9 @@ fn fileset_of_every_codec() {
     })
     .expect("no fault");
     let fresh = fs.read(fresh_path).expect("written");
-    let path = golden("fileset", 2).join("every-codec.fileset");
+    let path = golden("fileset", 3).join("every-codec.fileset");
     let bytes = golden_bytes(&path, &fresh);
-    let names_at = section_start(&fresh, 5);
+    let names_at = section_start(&fresh, 6);
     assert!(bytes[..names_at] == fresh[..names_at], "what names nothing has other bytes");
     let reader = FilesetReader::open(&DiskFs, &path).expect("sound");
     assert_eq!((reader.verify(), reader.totals().time_columns), (Vec::new(), 1));
@@ -544,9 +547,9 @@ fn snapshot() {
     let files = fs.list(Path::new("/data/snapshots/default/0")).expect("listed");
     let [written] = &files[..] else { panic!("{files:?}") };
     let fresh = fs.read(written).expect("written");
-    let path = golden("fileset", 2).join(written.file_name().expect("it has one"));
+    let path = golden("fileset", 3).join(written.file_name().expect("it has one"));
     let bytes = golden_bytes(&path, &fresh);
-    let names_at = section_start(&fresh, 5);
+    let names_at = section_start(&fresh, 6);
     assert!(bytes[..names_at] == fresh[..names_at], "what names nothing has other bytes");
     let reader = FilesetReader::open(&DiskFs, &path).expect("sound");
     assert_eq!((reader.verify(), reader.info().kind), (Vec::new(), FilesetKind::Snapshot));
@@ -597,4 +600,26 @@ fn side_file() {
     let mut want = exemplars();
     want.sort_by_key(|e| e.t);
     assert_eq!(*found, want);
+}
+
+/// Floats with start timestamps: parts, and times beside them.
+#[test]
+fn block_of_timed_parts() {
+    let mut columns = Columns::default();
+    for i in 0..40i64 {
+        let started = RichSample { start_ns: T0 - 5, ..RichSample::float((i / 3) as f64) };
+        columns.push_rich(T0 + i * 15_000_000_000, &started);
+    }
+    let mut encoder = BlockEncoder::default();
+    let fresh = encoder.encode(&columns, Effort::Flush).expect("fits").expect("some");
+    assert_eq!(fresh.codec, BlockCodec::TimedParts);
+    let dir = golden("series-block", 3);
+    let times = golden_bytes(&dir.join("timed-parts.times"), fresh.times);
+    let bytes = golden_bytes(&dir.join("timed-parts.block"), fresh.bytes);
+    assert_eq!((&times[..], &bytes[..]), (fresh.times, fresh.bytes));
+    let block = EncodedBlock { times: &times, bytes: &bytes, ..fresh };
+    let mut read = Columns::default();
+    BlockDecoder::default().overlay(&block, (i64::MIN, i64::MAX), &mut read).expect("sound");
+    assert_eq!((&read.ts, &read.vs), (&columns.ts, &columns.vs));
+    assert_eq!(read.rich.starts.values, [T0 - 5; 40]);
 }
