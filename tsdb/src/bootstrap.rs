@@ -18,10 +18,11 @@ use m3rs_core::fs::{Fs, FsLock, SharedFs, TEMP_SUFFIX};
 use m3rs_core::spawn::{ThreadCount, fork};
 use m3rs_index::{Identity, Index};
 
+use crate::activity::ActiveSets;
 use crate::commitlog::{self, CommitLog, CommitLogOptions};
 use crate::database::DatabaseOptions;
 use crate::error::{Damage, TsdbError};
-use crate::limits::{DiskFloor, Limits, Throttle, ThrottledFs};
+use crate::limits::{DiskFloor, Limits, RuntimeLimits, Throttle, ThrottledFs};
 use crate::names::Layout;
 use crate::namespace::{Catalog, Namespace, NamespaceMeta, Parts, Secret};
 use crate::progress::{Progress, Stage};
@@ -55,7 +56,9 @@ pub(crate) struct Opener {
     clock: SharedClock,
     log: Arc<CommitLog>,
     pub(crate) limits: Limits,
+    pub(crate) runtime: Arc<RuntimeLimits>,
     pub(crate) disk: Arc<DiskFloor>,
+    pub(crate) active: Arc<ActiveSets>,
     secret: Secret,
 }
 
@@ -94,6 +97,8 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
         clock,
         log: Arc::clone(&log),
         limits: options.limits,
+        runtime: Arc::new(RuntimeLimits::new(&options.limits)),
+        active: Arc::new(ActiveSets::new(options.limits.active_sets_bytes)),
         secret: Secret::new(options.secret),
     };
     progress.enter(Stage::Series, on_disk.iter().map(|n| n.index.len()).sum());
@@ -159,6 +164,7 @@ fn open_log(
     let log_options = CommitLogOptions {
         sync: options.sync,
         pending_bytes_max: options.limits.log_pending_bytes_max as u64,
+        uncovered_bytes_max: options.limits.log_uncovered_bytes_max,
         ..CommitLogOptions::default()
     };
     let first = newest.max(newest_in_files) + 1;
@@ -244,12 +250,14 @@ impl Opener {
         let namespace = Namespace::new(Parts {
             meta,
             limits: self.limits,
+            runtime: Arc::clone(&self.runtime),
             disk: Arc::clone(&self.disk),
             fs: Arc::clone(&self.throttled),
             layout: self.layout.clone(),
             clock: Arc::clone(&self.clock),
             log: Arc::clone(&self.log),
             index,
+            active: Arc::clone(&self.active),
             secret: self.secret.clone(),
         });
         namespace.load_series(progress)?;

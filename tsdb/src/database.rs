@@ -26,7 +26,7 @@ use crate::error::{Damage, TsdbError};
 use crate::limits::{Limits, Throttle};
 use crate::mediator::{self, JobKind, Jobs, Stop};
 use crate::namespace::{
-    Catalog, ConfiguredNamespace, Counter, Counters, Namespace, NamespaceOptions,
+    Catalog, ConfiguredNamespace, Counter, Counters, DEFAULT_NAMESPACE, Namespace, NamespaceOptions,
 };
 use crate::progress::{Progress, Stage};
 use crate::scrub::{Scrub, ScrubReport};
@@ -77,6 +77,18 @@ impl DatabaseOptions {
             secret,
             background: true,
         }
+    }
+}
+
+impl DatabaseOptions {
+    /// The namespaces that configuration names, `default` among them.
+    pub(crate) fn configured(&self) -> BTreeMap<String, ConfiguredNamespace> {
+        let mut all = self.namespaces.clone();
+        all.entry(DEFAULT_NAMESPACE.to_owned()).or_insert_with(|| ConfiguredNamespace {
+            options: self.namespace.clone(),
+            ..ConfiguredNamespace::default()
+        });
+        all
     }
 }
 
@@ -158,13 +170,33 @@ impl Core {
     /// Makes series and samples in memory durable in files.
     fn persist(&self, segment: u64, merge: Merge, extent: Extent) -> Result<Written, TsdbError> {
         let mut written = Written::default();
-        for namespace in self.all() {
-            let more = persist_one(&namespace, segment, merge, extent)?;
+        self.for_each(|namespace| {
+            let more = persist_one(namespace, segment, merge, extent)?;
             written.volumes += more.volumes;
             written.snapshots += more.snapshots;
             written.series_blocks += more.series_blocks;
-        }
+            Ok(())
+        })?;
         Ok(written)
+    }
+
+    /// Does `work` for each namespace, whatever becomes of the others. Of several errors the first
+    /// is returned and the others are logged.
+    fn for_each(
+        &self,
+        mut work: impl FnMut(&Namespace) -> Result<(), TsdbError>,
+    ) -> Result<(), TsdbError> {
+        let mut first = Ok(());
+        for namespace in self.all() {
+            match (work(&namespace), &first) {
+                (Ok(()), _) => {}
+                (failed, Ok(())) => first = failed,
+                (Err(error), Err(_)) => {
+                    tracing::error!(namespace = namespace.name(), %error, "one more that failed");
+                }
+            }
+        }
+        first
     }
 
     /// Puts the buffers into snapshots and drops the log before them.
@@ -180,26 +212,24 @@ impl Core {
     /// array, another one is read from the log, hashed and indexed anew.
     pub(crate) fn seal_new_series(&self) -> Result<(), TsdbError> {
         let _one = self.maintenance.lock();
-        for namespace in self.all() {
-            if namespace.index.unsealed_len() >= SEAL_SERIES {
-                namespace.seal_index()?;
-            }
-        }
-        Ok(())
+        self.for_each(|namespace| match namespace.index.unsealed_len() {
+            SEAL_SERIES.. => namespace.seal_index(),
+            _ => Ok(()),
+        })
     }
 
     /// Flushes the blocks that are past their time.
     pub(crate) fn flush_due(&self) -> Result<(), TsdbError> {
         let _one = self.maintenance.lock();
         self.jobs.run(JobKind::Flush, || {
-            for namespace in self.all() {
+            self.for_each(|namespace| {
                 let written = namespace.flush_due()?;
                 if written.volumes > 0 {
                     let name = namespace.name();
                     tracing::info!(namespace = name, volumes = written.volumes, "flushed");
                 }
-            }
-            Ok(())
+                Ok(())
+            })
         })
     }
 
@@ -232,27 +262,30 @@ impl Core {
     pub(crate) fn expire(&self) -> Result<(), TsdbError> {
         let maintenance = self.maintenance.lock();
         self.jobs.run(JobKind::Expire, || {
-            for namespace in self.all() {
+            let expired = self.for_each(|namespace| {
                 let removed = namespace.expire()?;
                 if removed > 0 {
                     tracing::info!(namespace = namespace.name(), files = removed, "expired");
                 }
-            }
+                Ok(())
+            });
             self.purge(&maintenance)?;
-            Ok(())
+            expired
         })
     }
 
     /// Makes durable in files what the log does not hold, whatever options say of snapshots.
     pub(crate) fn save_unlogged(&self) -> Result<(), TsdbError> {
         let _one = self.maintenance.lock();
-        for namespace in self.all().iter().filter(|n| n.holds_unlogged()) {
+        self.for_each(|namespace| {
+            if !namespace.holds_unlogged() {
+                return Ok(());
+            }
             let segment = self.log.rotate()?;
             self.jobs.run(JobKind::Snapshot, || {
-                persist_one(namespace, segment, Merge::Due, Extent::Everything)
-            })?;
-        }
-        Ok(())
+                persist_one(namespace, segment, Merge::Due, Extent::Everything).map(drop)
+            })
+        })
     }
 
     /// Recovers the log if it failed.
@@ -327,7 +360,7 @@ impl Database {
         let clock = options.clock.clone();
         let snapshot_log_bytes = options.snapshot_log_bytes;
         let scrub_rate = options.limits.scrub_bytes_per_second_max;
-        let configured = options.namespaces.clone();
+        let configured = options.configured();
         let loaded = bootstrap::load(options, &progress)?;
         let core = Arc::new(Core {
             namespaces: RwLock::new(loaded.namespaces),
@@ -345,7 +378,8 @@ impl Database {
             maintenance: Mutex::new(()),
         });
         core.try_purge();
-        core.reshard_configured(&configured, &progress)?;
+        let mut damage = loaded.damage;
+        damage.extend(core.settle_configured(&configured, &progress)?);
         // With background work the snapshot that these bytes are due does not hold up the start.
         core.log.count_replayed(loaded.replayed_bytes);
         if !background && loaded.replayed_bytes >= snapshot_log_bytes {
@@ -371,7 +405,7 @@ impl Database {
         Ok(Self {
             core,
             progress,
-            damage: loaded.damage,
+            damage,
             stop,
             background: Mutex::new(threads),
             _lock: loaded.lock,
@@ -445,6 +479,20 @@ impl Database {
     pub fn set_persist_rate(&self, bytes_per_second: u64) {
         self.core.throttle.set(bytes_per_second);
         tracing::info!(bytes_per_second, "persist rate");
+    }
+
+    /// Lets a namespace that has no limit of its own make so many new series in a second from now
+    /// on; 0 is no limit. It is not kept over a restart.
+    pub fn set_new_series_rate(&self, per_second: u32) {
+        self.core.opener.runtime.set_new_series_per_second_max(per_second);
+        tracing::info!(per_second, "limit of new series");
+    }
+
+    /// Lets so many windows with unflushed samples wait in one shard from now on. It is not kept
+    /// over a restart.
+    pub fn set_windows_max(&self, windows: usize) {
+        self.core.opener.runtime.set_windows_max(windows);
+        tracing::info!(windows, "limit of windows that wait to be flushed");
     }
 
     /// Stops background work, writes and syncs what the log holds, and closes it. Buffers are not

@@ -32,6 +32,7 @@ pub(super) struct StorageMetrics {
     volumes: Gauge,
     snapshots: Gauge,
     log_bytes: Gauge,
+    log_uncovered_bytes: Gauge,
     log_failed: Gauge,
     damage_at_start: Gauge,
     damaged_reads: Counter,
@@ -66,6 +67,11 @@ impl StorageMetrics {
             volumes: put(r, "m3rs_storage_volumes", "Fileset volumes that are served"),
             snapshots: put(r, "m3rs_storage_snapshots", "Snapshot files that are served"),
             log_bytes: put(r, "m3rs_commitlog_bytes", "Bytes in the log since its last cut"),
+            log_uncovered_bytes: put(
+                r,
+                "m3rs_commitlog_uncovered_bytes",
+                "Bytes in the log that no other file holds yet",
+            ),
             log_failed: put(r, "m3rs_commitlog_failed", "1 if the log takes no writes"),
             damaged_reads: put(
                 r,
@@ -122,6 +128,7 @@ impl StorageMetrics {
             (&self.volumes, numbers.volumes),
             (&self.snapshots, numbers.snapshots),
             (&self.log_bytes, numbers.log_bytes),
+            (&self.log_uncovered_bytes, numbers.log_uncovered_bytes),
             (&self.damage_at_start, numbers.damage_at_start),
         ] {
             metric.set(gauge(number));
