@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::blocks::{BlockFiles, BlockId, Layer};
 use crate::error::TsdbError;
 use crate::fileset::{self, FilesetInfo, FilesetKind};
-use crate::names::{compacted_dir, snapshot_name};
+use crate::names::{compacted_dir, damaged_name, snapshot_name};
 use crate::namespace::Namespace;
 use crate::shard::Shard;
 
@@ -345,9 +345,7 @@ impl Namespace {
 
     /// Renames a damaged file, so that its name is free and its bytes stay for a closer look.
     pub(crate) fn set_aside(&self, path: &Path) -> Result<(), TsdbError> {
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(".damaged");
-        self.fs.rename(path, Path::new(&aside)).map_err(|e| TsdbError::io("rename", path, e))
+        self.fs.rename(path, &damaged_name(path)).map_err(|e| TsdbError::io("rename", path, e))
     }
 
     pub(crate) fn remove_file(&self, path: &Path) -> Result<(), TsdbError> {

@@ -379,9 +379,7 @@ impl Database {
         });
         core.try_purge();
         let mut damage = loaded.damage;
-        for (name, configured) in &configured {
-            damage.extend(core.settle_configured(name, configured)?);
-        }
+        damage.extend(core.settle_configured(&configured, &progress)?);
         // With background work the snapshot that these bytes are due does not hold up the start.
         core.log.count_replayed(loaded.replayed_bytes);
         if !background && loaded.replayed_bytes >= snapshot_log_bytes {

@@ -79,7 +79,7 @@ impl Namespace {
         start: TimestampNs,
         end: TimestampNs,
     ) -> Result<Deleted, TsdbError> {
-        let found = self.find_any(matcher_sets)?;
+        let found = self.find_any(matcher_sets, (start.0, end.0))?;
         let mut by_shard: Vec<(Vec<u32>, Vec<Slot>)> = vec![Default::default(); self.shards.len()];
         {
             let tables = self.registry.read();

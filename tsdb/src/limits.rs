@@ -57,6 +57,9 @@ pub struct Limits {
     /// Most encodings of label sets remembered per series on average
     /// (`limits.encodings_per_series_max`); above it the memory of encodings starts anew.
     pub encodings_per_series_max: usize,
+    /// Bytes of the sets of series by file and block of the index that are kept in memory, over
+    /// all namespaces (`limits.active_sets_bytes`).
+    pub active_sets_bytes: u64,
     /// What is kept of metric metadata.
     pub metadata: MetadataLimits,
 }
@@ -74,6 +77,7 @@ impl Default for Limits {
             persist_bytes_per_second_max: 0,
             scrub_bytes_per_second_max: 16 << 20,
             encodings_per_series_max: 4,
+            active_sets_bytes: 64 << 20,
             metadata: MetadataLimits::default(),
         }
     }

@@ -103,6 +103,13 @@ pub(crate) fn parse_snapshot(path: &Path) -> Option<(i64, u64)> {
     Some((start.parse().ok()?, segment.parse().ok()?))
 }
 
+/// The name under which a damaged file is set aside.
+pub(crate) fn damaged_name(path: &Path) -> PathBuf {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".damaged");
+    PathBuf::from(aside)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,6 +31,7 @@ pub(crate) use validate::check_name;
 pub use validate::{NAME_BYTES_MAX, OptionsError};
 pub(crate) use window::WriteWindow;
 
+use crate::activity::ActiveSets;
 use crate::commitlog::{self, CommitLog};
 use crate::database::LogNeed;
 use crate::error::TsdbError;
@@ -65,6 +66,7 @@ pub struct Namespace {
     pub(crate) log: Arc<CommitLog>,
     pub(crate) index: Index,
     pub(crate) registry: Registry,
+    pub(crate) active: Arc<ActiveSets>,
     /// Metadata and exemplars.
     pub(crate) side: Side,
     pub(crate) shards: Vec<Shard>,
@@ -148,6 +150,7 @@ pub(crate) struct Parts {
     pub(crate) clock: SharedClock,
     pub(crate) log: Arc<CommitLog>,
     pub(crate) index: Index,
+    pub(crate) active: Arc<ActiveSets>,
     pub(crate) secret: Secret,
 }
 
@@ -171,6 +174,7 @@ impl Namespace {
             clock: parts.clock,
             log: parts.log,
             index: parts.index,
+            active: parts.active,
             side: Side::new(parts.limits.metadata),
             registry: Registry::new(parts.secret),
             create: Mutex::default(),
@@ -272,7 +276,8 @@ impl Namespace {
     ) -> Result<Vec<(Labels, Vec<Exemplar>)>, TsdbError> {
         let range = (start.0.max(self.horizon().0), end.0);
         let mut found = Vec::new();
-        for series in self.find(matchers, series_max)? {
+        // An exemplar may stand where its series has no sample.
+        for series in self.find(matchers, (i64::MIN, i64::MAX), series_max)? {
             let exemplars = self.side.exemplars.of_series(series, range);
             if !exemplars.is_empty()
                 && let Some(labels) = self.index.labels(series)?
@@ -430,7 +435,7 @@ impl Namespace {
                 let shard = self.shard_of(identity);
                 let at = usize::from(shard);
                 let state = states[at].get_or_insert_with(|| self.shards[at].lock());
-                let slot = state.add_series(series);
+                let slot = state.buffer.add_series(series);
                 placed.push((series, Place { shard, slot }, identity.labels_hash));
             }
         }

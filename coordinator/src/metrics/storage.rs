@@ -3,7 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use m3rs_core::telemetry::invariant;
+use m3rs_tsdb::Stage;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
@@ -12,10 +15,16 @@ use super::scrub::ScrubMetrics;
 use super::{gauge, put};
 use crate::http::StorageStatus;
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+}
+
 /// Handles of the metrics of a [`StorageStatus`].
 #[derive(Debug)]
 pub(super) struct StorageMetrics {
     ready: Gauge,
+    stage: Family<StageLabels, Gauge>,
     progress: Gauge<f64, AtomicU64>,
     series: Gauge,
     samples_written: Counter,
@@ -42,6 +51,7 @@ impl StorageMetrics {
             jobs: JobMetrics::new(r),
             scrub: ScrubMetrics::new(r),
             ready: put(r, "m3rs_storage_ready", "1 if storage serves reads and writes"),
+            stage: put(r, "m3rs_storage_start_stage", "1 for the present stage of start-up"),
             progress: put(
                 r,
                 "m3rs_storage_start_progress_ratio",
@@ -106,6 +116,10 @@ impl StorageMetrics {
         self.jobs.set(numbers);
         self.scrub.set(numbers);
         self.ready.set(i64::from(status.ready));
+        for stage in Stage::ALL.map(Stage::as_str) {
+            let is_present = i64::from(status.stage == stage);
+            self.stage.get_or_create(&StageLabels { stage }).set(is_present);
+        }
         self.progress.set(status.progress);
         self.log_failed.set(i64::from(numbers.log_failure.is_some()));
         for (metric, number) in [

@@ -11,6 +11,7 @@
 //! `maintenance` before `catalog`; a change of namespaces takes only the latter, and so does not
 //! wait for flushes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
@@ -20,7 +21,7 @@ use crate::error::{Damage, TsdbError};
 use crate::namespace::{
     Catalog, ConfiguredNamespace, Namespace, NamespaceMeta, NamespaceOptions, check_name,
 };
-use crate::progress::Progress;
+use crate::progress::{Progress, Stage};
 
 impl Database {
     /// The namespace of that name.
@@ -158,23 +159,36 @@ impl Core {
         self.namespaces.read().values().cloned().collect()
     }
 
-    /// Makes an open namespace what configuration says and only an open one can be made: with other
+    /// Makes open namespaces what configuration says and only open ones can be made: with other
     /// shards, or without a log. Returns what was damaged and is left out of new shards.
     pub(super) fn settle_configured(
         &self,
-        name: &str,
-        configured: &ConfiguredNamespace,
+        configured: &BTreeMap<String, ConfiguredNamespace>,
+        progress: &Progress,
     ) -> Result<Vec<Damage>, TsdbError> {
         let mut damage = Vec::new();
-        if let Some(shard_count) = configured.shard_count {
-            damage = self.reshard(name, shard_count)?;
+        let mut resharded = Vec::new();
+        for (name, one) in configured {
+            let shard_count = one.shard_count.unwrap_or(self.serving(name)?.shard_count());
+            if self.serving(name)?.shard_count() != shard_count {
+                resharded.push((name, shard_count));
+            }
         }
-        let now = self.serving(name)?.options();
-        let writes_to_commit_log = configured.options.writes_to_commit_log;
-        if now.writes_to_commit_log && !writes_to_commit_log {
-            // What the log has was replayed by now, and the log counts no more after this.
-            let options = NamespaceOptions { writes_to_commit_log, ..now.as_ref().clone() };
-            self.stop_logging(name, options)?;
+        if !resharded.is_empty() {
+            progress.enter(Stage::Reshard, resharded.len() as u64);
+        }
+        for (name, shard_count) in resharded {
+            damage.extend(self.reshard(name, shard_count)?);
+            progress.advance(Stage::Reshard, 1);
+        }
+        for (name, one) in configured {
+            let now = self.serving(name)?.options();
+            let writes_to_commit_log = one.options.writes_to_commit_log;
+            if now.writes_to_commit_log && !writes_to_commit_log {
+                // What the log has was replayed by now, and the log counts no more after this.
+                let options = NamespaceOptions { writes_to_commit_log, ..now.as_ref().clone() };
+                self.stop_logging(name, options)?;
+            }
         }
         Ok(damage)
     }

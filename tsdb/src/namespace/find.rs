@@ -9,8 +9,10 @@ use std::sync::Arc;
 use m3rs_core::model::{Labels, MatchOp, Matcher};
 use m3rs_core::time::TimestampNs;
 use m3rs_index::{IndexError, Limited};
+use roaring::RoaringBitmap;
 
 use super::{IndexOptions, Namespace};
+use crate::activity::Activity;
 use crate::error::TsdbError;
 use crate::read::Selection;
 
@@ -34,16 +36,19 @@ impl Namespace {
         Selection::new(Arc::clone(self), matchers, range, series_max)
     }
 
-    /// Refs of the series that [`Namespace::select`] finds, ascending.
+    /// Refs of the series that [`Namespace::select`] finds, ascending. Those that have no samples
+    /// in blocks of the range are left out, and do not count.
     pub(crate) fn find(
         &self,
         matchers: &[Matcher],
+        range: (i64, i64),
         series_max: usize,
     ) -> Result<Vec<u32>, TsdbError> {
         let options = self.options();
         let index = &options.index;
         if index.enabled && index.do_not_index.is_empty() {
-            return Ok(self.index.search(matchers, series_max)?);
+            let found = self.index.find(matchers)?;
+            return Activity::of(self, range).among(&found, series_max);
         }
         let exact = match exact_labels(matchers) {
             Some(labels) => Some(self.registry.find(&labels, &self.index)?),
@@ -53,7 +58,9 @@ impl Namespace {
             let found = exact.ok_or_else(|| self.not_indexed())?;
             return Ok(found.into_iter().collect());
         }
-        let mut found = self.index.series(&seen(index, matchers), usize::MAX)?.items;
+        let active = Activity::of(self, range).refs();
+        let sets = seen(index, matchers);
+        let mut found = self.index.series(&sets, active.as_ref(), usize::MAX)?.items;
         if let Some(series) = exact.flatten()
             && let Err(at) = found.binary_search(&series)
         {
@@ -67,27 +74,34 @@ impl Namespace {
     }
 
     /// Refs of the series that [`Namespace::select`] finds by any of the sets, ascending.
-    pub(crate) fn find_any(&self, matcher_sets: &[Vec<Matcher>]) -> Result<Vec<u32>, TsdbError> {
+    pub(crate) fn find_any(
+        &self,
+        matcher_sets: &[Vec<Matcher>],
+        range: (i64, i64),
+    ) -> Result<Vec<u32>, TsdbError> {
         let mut all = Vec::new();
         for matchers in matcher_sets {
-            all.append(&mut self.find(matchers, usize::MAX)?);
+            all.append(&mut self.find(matchers, range, usize::MAX)?);
         }
         all.sort_unstable();
         all.dedup();
         Ok(all)
     }
 
-    /// Names of labels of the series for which any of the matcher sets holds; 0 is no limit.
+    /// Names of labels of the series for which any of the matcher sets holds and which have
+    /// samples in blocks between `start` and `end`; a limit of 0 is none.
     ///
     /// # Errors
     /// [`TsdbError::Index`], [`TsdbError::NotIndexed`].
     pub fn label_names(
         &self,
         matcher_sets: &[Vec<Matcher>],
+        (start, end): (TimestampNs, TimestampNs),
         limit: usize,
     ) -> Result<Limited<String>, TsdbError> {
         let sets = self.seen_sets(matcher_sets, NoSets::MeansAll)?;
-        Ok(self.index.label_names(&sets, count_max(limit))?)
+        let active = self.active_between(start, end);
+        Ok(self.index.label_names(&sets, active.as_ref(), count_max(limit))?)
     }
 
     /// Values of the label `name`, as [`Namespace::label_names`].
@@ -98,10 +112,12 @@ impl Namespace {
         &self,
         name: &str,
         matcher_sets: &[Vec<Matcher>],
+        (start, end): (TimestampNs, TimestampNs),
         limit: usize,
     ) -> Result<Limited<String>, TsdbError> {
         let sets = self.seen_sets(matcher_sets, NoSets::MeansAll)?;
-        Ok(self.index.label_values(name, &sets, count_max(limit))?)
+        let active = self.active_between(start, end);
+        Ok(self.index.label_values(name, &sets, active.as_ref(), count_max(limit))?)
     }
 
     /// Label sets of series, as [`Namespace::label_names`].
@@ -111,14 +127,22 @@ impl Namespace {
     pub fn series(
         &self,
         matcher_sets: &[Vec<Matcher>],
+        (start, end): (TimestampNs, TimestampNs),
         limit: usize,
     ) -> Result<Limited<Labels>, TsdbError> {
         let sets = self.seen_sets(matcher_sets, NoSets::MeansNone)?;
-        let found = self.index.series(&sets, count_max(limit))?;
+        let active = self.active_between(start, end);
+        let found = self.index.series(&sets, active.as_ref(), count_max(limit))?;
         let labels = self.index.labels_of(&found.items)?;
         let mut items: Vec<Labels> = labels.into_iter().flatten().collect();
         items.sort_unstable();
         Ok(Limited { items, truncated: found.truncated })
+    }
+
+    /// The series with samples in blocks of the range, as far as retention keeps them; `None` for
+    /// all.
+    fn active_between(&self, start: TimestampNs, end: TimestampNs) -> Option<RoaringBitmap> {
+        Activity::of(self, (start.0.max(self.horizon().0), end.0)).refs()
     }
 
     /// The sets of matchers with conditions that leave out what is not indexed.

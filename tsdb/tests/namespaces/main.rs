@@ -1,5 +1,6 @@
 //! Namespaces of one database: their options, their coming and going, and their limits.
 
+mod activity;
 mod changes;
 mod gate;
 mod limits;

@@ -292,12 +292,12 @@ fn series_that_are_not_indexed_are_found_by_all_of_their_labels() {
         assert_eq!(matched(&world, &[name.clone(), series("3")]).expect("found"), [3]);
         assert_eq!(matched(&world, &[name.clone(), series("77")]).expect("found"), [0; 0]);
         let namespace = world.namespace("hidden");
-        let values = namespace.label_values("series", &[], 0).expect("listed");
+        let values = namespace.label_values("series", &[], EVER, 0).expect("listed");
         assert_eq!(values.items, ["1", "3"]);
-        let names = namespace.label_names(&[vec![series("2")]], 0).expect("listed");
+        let names = namespace.label_names(&[vec![series("2")]], EVER, 0).expect("listed");
         assert_eq!(names.items, [""; 0]);
         let sets = [vec![name.clone()]];
-        assert_eq!(namespace.series(&sets, 0).expect("listed").items.len(), 2);
+        assert_eq!(namespace.series(&sets, EVER, 0).expect("listed").items.len(), 2);
         world.database().flush_all().expect("flushed");
         world.restart();
     }
@@ -322,7 +322,7 @@ fn without_an_index_matchers_are_refused_unless_they_are_all_labels() {
     let error = matched(&world, &[open]).expect_err("no index");
     assert!(matches!(error, TsdbError::NotIndexed { .. }), "{error}");
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    world.namespace("hidden").label_names(&[], 0).expect_err("no index");
+    world.namespace("hidden").label_names(&[], EVER, 0).expect_err("no index");
 }
 
 #[test]
