@@ -23,8 +23,8 @@ use crate::bootstrap::{self, Opener};
 use crate::checkpoint::{Merge, Written};
 use crate::commitlog::{CommitLog, SyncMode};
 use crate::error::{Damage, TsdbError};
-use crate::limits::{Limits, Throttle};
-use crate::mediator::{self, JobKind, Jobs, Stop};
+use crate::limits::{Limits, PersistRate, Throttle};
+use crate::mediator::{self, FirstError, JobKind, Jobs, Stop};
 use crate::namespace::{
     Catalog, ConfiguredNamespace, Counter, Counters, Namespace, NamespaceOptions,
 };
@@ -127,7 +127,7 @@ pub(crate) struct Core {
     pub(crate) snapshot_log_bytes: u64,
     pub(crate) background_failures: Counter,
     pub(crate) jobs: Jobs,
-    throttle: Arc<Throttle>,
+    persist_rate: PersistRate,
     pub(crate) scrub: Scrub,
     /// Held by whoever compacts; taken before `maintenance`.
     compaction: Mutex<()>,
@@ -150,21 +150,36 @@ impl Core {
     fn checkpoint(&self, merge: Merge) -> Result<(Written, u64), TsdbError> {
         let segment = self.log.rotate()?;
         let written = self.persist(segment, merge, Extent::ByOptions)?;
+        // A start that finds a file which should be gone needs the log of what came after.
+        self.settle_removals()?;
         let needed = self.all().iter().filter_map(|n| n.log_need.lock().oldest()).min();
         let removed = self.log.remove_before(needed.unwrap_or(segment).min(segment))?;
         Ok((written, removed as u64))
     }
 
-    /// Makes series and samples in memory durable in files.
+    /// Makes series and samples in memory durable in files. A namespace that fails does not hold
+    /// up the others.
     fn persist(&self, segment: u64, merge: Merge, extent: Extent) -> Result<Written, TsdbError> {
         let mut written = Written::default();
+        let mut first = FirstError::default();
         for namespace in self.all() {
-            let more = persist_one(&namespace, segment, merge, extent)?;
+            let Some(more) = first.note(persist_one(&namespace, segment, merge, extent)) else {
+                continue;
+            };
             written.volumes += more.volumes;
             written.snapshots += more.snapshots;
             written.series_blocks += more.series_blocks;
         }
-        Ok(written)
+        first.into_result().map(|()| written)
+    }
+
+    /// Lets the files go that earlier jobs could not remove.
+    fn settle_removals(&self) -> Result<(), TsdbError> {
+        let mut first = FirstError::default();
+        for namespace in self.all() {
+            first.note(namespace.settle_removals());
+        }
+        first.into_result()
     }
 
     /// Puts the buffers into snapshots and drops the log before them.
@@ -179,27 +194,34 @@ impl Core {
     /// Seals indexes to which many series came: after a crash, a sealed series is an entry of an
     /// array, another one is read from the log, hashed and indexed anew.
     pub(crate) fn seal_new_series(&self) -> Result<(), TsdbError> {
-        let _one = self.maintenance.lock();
-        for namespace in self.all() {
-            if namespace.index.unsealed_len() >= SEAL_SERIES {
-                namespace.seal_index()?;
-            }
+        let all = self.all().into_iter();
+        let due: Vec<_> = all.filter(|n| n.index.unsealed_len() >= SEAL_SERIES).collect();
+        if due.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let _one = self.maintenance.lock();
+        self.jobs.run(JobKind::Seal, || {
+            let mut first = FirstError::default();
+            for namespace in due {
+                first.note(namespace.seal_index());
+            }
+            first.into_result()
+        })
     }
 
     /// Flushes the blocks that are past their time.
     pub(crate) fn flush_due(&self) -> Result<(), TsdbError> {
         let _one = self.maintenance.lock();
         self.jobs.run(JobKind::Flush, || {
+            let mut first = FirstError::default();
             for namespace in self.all() {
-                let written = namespace.flush_due()?;
+                let written = first.note(namespace.flush_due()).unwrap_or_default();
                 if written.volumes > 0 {
                     let name = namespace.name();
                     tracing::info!(namespace = name, volumes = written.volumes, "flushed");
                 }
             }
-            Ok(())
+            first.into_result()
         })
     }
 
@@ -219,28 +241,26 @@ impl Core {
     fn compact_in(&self, namespace: &Namespace, stop: &Stop) -> Result<bool, TsdbError> {
         let Some(compacted) = namespace.compact_next(stop)? else { return Ok(false) };
         let _one = self.maintenance.lock();
-        let Some(report) = namespace.publish(compacted)? else { return Ok(false) };
-        let counters = &namespace.counters;
-        counters.compactions.add(1);
-        counters.compaction_read_bytes.add(report.bytes_read);
-        counters.compaction_written_bytes.add(report.bytes_written);
-        tracing::info!(namespace = namespace.name(), ?report, "compacted");
-        Ok(true)
+        namespace.publish(compacted)
     }
 
     /// Removes what is older than retention, and what removed namespaces left.
     pub(crate) fn expire(&self) -> Result<(), TsdbError> {
         let maintenance = self.maintenance.lock();
-        self.jobs.run(JobKind::Expire, || {
+        let expired = self.jobs.run(JobKind::Expire, || {
+            let mut first = FirstError::default();
             for namespace in self.all() {
-                let removed = namespace.expire()?;
+                let removed = first.note(namespace.expire()).unwrap_or(0);
                 if removed > 0 {
                     tracing::info!(namespace = namespace.name(), files = removed, "expired");
                 }
             }
-            self.purge(&maintenance)?;
-            Ok(())
-        })
+            first.into_result()
+        });
+        let mut first = FirstError::default();
+        first.note(expired);
+        first.note(self.jobs.run(JobKind::Purge, || self.purge(&maintenance)));
+        first.into_result()
     }
 
     /// Makes durable in files what the log does not hold, whatever options say of snapshots.
@@ -249,7 +269,8 @@ impl Core {
         for namespace in self.all().iter().filter(|n| n.holds_unlogged()) {
             let segment = self.log.rotate()?;
             self.jobs.run(JobKind::Snapshot, || {
-                persist_one(namespace, segment, Merge::Due, Extent::Everything)
+                persist_one(namespace, segment, Merge::Due, Extent::Everything)?;
+                namespace.settle_removals()
             })?;
         }
         Ok(())
@@ -258,7 +279,7 @@ impl Core {
     /// Recovers the log if it failed.
     pub(crate) fn recover_failed_log(&self) -> Result<(), TsdbError> {
         let Some(why) = self.log.failure() else { return Ok(()) };
-        self.recover_log()?;
+        self.jobs.run(JobKind::Recover, || self.recover_log())?;
         tracing::warn!(%why, "commit log takes writes again, on a new segment");
         Ok(())
     }
@@ -270,6 +291,7 @@ impl Core {
         let segment = self.log.probe()?;
         self.persist(segment, Merge::Due, Extent::Everything)?;
         self.log.resume()?;
+        self.settle_removals()?;
         self.log.remove_before(segment)?;
         Ok(())
     }
@@ -339,7 +361,7 @@ impl Database {
             snapshot_log_bytes,
             background_failures: Counter::default(),
             jobs: Jobs::new(Arc::clone(&clock)),
-            throttle: loaded.throttle,
+            persist_rate: loaded.persist_rate,
             scrub: Scrub::new(Throttle::new(Arc::clone(&clock), scrub_rate)),
             compaction: Mutex::new(()),
             maintenance: Mutex::new(()),
@@ -406,27 +428,39 @@ impl Database {
         self.core.snapshot()
     }
 
-    /// Does what the mediator does by itself, without waiting for its time: lets a failed log take
-    /// writes again, flushes blocks that are past their time, removes those outside retention.
+    /// Does what the mediator does by itself, without waiting for its time: removes blocks outside
+    /// retention, lets a failed log take writes again, flushes blocks that are past their time.
     ///
     /// # Errors
-    /// As [`Database::flush_all`].
+    /// As [`Database::flush_all`]; the first one, after all of it was tried.
     pub fn tick(&self) -> Result<(), TsdbError> {
-        self.core.recover_failed_log()?;
-        self.core.flush_due()?;
-        self.core.expire()
+        let mut first = FirstError::default();
+        // First, as it frees space for the others.
+        first.note(self.core.expire());
+        first.note(self.core.recover_failed_log());
+        first.note(self.core.flush_due());
+        first.into_result()
     }
 
-    /// Makes longer blocks of closed ones until there is nothing left to do; returns how many.
+    /// Makes longer blocks of closed ones, and writes blocks anew without what was deleted, until
+    /// there is nothing left to do; returns how many.
     ///
     /// # Errors
-    /// As [`Database::flush_all`]; what was compacted before stays.
+    /// As [`Database::flush_all`]; the first one, after the others were compacted. What failed
+    /// rests for a minute.
     pub fn compact(&self) -> Result<u64, TsdbError> {
         let mut blocks = 0;
-        while self.core.compact_one(&self.stop)? {
-            blocks += 1;
+        let mut first = FirstError::default();
+        loop {
+            match self.core.compact_one(&self.stop) {
+                Ok(false) => break,
+                Ok(true) => blocks += 1,
+                Err(TsdbError::Closing) => return Err(TsdbError::Closing),
+                // It rests, so that this ends.
+                Err(error) => drop(first.note(Err::<(), _>(error))),
+            }
         }
-        Ok(blocks)
+        first.into_result().map(|()| blocks)
     }
 
     /// Reads every file once and checks its checksums, at the rate of
@@ -447,7 +481,7 @@ impl Database {
     /// Lets flushes, snapshots and merges write so many bytes a second from now on, those under
     /// way too; 0 is no limit. It is not kept over a restart.
     pub fn set_persist_rate(&self, bytes_per_second: u64) {
-        self.core.throttle.set(bytes_per_second);
+        self.core.persist_rate.set(bytes_per_second);
         tracing::info!(bytes_per_second, "persist rate");
     }
 
@@ -467,7 +501,7 @@ impl Database {
     /// Ends the background threads; says whether that was done before.
     fn stop_work(&self) -> bool {
         let was_stopped = self.stop.stop();
-        self.core.throttle.release();
+        self.core.persist_rate.release();
         self.core.scrub.throttle.release();
         for thread in self.background.lock().drain(..) {
             if thread.join().is_err() {

@@ -29,6 +29,8 @@ pub(super) struct StorageMetrics {
     compactions: Counter,
     compaction_read_bytes: Counter,
     compaction_written_bytes: Counter,
+    compactions_skipped: Counter,
+    expiry_held: Gauge,
     background_failures: Counter,
     invariant_violations: Counter,
     jobs: JobMetrics,
@@ -77,6 +79,16 @@ impl StorageMetrics {
                 "m3rs_storage_compaction_written_bytes",
                 "Bytes of the files that compaction wrote since start",
             ),
+            compactions_skipped: put(
+                r,
+                "m3rs_storage_compactions_skipped",
+                "Compactions that were due since start and not begun, as a limit forbids them",
+            ),
+            expiry_held: put(
+                r,
+                "m3rs_storage_expiry_held",
+                "1 if nothing expires for now, as the clock is not trusted",
+            ),
             background_failures: put(
                 r,
                 "m3rs_storage_background_failures",
@@ -101,6 +113,7 @@ impl StorageMetrics {
         self.scrub.set(numbers);
         self.ready.set(i64::from(status.ready));
         self.progress.set(status.progress);
+        self.expiry_held.set(i64::from(numbers.expiry_held));
         self.log_failed.set(i64::from(numbers.log_failure.is_some()));
         for (metric, number) in [
             (&self.series, numbers.series),
@@ -118,6 +131,7 @@ impl StorageMetrics {
             (&self.compactions, numbers.compactions),
             (&self.compaction_read_bytes, numbers.compaction_read_bytes),
             (&self.compaction_written_bytes, numbers.compaction_written_bytes),
+            (&self.compactions_skipped, numbers.compactions_skipped),
             (&self.background_failures, numbers.background_failures),
             (&self.invariant_violations, invariant::count()),
         ] {
