@@ -3,6 +3,9 @@
 //! ```text
 //! cargo build --release && cargo run --release -p m3rs-benches --bin macro -- target/release/m3rs
 //! ```
+//! With `soak HOSTS MINUTES SPEED` after the server it sends a constant load for a long time
+//! instead, see [`soak`].
+//!
 //! Prints CPU seconds of the server per million samples, samples per second, peak memory, bytes
 //! on disk per sample, and the latency of queries. Bodies are made ahead and kept in memory, so
 //! that the client costs little while it shares the cores with the server.
@@ -11,6 +14,7 @@
 mod body;
 mod http;
 mod server;
+mod soak;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -21,26 +25,43 @@ use m3rs_core::clock::{Clock, SystemClock};
 use body::Load;
 use http::Connection;
 use server::Server;
+use soak::Soak;
 
 /// Connections that send at once.
 const CONNECTIONS: usize = 4;
 /// Runs of each query; the median is printed.
 const QUERY_RUNS: usize = 11;
 
+/// Headers of Remote Write 1.0.
+const WRITE_HEADERS: [(&str, &str); 3] = [
+    ("content-type", "application/x-protobuf"),
+    ("content-encoding", "snappy"),
+    ("x-prometheus-remote-write-version", "0.1.0"),
+];
+
 type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
     let mut args = std::env::args().skip(1);
     let Some(binary) = args.next().map(PathBuf::from) else {
-        return Err("usage: macro SERVER_BINARY [HOSTS] [HOURS]".into());
+        return Err(
+            "usage: macro SERVER_BINARY [[HOSTS] [HOURS] | soak HOSTS MINUTES SPEED]".into()
+        );
     };
-    let hosts = args.next().map_or(Ok(400), |a| a.parse())?;
+    let first = args.next();
+    if first.as_deref() == Some("soak") {
+        let mut number = || args.next().ok_or("soak takes HOSTS MINUTES SPEED");
+        let (hosts, minutes, speed) = (number()?, number()?, number()?);
+        let soak = Soak { hosts: hosts.parse()?, minutes: minutes.parse()?, speed: speed.parse()? };
+        return soak.run(&binary, &SystemClock::new());
+    }
+    let hosts = first.map_or(Ok(400), |a| a.parse())?;
     let hours = args.next().map_or(Ok(6), |a| a.parse())?;
     let clock = SystemClock::new();
-    let load = Load::new(hosts, hours, clock.now());
+    let mut load = Load::new(hosts, hours, clock.now());
     println!("{} series, {} samples, 15 s apart, 11 labels", load.series(), load.samples());
     let bodies = load.bodies(CONNECTIONS);
-    let server = Server::start(&binary, &clock)?;
+    let server = Server::start(&binary, &["--retention", "0"], &clock)?;
     ingest(&server, &bodies, load.samples(), &clock)?;
     queries(&server, &load, &clock)?;
     let before = server.cpu_seconds()?;
@@ -78,20 +99,15 @@ fn ingest(
         "ingest: {cpu:.3} CPU-s/M, {:.2} M samples/s, {} requests, peak memory {} MiB",
         samples as f64 / wall / 1e6,
         sent.load(Ordering::Relaxed),
-        server.peak_memory_kib()? / 1024,
+        server.status("VmHWM")? / 1024,
     );
     Ok(())
 }
 
 fn send(server: &Server, bodies: &[Vec<u8>], sent: &AtomicUsize) -> Result<(), Failure> {
-    let headers = [
-        ("content-type", "application/x-protobuf"),
-        ("content-encoding", "snappy"),
-        ("x-prometheus-remote-write-version", "0.1.0"),
-    ];
     let mut connection = Connection::open(server.address())?;
     for body in bodies {
-        connection.post("/api/v1/write", &headers, body)?;
+        connection.post("/api/v1/write", &WRITE_HEADERS, body)?;
         sent.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())

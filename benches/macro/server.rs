@@ -26,11 +26,16 @@ pub(crate) struct Server {
 
 impl Server {
     #[expect(clippy::disallowed_methods, reason = "a port for another process")]
-    pub(crate) fn start(binary: &Path, clock: &SystemClock) -> Result<Self, Failure> {
+    pub(crate) fn start(
+        binary: &Path,
+        args: &[&str],
+        clock: &SystemClock,
+    ) -> Result<Self, Failure> {
         let dir = tempfile::tempdir()?;
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let child = Command::new(binary)
-            .args(["server", "--retention", "0", "--listen", &address.to_string()])
+            .args(["server", "--listen", &address.to_string()])
+            .args(args)
             .arg("--data-dir")
             .arg(dir.path().join("data"))
             .stdout(Stdio::null())
@@ -62,10 +67,16 @@ impl Server {
         Ok((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
     }
 
-    pub(crate) fn peak_memory_kib(&self) -> Result<u64, Failure> {
+    /// A number of the process's status: `VmHWM` and `VmRSS` in KiB, `Threads`.
+    pub(crate) fn status(&self, name: &str) -> Result<u64, Failure> {
         let status = self.proc("status")?;
-        let line = status.lines().find(|l| l.starts_with("VmHWM")).ok_or("no VmHWM")?;
+        let line = status.lines().find(|l| l.starts_with(name)).ok_or("no such line")?;
         Ok(line.split_whitespace().nth(1).ok_or("no number")?.parse()?)
+    }
+
+    /// File descriptors that the process has open.
+    pub(crate) fn open_files(&self) -> Result<usize, Failure> {
+        Ok(DiskFs.list(&PathBuf::from(format!("/proc/{}/fd", self.child.id())))?.len())
     }
 
     /// Bytes of all files in the data directory.

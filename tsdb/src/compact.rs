@@ -140,6 +140,16 @@ impl Namespace {
         None
     }
 
+    /// Whether deletions are in memory that compaction waits for.
+    pub(crate) fn holds_deletions(&self) -> bool {
+        let waits = |files: &BlockFiles| !files.is_flushed() && files.has_all_samples_in_volume();
+        self.options().snapshot_enabled
+            && self.shards.iter().any(|shard| {
+                let blocks = shard.lock().blocks();
+                blocks.iter().any(|(_, files)| waits(files))
+            })
+    }
+
     /// Whether a compaction is due.
     pub(crate) fn has_compaction(&self) -> bool {
         self.next_compaction().is_some()
@@ -196,7 +206,7 @@ impl Namespace {
         if all <= COMPACTED_SAMPLES_MAX {
             return all;
         }
-        let by_slot = self.shards[compaction.shard].lock().refs().to_vec();
+        let by_slot = self.shards[compaction.shard].lock().buffer.refs().to_vec();
         let mut counts = vec![0u64; by_slot.len()];
         // What is damaged is told by the merge.
         for entry in readers().flat_map(|reader| reader.entries()).flatten() {

@@ -10,6 +10,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use m3rs_core::clock::SharedClock;
 use m3rs_core::fs::{FsLock, SharedFs};
@@ -26,13 +27,16 @@ use crate::error::{Damage, TsdbError};
 use crate::limits::{Limits, PersistRate, Throttle};
 use crate::mediator::{self, FirstError, JobKind, Jobs, Stop};
 use crate::namespace::{
-    Catalog, ConfiguredNamespace, Counter, Counters, Namespace, NamespaceOptions,
+    Catalog, ConfiguredNamespace, Counter, Counters, DEFAULT_NAMESPACE, Namespace, NamespaceOptions,
 };
 use crate::progress::{Progress, Stage};
 use crate::scrub::{Scrub, ScrubReport};
 
 /// New series of a namespace at which its index is sealed before its samples are due.
 const SEAL_SERIES: u64 = 1 << 16;
+
+/// How long deletions over closed blocks wait for a checkpoint that comes by itself.
+const DELETIONS_WAIT: Duration = Duration::from_secs(300);
 
 /// What a database is opened with.
 #[derive(Clone)]
@@ -77,6 +81,18 @@ impl DatabaseOptions {
             secret,
             background: true,
         }
+    }
+}
+
+impl DatabaseOptions {
+    /// The namespaces that configuration names, `default` among them.
+    pub(crate) fn configured(&self) -> BTreeMap<String, ConfiguredNamespace> {
+        let mut all = self.namespaces.clone();
+        all.entry(DEFAULT_NAMESPACE.to_owned()).or_insert_with(|| ConfiguredNamespace {
+            options: self.namespace.clone(),
+            ..ConfiguredNamespace::default()
+        });
+        all
     }
 }
 
@@ -127,8 +143,11 @@ pub(crate) struct Core {
     pub(crate) snapshot_log_bytes: u64,
     pub(crate) background_failures: Counter,
     pub(crate) jobs: Jobs,
+    clock: SharedClock,
     persist_rate: PersistRate,
     pub(crate) scrub: Scrub,
+    /// Since when deletions over closed blocks have been in memory alone, by monotonic time.
+    deletions_since: Mutex<Option<Duration>>,
     /// Held by whoever compacts; taken before `maintenance`.
     compaction: Mutex<()>,
     /// Held by whoever freezes, merges or removes.
@@ -161,23 +180,30 @@ impl Core {
     /// up the others.
     fn persist(&self, segment: u64, merge: Merge, extent: Extent) -> Result<Written, TsdbError> {
         let mut written = Written::default();
-        let mut first = FirstError::default();
-        for namespace in self.all() {
-            let Some(more) = first.note(persist_one(&namespace, segment, merge, extent)) else {
-                continue;
-            };
+        self.for_each(|namespace| {
+            let more = persist_one(namespace, segment, merge, extent)?;
             written.volumes += more.volumes;
             written.snapshots += more.snapshots;
             written.series_blocks += more.series_blocks;
-        }
-        first.into_result().map(|()| written)
+            Ok(())
+        })?;
+        Ok(written)
     }
 
     /// Lets the files go that earlier jobs could not remove.
     fn settle_removals(&self) -> Result<(), TsdbError> {
+        self.for_each(Namespace::settle_removals)
+    }
+
+    /// Does `work` for each namespace, whatever becomes of the others. Of several errors the first
+    /// is returned and the others are logged.
+    fn for_each(
+        &self,
+        mut work: impl FnMut(&Namespace) -> Result<(), TsdbError>,
+    ) -> Result<(), TsdbError> {
         let mut first = FirstError::default();
         for namespace in self.all() {
-            first.note(namespace.settle_removals());
+            first.note(work(&namespace));
         }
         first.into_result()
     }
@@ -194,18 +220,16 @@ impl Core {
     /// Seals indexes to which many series came: after a crash, a sealed series is an entry of an
     /// array, another one is read from the log, hashed and indexed anew.
     pub(crate) fn seal_new_series(&self) -> Result<(), TsdbError> {
-        let all = self.all().into_iter();
-        let due: Vec<_> = all.filter(|n| n.index.unsealed_len() >= SEAL_SERIES).collect();
-        if due.is_empty() {
+        let is_due = |namespace: &Namespace| namespace.index.unsealed_len() >= SEAL_SERIES;
+        if !self.all().iter().any(|namespace| is_due(namespace)) {
             return Ok(());
         }
         let _one = self.maintenance.lock();
         self.jobs.run(JobKind::Seal, || {
-            let mut first = FirstError::default();
-            for namespace in due {
-                first.note(namespace.seal_index());
-            }
-            first.into_result()
+            self.for_each(|namespace| match is_due(namespace) {
+                true => namespace.seal_index(),
+                false => Ok(()),
+            })
         })
     }
 
@@ -213,15 +237,14 @@ impl Core {
     pub(crate) fn flush_due(&self) -> Result<(), TsdbError> {
         let _one = self.maintenance.lock();
         self.jobs.run(JobKind::Flush, || {
-            let mut first = FirstError::default();
-            for namespace in self.all() {
-                let written = first.note(namespace.flush_due()).unwrap_or_default();
+            self.for_each(|namespace| {
+                let written = namespace.flush_due()?;
                 if written.volumes > 0 {
                     let name = namespace.name();
                     tracing::info!(namespace = name, volumes = written.volumes, "flushed");
                 }
-            }
-            first.into_result()
+                Ok(())
+            })
         })
     }
 
@@ -248,14 +271,13 @@ impl Core {
     pub(crate) fn expire(&self) -> Result<(), TsdbError> {
         let maintenance = self.maintenance.lock();
         let expired = self.jobs.run(JobKind::Expire, || {
-            let mut first = FirstError::default();
-            for namespace in self.all() {
-                let removed = first.note(namespace.expire()).unwrap_or(0);
+            self.for_each(|namespace| {
+                let removed = namespace.expire()?;
                 if removed > 0 {
                     tracing::info!(namespace = namespace.name(), files = removed, "expired");
                 }
-            }
-            first.into_result()
+                Ok(())
+            })
         });
         let mut first = FirstError::default();
         first.note(expired);
@@ -266,14 +288,29 @@ impl Core {
     /// Makes durable in files what the log does not hold, whatever options say of snapshots.
     pub(crate) fn save_unlogged(&self) -> Result<(), TsdbError> {
         let _one = self.maintenance.lock();
-        for namespace in self.all().iter().filter(|n| n.holds_unlogged()) {
+        self.for_each(|namespace| {
+            if !namespace.holds_unlogged() {
+                return Ok(());
+            }
             let segment = self.log.rotate()?;
             self.jobs.run(JobKind::Snapshot, || {
                 persist_one(namespace, segment, Merge::Due, Extent::Everything)?;
                 namespace.settle_removals()
-            })?;
-        }
-        Ok(())
+            })
+        })
+    }
+
+    /// Makes a checkpoint if deletions over closed blocks have been in memory for a while: only
+    /// from files can compaction take them, and little may be written that would bring one.
+    pub(crate) fn save_deletions(&self) -> Result<(), TsdbError> {
+        let now = self.clock.monotonic();
+        let is_due = {
+            let mut since = self.deletions_since.lock();
+            let holds = self.all().iter().any(|namespace| namespace.holds_deletions());
+            *since = holds.then(|| since.unwrap_or(now));
+            since.is_some_and(|since| now.saturating_sub(since) >= DELETIONS_WAIT)
+        };
+        if is_due { self.snapshot() } else { Ok(()) }
     }
 
     /// Recovers the log if it failed.
@@ -349,7 +386,7 @@ impl Database {
         let clock = options.clock.clone();
         let snapshot_log_bytes = options.snapshot_log_bytes;
         let scrub_rate = options.limits.scrub_bytes_per_second_max;
-        let configured = options.namespaces.clone();
+        let configured = options.configured();
         let loaded = bootstrap::load(options, &progress)?;
         let core = Arc::new(Core {
             namespaces: RwLock::new(loaded.namespaces),
@@ -361,17 +398,16 @@ impl Database {
             snapshot_log_bytes,
             background_failures: Counter::default(),
             jobs: Jobs::new(Arc::clone(&clock)),
+            clock: Arc::clone(&clock),
             persist_rate: loaded.persist_rate,
             scrub: Scrub::new(Throttle::new(Arc::clone(&clock), scrub_rate)),
+            deletions_since: Mutex::default(),
             compaction: Mutex::new(()),
             maintenance: Mutex::new(()),
         });
         core.try_purge();
-        for (name, configured) in &configured {
-            if let Some(shard_count) = configured.shard_count {
-                core.reshard(name, shard_count)?;
-            }
-        }
+        let mut damage = loaded.damage;
+        damage.extend(core.settle_configured(&configured, &progress)?);
         // With background work the snapshot that these bytes are due does not hold up the start.
         core.log.count_replayed(loaded.replayed_bytes);
         if !background && loaded.replayed_bytes >= snapshot_log_bytes {
@@ -397,7 +433,7 @@ impl Database {
         Ok(Self {
             core,
             progress,
-            damage: loaded.damage,
+            damage,
             stop,
             background: Mutex::new(threads),
             _lock: loaded.lock,
@@ -439,6 +475,7 @@ impl Database {
         first.note(self.core.expire());
         first.note(self.core.recover_failed_log());
         first.note(self.core.flush_due());
+        first.note(self.core.save_deletions());
         first.into_result()
     }
 
@@ -483,6 +520,20 @@ impl Database {
     pub fn set_persist_rate(&self, bytes_per_second: u64) {
         self.core.persist_rate.set(bytes_per_second);
         tracing::info!(bytes_per_second, "persist rate");
+    }
+
+    /// Lets a namespace that has no limit of its own make so many new series in a second from now
+    /// on; 0 is no limit. It is not kept over a restart.
+    pub fn set_new_series_rate(&self, per_second: u32) {
+        self.core.opener.runtime.set_new_series_per_second_max(per_second);
+        tracing::info!(per_second, "limit of new series");
+    }
+
+    /// Lets so many windows with unflushed samples wait in one shard from now on. It is not kept
+    /// over a restart.
+    pub fn set_windows_max(&self, windows: usize) {
+        self.core.opener.runtime.set_windows_max(windows);
+        tracing::info!(windows, "limit of windows that wait to be flushed");
     }
 
     /// Stops background work, writes and syncs what the log holds, and closes it. Buffers are not

@@ -16,6 +16,7 @@
 //!   the open window.
 #![forbid(unsafe_code)]
 
+mod activity;
 mod blocks;
 mod bootstrap;
 mod buffer;

@@ -133,6 +133,7 @@ fn work(core: &Arc<Core>, slow: bool) -> Result<(), TsdbError> {
     first.note(core.seal_new_series());
     if slow {
         first.note(core.flush_due());
+        first.note(core.save_deletions());
     }
     first.into_result()
 }

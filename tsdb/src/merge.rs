@@ -70,7 +70,7 @@ impl Namespace {
         go_on: impl Fn() -> Result<(), TsdbError>,
     ) -> Result<Option<Arc<FilesetReader>>, TsdbError> {
         let Output { path, info, fs } = output;
-        let by_slot = shard.lock().refs().to_vec();
+        let by_slot = shard.lock().buffer.refs().to_vec();
         let all = files.series(&by_slot, &mut written.damaged);
         if all.is_empty() {
             return Ok(None);

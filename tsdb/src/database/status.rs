@@ -24,6 +24,8 @@ pub struct Status {
     pub expiry_held: bool,
     /// Bytes in the commit log since its last cut.
     pub log_bytes: u64,
+    /// Bytes in the commit log that no other file holds yet.
+    pub log_uncovered_bytes: u64,
     /// Why the log takes no writes, if it does not.
     pub log_failure: Option<String>,
     /// Blocks that reads had to leave out since start.
@@ -120,6 +122,7 @@ impl Core {
             compaction_written_bytes: self.gone.compaction_written_bytes.get(),
             compactions_skipped: self.gone.compactions_skipped.get(),
             log_bytes: self.log.bytes_since_rotation(),
+            log_uncovered_bytes: self.log.uncovered_bytes(),
             log_failure: self.log.failure().map(|why| why.to_string()),
             background_failures: self.background_failures.get(),
             disk_floor_refusals: disk.refusals.get(),

@@ -21,10 +21,10 @@ fn a_step_of_the_clock_at_any_stage_loses_nothing() {
                 w.model.insert((3, START + DAY), 1.0);
             }
         }),
-        ("flush", |w| drop(w.database().flush_all().expect("flushed"))),
+        ("flush", |w| assert!(w.database().flush_all().is_ok())),
         ("snapshot", |w| w.database().snapshot().expect("a snapshot")),
         ("expire", |w| w.database().tick().expect("a tick")),
-        ("compact", |w| drop(w.database().compact().expect("compacted"))),
+        ("compact", |w| assert!(w.database().compact().is_ok())),
         ("restart", World::open),
         ("power cut", |w| w.crash(Unsynced::Lost)),
     ];
