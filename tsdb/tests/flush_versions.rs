@@ -19,84 +19,12 @@
 //!
 //! Each rule can be switched off, and the search then finds a loss: so the model can fail.
 
+#[path = "flush_versions/parts.rs"]
+mod parts;
+
 use std::collections::{BTreeSet, HashSet};
 
-/// What a file or a layer says of the one sample.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Cell {
-    Silent,
-    Value(u8),
-    Deleted,
-}
-
-impl Cell {
-    fn over(self, older: Cell) -> Cell {
-        if self == Cell::Silent { older } else { self }
-    }
-
-    /// As a volume keeps it: nothing lies below a volume.
-    fn settled(self) -> Cell {
-        if self == Cell::Deleted { Cell::Silent } else { self }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Kind {
-    Volume,
-    Snapshot,
-}
-
-/// A file of a short (0) or long (1) block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct File {
-    block: usize,
-    kind: Kind,
-    /// Volume, or the cut of a snapshot.
-    number: u8,
-    /// The cut that a volume covers.
-    covers: u8,
-    cell: Cell,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Layer {
-    Memory(Cell),
-    File(File),
-}
-
-impl Layer {
-    fn cell(self) -> Cell {
-        match self {
-            Layer::Memory(cell) => cell,
-            Layer::File(file) => file.cell,
-        }
-    }
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Block {
-    volume: Option<File>,
-    layers: Vec<Layer>,
-}
-
-impl Block {
-    fn is_empty(&self) -> bool {
-        self.volume.is_none() && self.layers.is_empty()
-    }
-
-    fn cell(&self) -> Cell {
-        let volume = self.volume.map_or(Cell::Silent, |v| v.cell);
-        self.layers.iter().fold(volume, |below, layer| layer.cell().over(below))
-    }
-
-    fn files(&self) -> Vec<File> {
-        let layers = self.layers.iter().filter_map(|layer| match layer {
-            Layer::File(file) => Some(*file),
-            Layer::Memory(_) => None,
-        });
-        self.volume.into_iter().chain(layers).collect()
-    }
-}
+use parts::{Block, Cell, File, Kind, Layer};
 
 /// A job that removes files one by one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

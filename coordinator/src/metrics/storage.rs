@@ -95,16 +95,8 @@ impl StorageMetrics {
                 "m3rs_storage_compaction_written_bytes",
                 "Bytes of the files that compaction wrote since start",
             ),
-            compactions_skipped: put(
-                r,
-                "m3rs_storage_compactions_skipped",
-                "Compactions that were due since start and not begun, as a limit forbids them",
-            ),
-            expiry_held: put(
-                r,
-                "m3rs_storage_expiry_held",
-                "1 if nothing expires for now, as the clock is not trusted",
-            ),
+            compactions_skipped: compactions_skipped(r),
+            expiry_held: expiry_held(r),
             background_failures: put(
                 r,
                 "m3rs_storage_background_failures",
@@ -160,4 +152,13 @@ impl StorageMetrics {
             metric.inner().store(number, Ordering::Relaxed);
         }
     }
+}
+
+fn compactions_skipped(r: &mut Registry) -> Counter {
+    let help = "Compactions that were due since start and not begun, as a limit forbids them";
+    put(r, "m3rs_storage_compactions_skipped", help)
+}
+
+fn expiry_held(r: &mut Registry) -> Gauge {
+    put(r, "m3rs_storage_expiry_held", "1 if nothing expires for now, as the clock is not trusted")
 }

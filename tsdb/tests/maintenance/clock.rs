@@ -99,5 +99,5 @@ fn what_was_set_aside_goes_with_the_retention_of_its_block() {
     assert!(world.fs.exists(&aside), "its block has not ended long enough ago");
     world.pass(2 * HOUR);
     world.database().tick().expect("a tick");
-    assert_eq!(world.files("data"), [std::path::PathBuf::new(); 0]);
+    assert!(world.files("data").is_empty(), "{:?}", world.files("data"));
 }

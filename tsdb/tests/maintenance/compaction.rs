@@ -41,7 +41,7 @@ fn deleted_samples_give_their_space_back_by_compaction() {
     assert!(world.database().compact().expect("a day is long enough") > 0);
     let one_less = data_bytes(&world);
     assert!(one_less < bytes, "{one_less} of {bytes} bytes");
-    assert_eq!(world.files("snapshots"), [std::path::PathBuf::new(); 0]);
+    assert!(world.files("snapshots").is_empty(), "{:?}", world.files("snapshots"));
     world.check("after compaction");
     // Many series: at once. All of them: the blocks vanish.
     for series in 0..20 {

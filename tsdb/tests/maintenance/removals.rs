@@ -29,6 +29,26 @@ fn a_merge_that_can_read_nothing_throws_no_byte_away() {
     assert_eq!(aside.len(), sound.len());
 }
 
+/// Two volumes and more of each of two series, for a job of that name.
+fn prepared(name: &str, retention: i64) -> World {
+    let mut world = World::new(2, retention);
+    world.pass(DAY + 6 * HOUR);
+    world.fill(1, START, 24);
+    world.fill(2, START, 24);
+    // Two volumes of one block, and samples over it that no volume has.
+    world.write(&[(1, START + 1, 1.0)]).expect("written");
+    world.database().flush_all().expect("flushed");
+    if name != "compaction" {
+        world.write(&[(1, START + 2, 2.0), (2, START, 3.0)]).expect("written");
+    }
+    if name == "flush of a block that was deleted" {
+        for series in [1, 2] {
+            world.delete(series, START..=START + 2 * HOUR - 1).expect("deleted");
+        }
+    }
+    world
+}
+
 type Story = fn(&mut World) -> Result<(), TsdbError>;
 
 /// What each job forgot in memory before an error of the disk stayed on the disk, and was served
@@ -51,24 +71,7 @@ fn a_disk_error_at_any_operation_of_a_job_brings_nothing_back() {
         }),
     ];
     for (name, retention, job) in jobs {
-        let prepare = || {
-            let mut world = World::new(2, retention);
-            world.pass(DAY + 6 * HOUR);
-            world.fill(1, START, 24);
-            world.fill(2, START, 24);
-            // Two volumes of one block, and samples over it that no volume has.
-            world.write(&[(1, START + 1, 1.0)]).expect("written");
-            world.database().flush_all().expect("flushed");
-            if name != "compaction" {
-                world.write(&[(1, START + 2, 2.0), (2, START, 3.0)]).expect("written");
-            }
-            if name == "flush of a block that was deleted" {
-                for series in [1, 2] {
-                    world.delete(series, START..=START + 2 * HOUR - 1).expect("deleted");
-                }
-            }
-            world
-        };
+        let prepare = || prepared(name, retention);
         let mut world = prepare();
         let first = world.fs.ops();
         job(&mut world).expect("the disk is fine");
