@@ -121,19 +121,21 @@ fn names(c: &mut Criterion, kind: &str, index: &Index) {
     let mut group = c.benchmark_group(format!("names_{kind}_100k"));
     let one_host = [vec![Matcher::equal("hostname", "host-777.zone-0.example.com")]];
     let one_metric = [vec![Matcher::equal("__name__", "node_metric_3_total")]];
-    group.bench_function("label_names", |b| b.iter(|| index.label_names(&[], 10_000)));
+    group.bench_function("label_names", |b| b.iter(|| index.label_names(&[], None, 10_000)));
     group.bench_function("label_names_one_metric", |b| {
-        b.iter(|| index.label_names(&one_metric, 10_000));
+        b.iter(|| index.label_names(&one_metric, None, 10_000));
     });
-    group.bench_function("label_values_97", |b| b.iter(|| index.label_values("rack", &[], 10_000)));
+    group.bench_function("label_values_97", |b| {
+        b.iter(|| index.label_values("rack", &[], None, 10_000))
+    });
     group.bench_function("label_values_100k", |b| {
-        b.iter(|| index.label_values("series", &[], usize::MAX));
+        b.iter(|| index.label_values("series", &[], None, usize::MAX));
     });
     group.bench_function("label_values_one_host", |b| {
-        b.iter(|| index.label_values("series", &one_host, 10_000));
+        b.iter(|| index.label_values("series", &one_host, None, 10_000));
     });
     group.bench_function("label_values_one_metric", |b| {
-        b.iter(|| index.label_values("hostname", &one_metric, usize::MAX));
+        b.iter(|| index.label_values("hostname", &one_metric, None, usize::MAX));
     });
     for (name, step) in [("labels_of_1000_neighbours", 1), ("labels_of_1000_scattered", 100)] {
         let ids: Vec<u32> = (0..SERIES).step_by(step).take(1_000).collect();

@@ -98,14 +98,9 @@ impl StorageControl for LocalStorage {
     }
 
     fn status(&self) -> StorageStatus {
-        let (done, total) = self.progress.units();
         let ready = self.is_ready();
-        let progress = match total {
-            _ if ready => 1.0,
-            0 => 0.0,
-            total => (done as f64 / total as f64).min(1.0),
-        };
-        let stage = self.progress.stage().as_str().to_owned();
+        let (stage, progress) = self.progress.stage_and_ratio();
+        let stage = stage.as_str().to_owned();
         let start = StorageStatus { ready, stage, progress, ..StorageStatus::default() };
         let Some(opened) = self.opened.get() else { return start };
         StorageStatus { numbers: opened.database.status(), ..start }

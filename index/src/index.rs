@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use m3rs_core::fs::{Fs, SharedFs};
 use m3rs_core::model::{Labels, Matcher};
 use parking_lot::{Mutex, RwLock};
+use roaring::RoaringBitmap;
 
 use crate::compact;
 use crate::error::IndexError;
@@ -15,7 +16,7 @@ use crate::limits::{LABELS_LEN_CEILING, Limits};
 use crate::names::segment_path;
 use crate::open::{self, Damage};
 use crate::postings::{Postings, Union};
-use crate::search::{Plan, PostingsCache, search};
+use crate::search::{Plan, PostingsCache, Share, search};
 use crate::segment::{Doc, Identity, MemorySegment, SealedSegment, Segment, write};
 
 /// A segment file that was written.
@@ -90,6 +91,50 @@ impl State {
     }
 }
 
+/// What a search found, still as sets of documents.
+#[derive(Debug)]
+pub struct Found {
+    state: Arc<State>,
+    /// By segment.
+    docs: Vec<Postings>,
+}
+
+impl Found {
+    /// How many series were found.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.docs.iter().map(Postings::len).sum()
+    }
+
+    /// Whether none was found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The series, ascending; of those in `among`, if that is given.
+    ///
+    /// # Errors
+    /// [`IndexError::TooMany`] if they are more than `limit`.
+    pub fn ids(&self, among: Option<&RoaringBitmap>, limit: usize) -> Result<Vec<u32>, IndexError> {
+        let mut parts = Vec::new();
+        for (segment, docs) in self.state.segments().zip(&self.docs) {
+            if !docs.is_empty() {
+                parts.push((segment, Share::of(segment, among).cut(segment, docs.clone())));
+            }
+        }
+        let matched = parts.iter().map(|(_, docs)| docs.len()).sum();
+        if matched > limit as u64 {
+            return Err(IndexError::TooMany { matched, limit });
+        }
+        let mut ids = Vec::new();
+        for (segment, docs) in parts {
+            segment.append_ids(&docs, &mut ids);
+        }
+        Ok(ids)
+    }
+}
+
 impl Index {
     /// An empty index that lives in memory until it is sealed.
     #[must_use]
@@ -120,9 +165,23 @@ impl Index {
         dir: &Path,
         limits: Limits,
     ) -> Result<(Self, Vec<Damage>), IndexError> {
+        Self::open_with(fs, dir, limits, |_| {})
+    }
+
+    /// As [`Index::open`]; tells `is_read` how many bytes of files were read since the last call.
+    /// In all these are [`Index::file_bytes`].
+    ///
+    /// # Errors
+    /// As [`Index::open`].
+    pub fn open_with(
+        fs: &SharedFs,
+        dir: &Path,
+        limits: Limits,
+        is_read: impl FnMut(u64),
+    ) -> Result<(Self, Vec<Damage>), IndexError> {
         let mut index = Self::new(limits);
         let bytes_max = index.limits.automaton_bytes_max;
-        let found = open::find(fs.as_ref(), dir, bytes_max, || index.uid())?;
+        let found = open::find(fs.as_ref(), dir, bytes_max, || index.uid(), is_read)?;
         let mut state = State::clone(&index.state.read());
         state.sealed = found.segments.into_iter().map(Arc::new).collect();
         *index.state.write() = Arc::new(state);
@@ -164,7 +223,26 @@ impl Index {
     /// As [`Index::insert`].
     pub fn insert_docs(&self, docs: &[Doc<'_>]) -> Result<(), IndexError> {
         let mut last = self.last.lock();
-        let mut newest = *last;
+        let newest = self.check(docs, *last)?;
+        let open = Arc::clone(&self.state.read().open);
+        open.insert(docs);
+        *last = newest;
+        Ok(())
+    }
+
+    /// Whether [`Index::insert_docs`] would take these now. It still does later, if nobody else
+    /// inserts.
+    ///
+    /// # Errors
+    /// As [`Index::insert`].
+    pub fn check_docs(&self, docs: &[Doc<'_>]) -> Result<(), IndexError> {
+        let last = self.last.lock();
+        self.check(docs, *last).map(drop)
+    }
+
+    /// The last id once `docs` are inserted after `last`.
+    fn check(&self, docs: &[Doc<'_>], last: Option<u32>) -> Result<Option<u32>, IndexError> {
+        let mut newest = last;
         let max = self.limits.labels_len_max.min(LABELS_LEN_CEILING);
         for &Doc { id, labels, .. } in docs {
             if let Some(last) = newest.filter(|last| id <= *last) {
@@ -176,14 +254,12 @@ impl Index {
             }
             newest = Some(id);
         }
-        let open = Arc::clone(&self.state.read().open);
-        let (held, max) = (open.doc_count(), self.limits.open_series_max);
+        let held = self.state.read().open.doc_count();
+        let max = self.limits.open_series_max;
         if (max.saturating_sub(held) as usize) < docs.len() {
             return Err(IndexError::Full { held, max });
         }
-        open.insert(docs);
-        *last = newest;
-        Ok(())
+        Ok(newest)
     }
 
     /// Series in the index.
@@ -328,38 +404,36 @@ impl Index {
     /// [`IndexError::Regexp`], [`IndexError::TooMany`] if more than `limit` match,
     /// [`IndexError::Corrupt`].
     pub fn search(&self, matchers: &[Matcher], limit: usize) -> Result<Vec<u32>, IndexError> {
-        let plan = Plan::new(matchers, &self.limits)?;
-        let state = self.state();
-        let mut found = Vec::new();
-        let mut matched = 0;
-        for segment in state.segments() {
-            let docs = search(segment, &plan, &self.cache)?;
-            matched += docs.len();
-            if !docs.is_empty() {
-                found.push((segment, docs));
-            }
-        }
-        if matched > limit as u64 {
-            return Err(IndexError::TooMany { matched, limit });
-        }
-        let mut ids = Vec::new();
-        for (segment, docs) in found {
-            segment.append_ids(&docs, &mut ids);
-        }
-        Ok(ids)
+        self.find(matchers)?.ids(None, limit)
     }
 
-    /// The series that satisfy one of several sets of matchers, ascending, at most `limit`.
+    /// Finds the series that satisfy all matchers, and lists none yet.
+    ///
+    /// # Errors
+    /// [`IndexError::Regexp`], [`IndexError::Corrupt`].
+    pub fn find(&self, matchers: &[Matcher]) -> Result<Found, IndexError> {
+        let plan = Plan::new(matchers, &self.limits)?;
+        let state = self.state();
+        let mut docs = Vec::new();
+        for segment in state.segments() {
+            docs.push(search(segment, &plan, &self.cache)?);
+        }
+        Ok(Found { state, docs })
+    }
+
+    /// The series that satisfy one of several sets of matchers, ascending, at most `limit`; of
+    /// those in `among`, if that is given.
     ///
     /// # Errors
     /// [`IndexError::Regexp`], [`IndexError::Corrupt`].
     pub fn series(
         &self,
         matcher_sets: &[Vec<Matcher>],
+        among: Option<&RoaringBitmap>,
         limit: usize,
     ) -> Result<Limited<u32>, IndexError> {
         let mut ids = Vec::new();
-        self.for_each_selected(matcher_sets, |segment, docs| {
+        self.for_each_selected(matcher_sets, among, |segment, docs| {
             if ids.len() <= limit {
                 segment.append_ids(&docs, &mut ids);
             }
@@ -370,11 +444,12 @@ impl Index {
         Ok(Limited { items: ids, truncated })
     }
 
-    /// Calls `visit` with each segment and the union of what the sets select in it. Without sets
-    /// that is nothing: callers treat that case apart.
+    /// Calls `visit` with each segment and the union of what the sets select in it, as far as it
+    /// is in `among`. Without sets that is nothing: callers treat that case apart.
     pub(crate) fn for_each_selected(
         &self,
         matcher_sets: &[Vec<Matcher>],
+        among: Option<&RoaringBitmap>,
         mut visit: impl FnMut(&dyn Segment, Postings) -> Result<(), IndexError>,
     ) -> Result<(), IndexError> {
         let plans = matcher_sets
@@ -382,11 +457,15 @@ impl Index {
             .map(|set| Plan::new(set, &self.limits))
             .collect::<Result<Vec<_>, _>>()?;
         for segment in self.state().segments() {
+            let share = Share::of(segment, among);
+            if share.is_nothing() {
+                continue;
+            }
             let mut union = Union::default();
             for plan in &plans {
                 union.add(search(segment, plan, &self.cache)?);
             }
-            let docs = union.finish();
+            let docs = share.cut(segment, union.finish());
             if !docs.is_empty() {
                 visit(segment, docs)?;
             }

@@ -31,7 +31,7 @@ mod segment;
 
 pub use cardinality::{Cardinality, Count};
 pub use error::IndexError;
-pub use index::{Index, Limited, SealedInfo};
+pub use index::{Found, Index, Limited, SealedInfo};
 pub use limits::{LABELS_LEN_CEILING, Limits};
 pub use open::Damage;
 pub use segment::{Doc, Identity, SectionSize, SegmentSummary, inspect};

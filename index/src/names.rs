@@ -10,6 +10,34 @@ pub(crate) fn segment_path(dir: &Path, first: u32, last: u32) -> PathBuf {
     dir.join(format!("{PREFIX}{first:010}-{last:010}{SUFFIX}"))
 }
 
+/// What the name of a segment ends in that is to replace all others, until it has.
+const REPLACING: &str = ".replacing";
+
+/// What the name of a file ends in that was set aside.
+const DAMAGED: &str = ".damaged";
+
+/// The name of the segment at `path` before it replaces all others.
+pub(crate) fn replacing_path(path: &Path) -> PathBuf {
+    with_suffix(path, REPLACING)
+}
+
+/// The segment that a file is to become once it has replaced all others; `None` for other files.
+pub(crate) fn replaces(path: &Path) -> Option<PathBuf> {
+    let becomes = PathBuf::from(path.to_str()?.strip_suffix(REPLACING)?);
+    segment_range(&becomes).map(|_| becomes)
+}
+
+/// The name under which a segment is set aside.
+pub(crate) fn damaged_path(path: &Path) -> PathBuf {
+    with_suffix(path, DAMAGED)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
 /// The ids that a segment file's name says; `None` for other files.
 pub(crate) fn segment_range(path: &Path) -> Option<(u32, u32)> {
     let name = path.file_name()?.to_str()?;
@@ -31,6 +59,8 @@ mod tests {
         for (first, last) in [(0, 0), (7, 4_294_967_295)] {
             let path = segment_path(Path::new("dir"), first, last);
             assert_eq!(segment_range(&path), Some((first, last)));
+            let replacing = replacing_path(&path);
+            assert_eq!((segment_range(&replacing), replaces(&replacing)), (None, Some(path)));
         }
         for other in [
             "segment-1-2.idx",

@@ -5,15 +5,25 @@
 //! lies inside it are removed.** A damaged file is reported and left where it is, and the files
 //! inside its range count as if it were absent. Two ranges that only overlap cannot come from a
 //! merge: the later one is reported and not used.
+//!
+//! An index that is made anew is one file too. It is written under a name of its own; once it is
+//! durable there, all others are set aside, and it gets its name as the last step. A start that
+//! finds such a file takes these steps again, so that a crash leaves the old files or the new one.
 
 use std::path::{Path, PathBuf};
 
 use m3rs_core::Corrupt;
-use m3rs_core::fs::{Fs, TEMP_SUFFIX};
+use m3rs_core::fs::{Fs, SharedFs, TEMP_SUFFIX};
+use m3rs_core::model::Labels;
 
 use crate::error::IndexError;
-use crate::names::segment_range;
-use crate::segment::{SealedSegment, Segment};
+use crate::index::Index;
+use crate::limits::Limits;
+use crate::names::{damaged_path, replaces, replacing_path, segment_path, segment_range};
+use crate::segment::{Doc, Identity, MemorySegment, SealedSegment, Segment, write};
+
+/// Series that a new index takes at a time.
+const BATCH: usize = 4096;
 
 /// A segment file that is not used because it is damaged.
 ///
@@ -41,13 +51,93 @@ pub(crate) struct Found {
     pub(crate) last: Option<u32>,
 }
 
+impl Index {
+    /// Bytes of the segment files that [`Index::open`] would read.
+    ///
+    /// # Errors
+    /// [`IndexError::Io`].
+    pub fn file_bytes(fs: &dyn Fs, dir: &Path) -> Result<u64, IndexError> {
+        let mut bytes = 0;
+        for path in fs.list(dir).map_err(IndexError::io(dir))? {
+            if segment_range(&path).is_some() {
+                bytes += fs.file_len(&path).map_err(IndexError::io(&path))?;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Replaces all that `dir` holds by one segment with these series, whose ids ascend. The old
+    /// files are set aside. After a crash the directory holds the old files or the new one.
+    ///
+    /// # Errors
+    /// As [`Index::open`].
+    pub fn replace(
+        fs: &SharedFs,
+        dir: &Path,
+        limits: Limits,
+        all: &[(u32, Labels)],
+    ) -> Result<Self, IndexError> {
+        let segment = MemorySegment::new(0);
+        let mut scratch = Vec::new();
+        for batch in all.chunks(BATCH) {
+            let docs = batch.iter().map(|(id, labels)| {
+                let labels = labels.as_bytes();
+                Doc { id: *id, labels, identity: Identity::of(labels, &mut scratch) }
+            });
+            segment.insert(&docs.collect::<Vec<_>>());
+        }
+        match segment.id_range() {
+            Some((first, last)) => {
+                fs.create_dir_all(dir).map_err(IndexError::io(dir))?;
+                let path = replacing_path(&segment_path(dir, first, last));
+                write(fs.as_ref(), &path, &[&segment])?;
+                finish_replacing(fs.as_ref(), dir)?;
+            }
+            // There is nothing to lose half of.
+            None => set_aside(fs.as_ref(), dir)?,
+        }
+        let (index, damages) = Self::open(fs, dir, limits)?;
+        match damages.into_iter().next() {
+            Some(damage) => Err(damage.corrupt.into()),
+            None => Ok(index),
+        }
+    }
+}
+
+/// Puts the segment in place that is to replace all others, if there is one.
+fn finish_replacing(fs: &dyn Fs, dir: &Path) -> Result<(), IndexError> {
+    let listed = fs.list(dir).map_err(IndexError::io(dir))?;
+    let Some((path, becomes)) = listed.iter().find_map(|p| Some((p, replaces(p)?))) else {
+        return Ok(());
+    };
+    // Its name may not be durable yet, and nothing else has its series then.
+    fs.sync_dir(dir).map_err(IndexError::io(dir))?;
+    set_aside(fs, dir)?;
+    fs.rename(path, &becomes).map_err(IndexError::io(path))?;
+    fs.sync_dir(dir).map_err(IndexError::io(dir))
+}
+
+/// Renames all segments, so that their bytes stay for a closer look; durable when it returns.
+fn set_aside(fs: &dyn Fs, dir: &Path) -> Result<(), IndexError> {
+    for path in fs.list(dir).map_err(IndexError::io(dir))? {
+        if segment_range(&path).is_some() {
+            fs.rename(&path, &damaged_path(&path)).map_err(IndexError::io(&path))?;
+        }
+    }
+    fs.sync_dir(dir).map_err(IndexError::io(dir))
+}
+
 /// Opens all segment files, and removes what a crash left behind.
+///
+/// `is_read` is told how many bytes each file has.
 pub(crate) fn find(
     fs: &dyn Fs,
     dir: &Path,
     automaton_bytes_max: usize,
     mut next_uid: impl FnMut() -> u64,
+    mut is_read: impl FnMut(u64),
 ) -> Result<Found, IndexError> {
+    finish_replacing(fs, dir)?;
     let mut files = Vec::new();
     let mut removed = false;
     for path in fs.list(dir).map_err(IndexError::io(dir))? {
@@ -73,7 +163,10 @@ pub(crate) fn find(
             found.damages.push(Damage { path, first, last, corrupt });
             continue;
         }
-        match SealedSegment::open(fs, &path, next_uid(), automaton_bytes_max) {
+        let bytes = fs.file_len(&path).map_err(IndexError::io(&path))?;
+        let opened = SealedSegment::open(fs, &path, next_uid(), automaton_bytes_max);
+        is_read(bytes);
+        match opened {
             Ok(segment) if segment.id_range() == Some((first, last)) => {
                 covered = Some(last);
                 found.segments.push(segment);

@@ -114,6 +114,21 @@ impl Postings {
         }
     }
 
+    /// The members for which `keep` says so; it is asked in ascending order.
+    pub(crate) fn retain(self, mut keep: impl FnMut(u32) -> bool) -> Self {
+        match self {
+            Self::Sorted(mut list) => {
+                list.retain(|&o| keep(o));
+                Self::Sorted(list)
+            }
+            Self::Bitmap(bitmap) => {
+                let kept = bitmap.iter().filter(|&o| keep(o));
+                let kept = RoaringBitmap::from_sorted_iter(kept);
+                Self::from(kept.expect("BUG: a bitmap ascends"))
+            }
+        }
+    }
+
     /// Calls `visit` with each member, ascending.
     pub(crate) fn for_each(&self, visit: impl FnMut(u32)) {
         match self {
@@ -239,6 +254,8 @@ mod tests {
                     let not: Vec<u32> = left.difference(&right).copied().collect();
                     let or: Vec<u32> = left.union(&right).copied().collect();
                     prop_assert_eq!(a.intersects(&b), !and.is_empty());
+                    let kept = a.clone().retain(|o| right.contains(&o));
+                    prop_assert_eq!(kept.to_vec(), and.clone());
                     prop_assert_eq!(a.clone().and(&b).to_vec(), and);
                     prop_assert_eq!(a.clone().and_not(&b).to_vec(), not);
                     let mut union = Union::default();

@@ -3,7 +3,9 @@
 mod cache;
 mod exec;
 mod plan;
+mod share;
 
 pub(crate) use cache::PostingsCache;
 pub(crate) use exec::search;
 pub(crate) use plan::Plan;
+pub(crate) use share::Share;

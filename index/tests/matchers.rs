@@ -193,16 +193,16 @@ fn large_segments_name_labels_as_a_plain_filter() {
             let pairs = || inside().flat_map(|(_, labels)| labels.iter());
             let set = [vec![matcher.clone()]];
             let names: BTreeSet<&str> = pairs().map(|(name, _)| name).collect();
-            let got = index.label_names(&set, usize::MAX).expect("names");
+            let got = index.label_names(&set, None, usize::MAX).expect("names");
             assert!(got.items.iter().eq(&names), "{matcher}: {:?}", got.items);
             for name in ["host", "job", "zone", "rare", "none"] {
                 let values: BTreeSet<&str> =
                     pairs().filter(|(n, _)| *n == name).map(|(_, value)| value).collect();
-                let got = index.label_values(name, &set, usize::MAX).expect("values");
+                let got = index.label_values(name, &set, None, usize::MAX).expect("values");
                 assert!(got.items.iter().eq(&values), "{matcher}, {name}");
             }
         }
-        let all = index.label_values("host", &[], 10).expect("values");
+        let all = index.label_values("host", &[], None, 10).expect("values");
         assert_eq!((all.items.len(), all.truncated), (10, true));
         assert_eq!(all.items[0], "host-00000.dc0");
     }

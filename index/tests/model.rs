@@ -11,6 +11,7 @@ use m3rs_core::regexp::AnchoredRegex;
 use m3rs_index::{Identity, Index, IndexError, Limits};
 use m3rs_sim::disk::SimFs;
 use proptest::prelude::*;
+use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_128;
 
 const DIR: &str = "/index";
@@ -167,15 +168,30 @@ impl Pair {
         }
     }
 
-    fn expected(&self, matcher_sets: &[Vec<Matcher>]) -> Vec<&(u32, Labels)> {
+    /// All series, then some, then nearly all.
+    fn restrictions(&self) -> [Option<RoaringBitmap>; 4] {
+        let those = |keep: fn(u32) -> bool| -> RoaringBitmap {
+            self.all.iter().map(|(id, _)| *id).filter(|id| keep(*id)).collect()
+        };
+        [None, Some(those(|_| true)), Some(those(|id| id % 3 == 1 && id < 200)), {
+            Some(those(|id| id % 17 != 2))
+        }]
+    }
+
+    fn expected(
+        &self,
+        matcher_sets: &[Vec<Matcher>],
+        among: Option<&RoaringBitmap>,
+    ) -> Vec<&(u32, Labels)> {
         let filters: Vec<_> = matcher_sets.iter().map(|set| filter(set)).collect();
         let is_wanted = |l: &Labels| filters.iter().any(|filter| accepts(filter, l));
-        self.all.iter().filter(|(_, labels)| is_wanted(labels)).collect()
+        let counts = |id: u32| among.is_none_or(|among| among.contains(id));
+        self.all.iter().filter(|(id, labels)| counts(*id) && is_wanted(labels)).collect()
     }
 
     fn check(&self, matchers: &[Matcher], other: &[Matcher]) -> Result<(), TestCaseError> {
         let single = [matchers.to_vec()];
-        let want: Vec<u32> = self.expected(&single).iter().map(|d| d.0).collect();
+        let want: Vec<u32> = self.expected(&single, None).iter().map(|d| d.0).collect();
         let got = self.index.search(matchers, usize::MAX).expect("a search");
         prop_assert_eq!(&got, &want, "{:?}", matchers);
         let again = self.index.search(matchers, want.len()).expect("a cached search");
@@ -190,30 +206,43 @@ impl Pair {
             prop_assert!(is_right, "{:?}", refused);
         }
         let sets = [matchers.to_vec(), other.to_vec()];
-        let want: Vec<u32> = self.expected(&sets).iter().map(|d| d.0).collect();
-        let got = self.index.series(&sets, usize::MAX).expect("series");
-        prop_assert_eq!((got.items, got.truncated), (want.clone(), false));
-        let got = self.index.series(&sets, 3).expect("series");
-        prop_assert_eq!(got.truncated, want.len() > 3);
-        prop_assert_eq!(got.items, want.into_iter().take(3).collect::<Vec<_>>());
-        self.check_labels(&sets)?;
-        self.check_labels(&[])
+        for among in self.restrictions() {
+            let among = among.as_ref();
+            let found = self.index.find(matchers).expect("a search");
+            let want: Vec<u32> = self.expected(&single, among).iter().map(|d| d.0).collect();
+            prop_assert_eq!(&found.ids(among, want.len()).expect("found"), &want);
+            let refused = want.len().checked_sub(1).map(|limit| found.ids(among, limit));
+            prop_assert!(refused.is_none_or(|r| r.is_err()), "the limit counts after it");
+            let want: Vec<u32> = self.expected(&sets, among).iter().map(|d| d.0).collect();
+            let got = self.index.series(&sets, among, usize::MAX).expect("series");
+            prop_assert_eq!((got.items, got.truncated), (want.clone(), false));
+            let got = self.index.series(&sets, among, 3).expect("series");
+            prop_assert_eq!(got.truncated, want.len() > 3);
+            prop_assert_eq!(got.items, want.into_iter().take(3).collect::<Vec<_>>());
+            self.check_labels(&sets, among)?;
+            self.check_labels(&[], among)?;
+        }
+        Ok(())
     }
 
-    fn check_labels(&self, sets: &[Vec<Matcher>]) -> Result<(), TestCaseError> {
+    fn check_labels(
+        &self,
+        sets: &[Vec<Matcher>],
+        among: Option<&RoaringBitmap>,
+    ) -> Result<(), TestCaseError> {
         let everything = [Vec::new()];
-        let docs = self.expected(if sets.is_empty() { &everything } else { sets });
+        let docs = self.expected(if sets.is_empty() { &everything } else { sets }, among);
         let pairs = || docs.iter().flat_map(|d| d.1.iter());
         let names: BTreeSet<String> = pairs().map(|(n, _)| n.to_owned()).collect();
         for limit in [0, 1, names.len(), usize::MAX] {
-            let got = self.index.label_names(sets, limit).expect("names");
+            let got = self.index.label_names(sets, among, limit).expect("names");
             prop_assert_eq!(got.truncated, names.len() > limit);
             prop_assert_eq!(got.items, names.iter().take(limit).cloned().collect::<Vec<_>>());
         }
         for (name, limit) in [("a", 4), ("b", usize::MAX), ("\u{e9}", 0), ("absent", 4)] {
             let values: BTreeSet<String> =
                 pairs().filter(|(n, _)| *n == name).map(|(_, v)| v.to_owned()).collect();
-            let got = self.index.label_values(name, sets, limit).expect("values");
+            let got = self.index.label_values(name, sets, among, limit).expect("values");
             prop_assert_eq!(got.truncated, values.len() > limit);
             prop_assert_eq!(got.items, values.into_iter().take(limit).collect::<Vec<_>>());
         }

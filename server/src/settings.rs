@@ -150,7 +150,9 @@ section!(Storage {
     scrub_bytes_per_second_max: u64 => storage.scrub_bytes_per_second_max,
     windows_max: usize => storage.windows_max,
     log_pending_bytes_max: usize => storage.log_pending_bytes_max,
+    log_uncovered_bytes_max: u64 => storage.log_uncovered_bytes_max,
     encodings_per_series_max: usize => storage.encodings_per_series_max,
+    active_sets_bytes: u64 => storage.active_sets_bytes,
 });
 
 impl SettingsFile {
@@ -215,7 +217,8 @@ mod tests {
                     \x20   cold_writes: false\n    commit_log: false\n    truncate_time: 1m\n\
                     \x20   do_not_index: ['job!=\"x\"', '{a=~\"b.*\"}']\n\
                     \x20   aggregations: [{resolution: 1h, downsample: rules}]\n\
-                    \x20   staging: ready\n";
+                    \x20   staging: ready\n    extended: {type: t, value: \"{}\"}\n\
+                    \x20 - name: short\n    retention: 1h\n    buffer_past: 1m\n";
         let settings = load(text).expect("valid");
         let base = m3rs_tsdb::NamespaceOptions { retention_ns: 7, ..Default::default() };
         let all = settings.namespaces.configured(&base);
@@ -238,10 +241,17 @@ mod tests {
         };
         assert_eq!(options.aggregations, [aggregation]);
         assert_eq!(options.staging_state, m3rs_tsdb::StagingState::Ready);
+        let extended = options.extended.as_ref().expect("it is said");
+        assert_eq!((extended.type_name.as_str(), &extended.value[..]), ("t", &b"{}"[..]));
+        // Less than a new namespace's block, but the one that is there may have shorter ones.
+        assert_eq!(all["short"].options.retention_ns, day / 24);
         for (text, told) in [
             ("  - retention: 1d\n", "no name"),
             ("  - name: a\n  - name: a\n", "twice"),
-            ("  - name: a\n    retention: 1h\n", "block_size, 2h"),
+            ("  - name: a\n    block_size: 2h\n    retention: 1h\n", "block_size, 2h"),
+            ("  - name: a\n    shards: 0\n", "shards"),
+            ("  - name: a\n    do_not_index: ['a=~\"(\"']\n", "regular expression"),
+            ("  - name: a\n    schema_options: {}\n", "protobuf messages"),
             ("  - name: a\n    do_not_index: ['a=\"b\",c=\"d\"']\n", "not one matcher"),
             ("  - name: a\n    retentoin: 1h\n", "retentoin"),
             ("  - name: a\n    staging: soon\n", "soon"),

@@ -1,29 +1,32 @@
-//! Start-up: lock, index, filesets, snapshots, commit log, in this order.
+//! Start-up: lock, catalog, files of samples, indexes, series, commit log, in this order.
 //!
 //! Cost: the index segments and file footers are read, files are mapped, and only the log since
-//! the last snapshot is replayed.
+//! the last snapshot is replayed. Files are opened, and the log is replayed, on all cores.
 
 mod catalog;
+mod files;
 mod rebuild;
 mod replay;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use m3rs_core::clock::SharedClock;
 use m3rs_core::fs::{Fs, FsLock, SharedFs, TEMP_SUFFIX};
+use m3rs_core::spawn::{ThreadCount, fork};
 use m3rs_index::{Identity, Index};
 
-use crate::blocks::{BlockId, Blocks, Layer};
+use crate::activity::ActiveSets;
 use crate::commitlog::{self, CommitLog, CommitLogOptions};
 use crate::database::DatabaseOptions;
-use crate::error::{Damage, FilesetError, TsdbError};
-use crate::fileset::{self, FilesetReader};
-use crate::limits::{DiskFloor, Limits, Throttle, ThrottledFs};
-use crate::names::{Layout, parse_compacted_dir, parse_snapshot};
+use crate::error::{Damage, TsdbError};
+use crate::limits::{DiskFloor, Limits, PersistRate, RuntimeLimits};
+use crate::names::Layout;
 use crate::namespace::{Catalog, Namespace, NamespaceMeta, Parts, Secret};
 use crate::progress::{Progress, Stage};
+use files::Files;
 
 /// Series that get their places at a time.
 const LOAD_BATCH: usize = 1 << 16;
@@ -36,7 +39,7 @@ pub(crate) struct Loaded {
     pub(crate) namespaces: BTreeMap<String, Arc<Namespace>>,
     pub(crate) catalog: Catalog,
     pub(crate) opener: Opener,
-    pub(crate) throttle: Arc<Throttle>,
+    pub(crate) persist_rate: PersistRate,
     pub(crate) log: Arc<CommitLog>,
     pub(crate) damage: Vec<Damage>,
     /// Bytes of log that were replayed.
@@ -48,13 +51,25 @@ pub(crate) struct Loaded {
 pub(crate) struct Opener {
     /// Not held to the persist rate.
     pub(crate) fs: SharedFs,
-    throttled: SharedFs,
+    persist_rate: PersistRate,
     pub(crate) layout: Layout,
     clock: SharedClock,
     log: Arc<CommitLog>,
     pub(crate) limits: Limits,
+    pub(crate) runtime: Arc<RuntimeLimits>,
     pub(crate) disk: Arc<DiskFloor>,
+    pub(crate) active: Arc<ActiveSets>,
     secret: Secret,
+}
+
+/// What the files of a namespace hold, before it takes part in anything.
+#[derive(Debug)]
+struct OnDisk {
+    meta: NamespaceMeta,
+    files: Files,
+    index: Index,
+    /// The largest ref that may have been given to a series, as far as files tell.
+    last_ref: Option<u32>,
 }
 
 /// Loads everything under `options.dir`.
@@ -65,28 +80,32 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
     let layout = Layout::new(&dir);
     let lock = lock(fs.as_ref(), &dir, &layout)?;
     let mut damage = Vec::new();
-    progress.enter(Stage::Index, 0);
     let catalog = catalog::load(fs.as_ref(), &layout, &options, &mut damage)?;
+    let on_disk = read(&fs, &layout, &catalog.live, progress, &mut damage)?;
     let log_dir = layout.commitlog();
-    let log = Arc::new(open_log(&fs, &log_dir, &options)?);
+    let newest_in_files = on_disk.iter().map(|n| n.files.newest_segment).max().unwrap_or(0);
+    let log = Arc::new(open_log(&fs, &log_dir, &options, newest_in_files)?);
     let clock = Arc::clone(&options.clock);
     let rate = options.limits.persist_bytes_per_second_max;
-    let throttle = Arc::new(Throttle::new(Arc::clone(&clock), rate));
+    let persist_rate = PersistRate::new(&clock, rate);
     let floor = options.limits.disk_floor_bytes_max;
     let opener = Opener {
-        throttled: Arc::new(ThrottledFs::new(Arc::clone(&fs), Arc::clone(&throttle))),
+        persist_rate: persist_rate.clone(),
         disk: Arc::new(DiskFloor::new(Arc::clone(&fs), dir.clone(), floor)),
         fs,
         layout,
         clock,
         log: Arc::clone(&log),
         limits: options.limits,
+        runtime: Arc::new(RuntimeLimits::new(&options.limits)),
+        active: Arc::new(ActiveSets::new(options.limits.active_sets_bytes)),
         secret: Secret::new(options.secret),
     };
+    progress.enter(Stage::Series, on_disk.iter().map(|n| n.index.len()).sum());
     let mut namespaces = BTreeMap::new();
-    for meta in &catalog.live {
-        let namespace = opener.open(meta.clone(), progress, &mut damage)?;
-        namespaces.insert(meta.name.clone(), Arc::new(namespace));
+    for one in on_disk {
+        let namespace = opener.make(one, progress, &mut damage)?;
+        namespaces.insert(namespace.name().to_owned(), Arc::new(namespace));
     }
     let fs = opener.fs.as_ref();
     let replayed_bytes =
@@ -94,19 +113,87 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
     for found in &damage {
         tracing::error!(path = %found.path.display(), damage = %found, "damage found at start");
     }
-    let loaded =
-        Loaded { dir, lock, namespaces, catalog, opener, throttle, log, damage, replayed_bytes };
+    let loaded = Loaded {
+        dir,
+        lock,
+        namespaces,
+        catalog,
+        opener,
+        persist_rate,
+        log,
+        damage,
+        replayed_bytes,
+    };
     Ok(loaded)
 }
 
-fn open_log(fs: &SharedFs, dir: &Path, options: &DatabaseOptions) -> Result<CommitLog, TsdbError> {
+/// Opens files and indexes of namespaces.
+fn read(
+    fs: &SharedFs,
+    layout: &Layout,
+    metas: &[NamespaceMeta],
+    progress: &Progress,
+    damage: &mut Vec<Damage>,
+) -> Result<Vec<OnDisk>, TsdbError> {
+    let all_files = files::open(fs.as_ref(), layout, metas, progress, damage)?;
+    let mut dirs = Vec::new();
+    let mut bytes = 0;
+    for meta in metas {
+        let dir = layout.index(&meta.dir);
+        bytes += Index::file_bytes(fs.as_ref(), &dir)?;
+        dirs.push(dir);
+    }
+    progress.enter(Stage::Index, bytes);
+    let mut on_disk = Vec::new();
+    for ((meta, files), dir) in metas.iter().zip(all_files).zip(dirs) {
+        let is_read = |bytes| progress.advance(Stage::Index, bytes);
+        let (mut index, reports) = Index::open_with(fs, &dir, Default::default(), is_read)?;
+        let mut last_ref = files.last_ref();
+        let unknown = rebuild::unknown_series(&index, &reports, &files);
+        if !reports.is_empty() || !unknown.is_empty() {
+            damage.extend(reports.into_iter().map(Damage::from));
+            damage.extend(unknown.iter().map(|range| rebuild::damage_of(&dir, range)));
+            last_ref = last_ref.max(index.last_id());
+            index = rebuild::rebuild_index(fs, layout, meta, &files, &index)?;
+        }
+        on_disk.push(OnDisk { meta: meta.clone(), files, index, last_ref });
+    }
+    Ok(on_disk)
+}
+
+/// Opens the log at a segment above all that are there, and above those that files tell of: by
+/// these numbers a file says which others it was merged from, and snapshots are in order.
+fn open_log(
+    fs: &SharedFs,
+    dir: &Path,
+    options: &DatabaseOptions,
+    newest_in_files: u64,
+) -> Result<CommitLog, TsdbError> {
     let newest = commitlog::list_segments(fs.as_ref(), dir)?.last().copied().unwrap_or(0);
     let log_options = CommitLogOptions {
         sync: options.sync,
         pending_bytes_max: options.limits.log_pending_bytes_max as u64,
+        uncovered_bytes_max: options.limits.log_uncovered_bytes_max,
         ..CommitLogOptions::default()
     };
-    Ok(CommitLog::open(Arc::clone(fs), dir, log_options, newest + 1)?)
+    let first = newest.max(newest_in_files) + 1;
+    Ok(CommitLog::open(Arc::clone(fs), dir, log_options, first)?)
+}
+
+/// Runs `work` for `0..count` on as many threads as there are cores; results in order.
+fn in_parallel<T: Send>(name: &str, count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let threads = ThreadCount::new(ThreadCount::of_machine().get().min(count));
+    let parts = fork(name, threads, |_| {
+        let mine = std::iter::from_fn(|| {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            (i < count).then(|| (i, work(i)))
+        });
+        mine.collect::<Vec<_>>()
+    });
+    let mut all: Vec<(usize, T)> = parts.into_iter().flatten().collect();
+    all.sort_unstable_by_key(|(i, _)| *i);
+    all.into_iter().map(|(_, result)| result).collect()
 }
 
 fn lock(fs: &dyn Fs, dir: &Path, layout: &Layout) -> Result<Box<dyn FsLock>, TsdbError> {
@@ -135,13 +222,17 @@ fn open_side(namespace: &Namespace, damage: &mut Vec<Damage>) -> Result<(), Tsdb
     Ok(())
 }
 
-fn remove_temporary(fs: &dyn Fs, dir: &Path) -> Result<(), TsdbError> {
+/// Removes what was never finished; returns what else the directory has.
+fn remove_temporary(fs: &dyn Fs, dir: &Path) -> Result<Vec<PathBuf>, TsdbError> {
+    let mut kept = Vec::new();
     for path in fs.list(dir).map_err(|e| TsdbError::io("list", dir, e))? {
         if path.to_string_lossy().ends_with(TEMP_SUFFIX) {
             fs.remove_file(&path).map_err(|e| TsdbError::io("remove", &path, e))?;
+        } else {
+            kept.push(path);
         }
     }
-    Ok(())
+    Ok(kept)
 }
 
 impl Opener {
@@ -152,144 +243,43 @@ impl Opener {
         progress: &Progress,
         damage: &mut Vec<Damage>,
     ) -> Result<Namespace, TsdbError> {
-        let (fs, layout) = (&self.fs, &self.layout);
-        let index_dir = layout.index(&meta.dir);
-        let (mut index, reports) = Index::open(fs, &index_dir, Default::default())?;
-        let named = rebuild::last_named(fs.as_ref(), layout, &meta)?;
-        // The index is durable before any file with samples, so a file knows no more than it.
-        if !reports.is_empty() || named > index.last_id() {
-            damage.extend(reports.into_iter().map(Damage::from));
-            index = rebuild::rebuild_index(fs, layout, &meta, &index)?;
-        }
+        let mut on_disk = read(&self.fs, &self.layout, &[meta], progress, damage)?;
+        let one = on_disk.pop().expect("BUG: one was asked for");
+        self.make(one, progress, damage)
+    }
+
+    /// Makes a namespace of what its files hold.
+    fn make(
+        &self,
+        on_disk: OnDisk,
+        progress: &Progress,
+        damage: &mut Vec<Damage>,
+    ) -> Result<Namespace, TsdbError> {
+        let OnDisk { meta, files, index, last_ref } = on_disk;
         let namespace = Namespace::new(Parts {
             meta,
             limits: self.limits,
+            runtime: Arc::clone(&self.runtime),
             disk: Arc::clone(&self.disk),
-            fs: Arc::clone(&self.throttled),
-            layout: layout.clone(),
+            fs: self.persist_rate.fs_of_checkpoints(&self.fs),
+            compaction_fs: self.persist_rate.fs_of_compaction(&self.fs),
+            layout: self.layout.clone(),
             clock: Arc::clone(&self.clock),
             log: Arc::clone(&self.log),
             index,
+            active: Arc::clone(&self.active),
             secret: self.secret.clone(),
         });
-        progress.enter(Stage::Index, namespace.index.len());
         namespace.load_series(progress)?;
-        if let Some(named) = named {
+        if let Some(last_ref) = last_ref {
             // Whatever is lost, no new series gets the samples of an old one.
-            namespace.registry.reserve(named);
+            namespace.registry.reserve(last_ref);
         }
         open_side(&namespace, damage)?;
-        progress.enter(Stage::Files, u64::from(namespace.shard_count()));
-        for shard in 0..namespace.shard_count() {
-            open_files(&namespace, shard, damage)?;
-            progress.advance(1);
+        for (shard, blocks) in namespace.shards.iter().zip(files.shards) {
+            shard.lock().edit_blocks(|all| *all = blocks);
         }
         Ok(namespace)
-    }
-}
-
-/// Opens the files of a shard: the newest sound volume of each block, and the snapshots over it.
-fn open_files(
-    namespace: &Namespace,
-    shard: u16,
-    damage: &mut Vec<Damage>,
-) -> Result<(), TsdbError> {
-    let mut blocks = Blocks::default();
-    for (dir, length) in block_dirs(namespace, namespace.layout.data(&namespace.dir, shard))? {
-        open_volumes(namespace, &dir, length, &mut blocks, damage)?;
-    }
-    let snapshots = namespace.layout.snapshots(&namespace.dir, shard);
-    for (dir, length) in block_dirs(namespace, snapshots)? {
-        open_snapshots(namespace, &dir, length, &mut blocks, damage)?;
-    }
-    blocks.retain(|_, files| !files.is_empty());
-    namespace.shards[usize::from(shard)].lock().edit_blocks(|all| *all = blocks);
-    Ok(())
-}
-
-/// A shard's directory and those of its compacted blocks, each with the length of its blocks.
-fn block_dirs(namespace: &Namespace, dir: PathBuf) -> Result<Vec<(PathBuf, i64)>, TsdbError> {
-    let fs = namespace.fs.as_ref();
-    let inside = fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))?;
-    let compacted = inside.into_iter().filter_map(|path| {
-        let length = parse_compacted_dir(&path)?;
-        Some((path, length))
-    });
-    Ok(std::iter::once((dir, namespace.block_size_ns())).chain(compacted).collect())
-}
-
-fn open_volumes(
-    namespace: &Namespace,
-    dir: &Path,
-    length: i64,
-    blocks: &mut Blocks,
-    damage: &mut Vec<Damage>,
-) -> Result<(), TsdbError> {
-    let fs = namespace.fs.as_ref();
-    remove_temporary(fs, dir)?;
-    let mut volumes = Vec::new();
-    for path in fs.list(dir).map_err(|e| TsdbError::io("list", dir, e))? {
-        if let Some((start, volume)) = fileset::parse_file_name(&path) {
-            volumes.push((start, volume, path));
-        }
-    }
-    volumes.sort();
-    // Newest first: the first that opens is served, older ones are leftovers of a flush.
-    for (start, _, path) in volumes.into_iter().rev() {
-        let block = blocks.entry(BlockId::new(start, length));
-        if block.volume.is_some() {
-            namespace.remove_file(&path)?;
-        } else if let Some(reader) = open_or_set_aside(namespace, &path, damage)? {
-            block.volume = Some(reader);
-        }
-    }
-    Ok(())
-}
-
-fn open_snapshots(
-    namespace: &Namespace,
-    dir: &Path,
-    length: i64,
-    blocks: &mut Blocks,
-    damage: &mut Vec<Damage>,
-) -> Result<(), TsdbError> {
-    let fs = namespace.fs.as_ref();
-    remove_temporary(fs, dir)?;
-    let mut snapshots = Vec::new();
-    for path in fs.list(dir).map_err(|e| TsdbError::io("list", dir, e))? {
-        if let Some((start, segment)) = parse_snapshot(&path) {
-            snapshots.push((start, segment, path));
-        }
-    }
-    snapshots.sort();
-    for (start, segment, path) in snapshots {
-        let block = blocks.entry(BlockId::new(start, length));
-        if block.volume.as_ref().is_some_and(|v| v.info().log_segment >= segment) {
-            // The volume was merged from it; a crash kept it from being removed.
-            namespace.remove_file(&path)?;
-        } else if let Some(reader) = open_or_set_aside(namespace, &path, damage)? {
-            block.layers.push(Layer::File(reader));
-        }
-    }
-    Ok(())
-}
-
-/// Opens a file; a damaged one is reported and renamed, so that its name is free and its bytes
-/// stay for a closer look.
-fn open_or_set_aside(
-    namespace: &Namespace,
-    path: &Path,
-    damage: &mut Vec<Damage>,
-) -> Result<Option<Arc<FilesetReader>>, TsdbError> {
-    let fs = namespace.fs.as_ref();
-    match FilesetReader::open(fs, path) {
-        Ok(reader) => Ok(Some(Arc::new(reader))),
-        Err(FilesetError::Damaged(found)) => {
-            damage.push(found);
-            namespace.set_aside(path)?;
-            Ok(None)
-        }
-        Err(other) => Err(other.into()),
     }
 }
 
@@ -299,7 +289,7 @@ impl Namespace {
         let mut batch = Vec::with_capacity(LOAD_BATCH);
         let place = |batch: &mut Vec<(u32, Identity)>| {
             self.place_series(batch.iter().copied());
-            progress.advance(batch.len() as u64);
+            progress.advance(Stage::Series, batch.len() as u64);
             batch.clear();
         };
         self.index.for_each_identity(|series, identity| {

@@ -17,11 +17,13 @@ mod rich;
 mod streams;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
 use m3rs_core::Corrupt;
 use m3rs_core::time::TimestampNs;
+use roaring::RoaringBitmap;
 
 pub use columns::{Columns, Rich, Timed};
 use page::{PAGE_SAMPLES, PageId, PageSlab};
@@ -73,6 +75,8 @@ struct Window {
     streams: Streams,
     late: HashMap<Slot, Vec<(i64, f64)>>,
     rich: RichWindow,
+    /// Refs of the series with samples here. Readers hold it as it was when they asked.
+    refs: Arc<RoaringBitmap>,
     /// Monotonic time of the last change that was noticed (a page drained, a late arrival).
     touched: Duration,
 }
@@ -81,6 +85,8 @@ struct Window {
 #[derive(Debug)]
 pub(crate) struct Buffer {
     grid: BlockGrid,
+    /// Series ref by slot.
+    refs: Vec<u32>,
     hot: Vec<Hot>,
     pages: PageSlab,
     windows: BTreeMap<i64, Window>,
@@ -94,6 +100,7 @@ impl Buffer {
     pub(crate) fn new(block_size_ns: i64) -> Self {
         Self {
             grid: BlockGrid::new(block_size_ns),
+            refs: Vec::new(),
             hot: Vec::new(),
             pages: PageSlab::default(),
             windows: BTreeMap::new(),
@@ -101,12 +108,18 @@ impl Buffer {
         }
     }
 
-    /// Makes room for series up to and including `slot`.
-    pub(crate) fn ensure_slot(&mut self, slot: Slot) {
-        let wanted = slot as usize + 1;
-        if self.hot.len() < wanted {
-            self.hot.resize(wanted, Hot::NEW);
-        }
+    /// Gives a series the next slot. Refs arrive in ascending order.
+    pub(crate) fn add_series(&mut self, series: u32) -> Slot {
+        debug_assert!(self.refs.last().is_none_or(|&last| last < series), "BUG: ref {series}");
+        let slot = u32::try_from(self.refs.len()).expect("BUG: a shard holds at most u32 series");
+        self.refs.push(series);
+        self.hot.push(Hot::NEW);
+        slot
+    }
+
+    /// Series refs by slot.
+    pub(crate) fn refs(&self) -> &[u32] {
+        &self.refs
     }
 
     /// Length of a window, in nanoseconds.
@@ -127,6 +140,17 @@ impl Buffer {
     /// Starts of the windows with samples, and when each was last seen to change.
     pub(crate) fn windows(&self) -> impl Iterator<Item = (i64, Duration)> + '_ {
         self.windows.iter().map(|(&start, w)| (start, w.touched))
+    }
+
+    /// The series with samples in each window that has times in `from..=to`.
+    pub(crate) fn active(
+        &self,
+        from: i64,
+        to: i64,
+    ) -> impl Iterator<Item = &Arc<RoaringBitmap>> + '_ {
+        let size = self.grid.size_ns();
+        let reached = move |start: i64| start <= to && start.saturating_add(size) > from;
+        self.windows.iter().filter(move |(start, _)| reached(**start)).map(|(_, w)| &w.refs)
     }
 
     /// Adds one sample of a known slot. `now` is monotonic time.
@@ -161,7 +185,7 @@ impl Buffer {
         let start = self.block_start(t);
         if t <= hot.last_t {
             let window = self.windows.entry(start).or_default();
-            window.touched = now;
+            window.enter(self.refs[slot as usize], now);
             window.late.entry(slot).or_default().push((t, v));
             return;
         }
@@ -207,7 +231,7 @@ impl Buffer {
                 hot.block_end = i64::MIN;
             }
             let window = self.windows.entry(start).or_default();
-            window.touched = now;
+            window.enter(self.refs[slot as usize], now);
             let after = window.late.get(&slot).map_or(0, Vec::len);
             window.rich.push_late(slot, t, after, sample.clone());
             return;
@@ -245,7 +269,7 @@ impl Buffer {
             self.hot[slot as usize].block_start = start;
         }
         let window = self.windows.entry(start).or_default();
-        window.touched = now;
+        window.enter(self.refs[slot as usize], now);
         window
     }
 
@@ -356,6 +380,14 @@ impl Buffer {
 }
 
 impl Window {
+    /// Notes a change, and that the series has samples here.
+    fn enter(&mut self, series: u32, now: Duration) {
+        self.touched = now;
+        if !self.refs.contains(series) {
+            Arc::make_mut(&mut self.refs).insert(series);
+        }
+    }
+
     fn copy_series(&self, slot: Slot, from: i64, to: i64, copy: &mut BlockCopy) {
         if let Some(stream) = self.streams.get(slot)
             && stream.first_t <= to
@@ -460,6 +492,11 @@ pub(crate) struct Frozen {
 }
 
 impl Frozen {
+    /// Refs of the series with samples.
+    pub(crate) fn refs(&self) -> &Arc<RoaringBitmap> {
+        &self.window.refs
+    }
+
     /// Slots with samples, ascending.
     pub(crate) fn slots(&self) -> Vec<Slot> {
         let mut slots: Vec<Slot> =
@@ -518,7 +555,8 @@ mod tests {
         #[test]
         fn arrivals(samples in prop::collection::vec((0u32..2, 0i64..400, any::<f64>()), 0..300)) {
             let mut buffer = Buffer::new(100);
-            buffer.ensure_slot(1);
+            buffer.add_series(0);
+            buffer.add_series(1);
             let mut model = [BTreeMap::new(), BTreeMap::new()];
             for (slot, t, v) in samples {
                 buffer.append(slot, t, v, Duration::ZERO);
@@ -589,7 +627,7 @@ mod tests {
             wide in any::<bool>(),
         ) {
             let mut buffer = Buffer::new(if wide { i64::MAX / 2 } else { 100 });
-            buffer.ensure_slot(0);
+            buffer.add_series(0);
             let mut model = AnyKind::new();
             let mut layers = Vec::new();
             let mut t = 0;
@@ -617,7 +655,7 @@ mod tests {
     #[test]
     fn a_frozen_window_is_seen_by_its_own_readers_only() {
         let mut buffer = Buffer::new(100);
-        buffer.ensure_slot(0);
+        buffer.add_series(0);
         for t in 0..50 {
             buffer.append(0, t, t as f64, Duration::ZERO);
         }

@@ -10,6 +10,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use m3rs_core::clock::SharedClock;
 use m3rs_core::fs::{FsLock, SharedFs};
@@ -23,16 +24,19 @@ use crate::bootstrap::{self, Opener};
 use crate::checkpoint::{Merge, Written};
 use crate::commitlog::{CommitLog, SyncMode};
 use crate::error::{Damage, TsdbError};
-use crate::limits::{Limits, Throttle};
-use crate::mediator::{self, JobKind, Jobs, Stop};
+use crate::limits::{Limits, PersistRate, Throttle};
+use crate::mediator::{self, FirstError, JobKind, Jobs, Stop};
 use crate::namespace::{
-    Catalog, ConfiguredNamespace, Counter, Counters, Namespace, NamespaceOptions,
+    Catalog, ConfiguredNamespace, Counter, Counters, DEFAULT_NAMESPACE, Namespace, NamespaceOptions,
 };
 use crate::progress::{Progress, Stage};
 use crate::scrub::{Scrub, ScrubReport};
 
 /// New series of a namespace at which its index is sealed before its samples are due.
 const SEAL_SERIES: u64 = 1 << 16;
+
+/// How long deletions over closed blocks wait for a checkpoint that comes by itself.
+const DELETIONS_WAIT: Duration = Duration::from_secs(300);
 
 /// What a database is opened with.
 #[derive(Clone)]
@@ -77,6 +81,18 @@ impl DatabaseOptions {
             secret,
             background: true,
         }
+    }
+}
+
+impl DatabaseOptions {
+    /// The namespaces that configuration names, `default` among them.
+    pub(crate) fn configured(&self) -> BTreeMap<String, ConfiguredNamespace> {
+        let mut all = self.namespaces.clone();
+        all.entry(DEFAULT_NAMESPACE.to_owned()).or_insert_with(|| ConfiguredNamespace {
+            options: self.namespace.clone(),
+            ..ConfiguredNamespace::default()
+        });
+        all
     }
 }
 
@@ -127,8 +143,11 @@ pub(crate) struct Core {
     pub(crate) snapshot_log_bytes: u64,
     pub(crate) background_failures: Counter,
     pub(crate) jobs: Jobs,
-    throttle: Arc<Throttle>,
+    clock: SharedClock,
+    persist_rate: PersistRate,
     pub(crate) scrub: Scrub,
+    /// Since when deletions over closed blocks have been in memory alone, by monotonic time.
+    deletions_since: Mutex<Option<Duration>>,
     /// Held by whoever compacts; taken before `maintenance`.
     compaction: Mutex<()>,
     /// Held by whoever freezes, merges or removes.
@@ -150,21 +169,43 @@ impl Core {
     fn checkpoint(&self, merge: Merge) -> Result<(Written, u64), TsdbError> {
         let segment = self.log.rotate()?;
         let written = self.persist(segment, merge, Extent::ByOptions)?;
+        // A start that finds a file which should be gone needs the log of what came after.
+        self.settle_removals()?;
         let needed = self.all().iter().filter_map(|n| n.log_need.lock().oldest()).min();
         let removed = self.log.remove_before(needed.unwrap_or(segment).min(segment))?;
         Ok((written, removed as u64))
     }
 
-    /// Makes series and samples in memory durable in files.
+    /// Makes series and samples in memory durable in files. A namespace that fails does not hold
+    /// up the others.
     fn persist(&self, segment: u64, merge: Merge, extent: Extent) -> Result<Written, TsdbError> {
         let mut written = Written::default();
-        for namespace in self.all() {
-            let more = persist_one(&namespace, segment, merge, extent)?;
+        self.for_each(|namespace| {
+            let more = persist_one(namespace, segment, merge, extent)?;
             written.volumes += more.volumes;
             written.snapshots += more.snapshots;
             written.series_blocks += more.series_blocks;
-        }
+            Ok(())
+        })?;
         Ok(written)
+    }
+
+    /// Lets the files go that earlier jobs could not remove.
+    fn settle_removals(&self) -> Result<(), TsdbError> {
+        self.for_each(Namespace::settle_removals)
+    }
+
+    /// Does `work` for each namespace, whatever becomes of the others. Of several errors the first
+    /// is returned and the others are logged.
+    fn for_each(
+        &self,
+        mut work: impl FnMut(&Namespace) -> Result<(), TsdbError>,
+    ) -> Result<(), TsdbError> {
+        let mut first = FirstError::default();
+        for namespace in self.all() {
+            first.note(work(&namespace));
+        }
+        first.into_result()
     }
 
     /// Puts the buffers into snapshots and drops the log before them.
@@ -179,27 +220,31 @@ impl Core {
     /// Seals indexes to which many series came: after a crash, a sealed series is an entry of an
     /// array, another one is read from the log, hashed and indexed anew.
     pub(crate) fn seal_new_series(&self) -> Result<(), TsdbError> {
-        let _one = self.maintenance.lock();
-        for namespace in self.all() {
-            if namespace.index.unsealed_len() >= SEAL_SERIES {
-                namespace.seal_index()?;
-            }
+        let is_due = |namespace: &Namespace| namespace.index.unsealed_len() >= SEAL_SERIES;
+        if !self.all().iter().any(|namespace| is_due(namespace)) {
+            return Ok(());
         }
-        Ok(())
+        let _one = self.maintenance.lock();
+        self.jobs.run(JobKind::Seal, || {
+            self.for_each(|namespace| match is_due(namespace) {
+                true => namespace.seal_index(),
+                false => Ok(()),
+            })
+        })
     }
 
     /// Flushes the blocks that are past their time.
     pub(crate) fn flush_due(&self) -> Result<(), TsdbError> {
         let _one = self.maintenance.lock();
         self.jobs.run(JobKind::Flush, || {
-            for namespace in self.all() {
+            self.for_each(|namespace| {
                 let written = namespace.flush_due()?;
                 if written.volumes > 0 {
                     let name = namespace.name();
                     tracing::info!(namespace = name, volumes = written.volumes, "flushed");
                 }
-            }
-            Ok(())
+                Ok(())
+            })
         })
     }
 
@@ -219,46 +264,59 @@ impl Core {
     fn compact_in(&self, namespace: &Namespace, stop: &Stop) -> Result<bool, TsdbError> {
         let Some(compacted) = namespace.compact_next(stop)? else { return Ok(false) };
         let _one = self.maintenance.lock();
-        let Some(report) = namespace.publish(compacted)? else { return Ok(false) };
-        let counters = &namespace.counters;
-        counters.compactions.add(1);
-        counters.compaction_read_bytes.add(report.bytes_read);
-        counters.compaction_written_bytes.add(report.bytes_written);
-        tracing::info!(namespace = namespace.name(), ?report, "compacted");
-        Ok(true)
+        namespace.publish(compacted)
     }
 
     /// Removes what is older than retention, and what removed namespaces left.
     pub(crate) fn expire(&self) -> Result<(), TsdbError> {
         let maintenance = self.maintenance.lock();
-        self.jobs.run(JobKind::Expire, || {
-            for namespace in self.all() {
+        let expired = self.jobs.run(JobKind::Expire, || {
+            self.for_each(|namespace| {
                 let removed = namespace.expire()?;
                 if removed > 0 {
                     tracing::info!(namespace = namespace.name(), files = removed, "expired");
                 }
-            }
-            self.purge(&maintenance)?;
-            Ok(())
-        })
+                Ok(())
+            })
+        });
+        let mut first = FirstError::default();
+        first.note(expired);
+        first.note(self.jobs.run(JobKind::Purge, || self.purge(&maintenance)));
+        first.into_result()
     }
 
     /// Makes durable in files what the log does not hold, whatever options say of snapshots.
     pub(crate) fn save_unlogged(&self) -> Result<(), TsdbError> {
         let _one = self.maintenance.lock();
-        for namespace in self.all().iter().filter(|n| n.holds_unlogged()) {
+        self.for_each(|namespace| {
+            if !namespace.holds_unlogged() {
+                return Ok(());
+            }
             let segment = self.log.rotate()?;
             self.jobs.run(JobKind::Snapshot, || {
-                persist_one(namespace, segment, Merge::Due, Extent::Everything)
-            })?;
-        }
-        Ok(())
+                persist_one(namespace, segment, Merge::Due, Extent::Everything)?;
+                namespace.settle_removals()
+            })
+        })
+    }
+
+    /// Makes a checkpoint if deletions over closed blocks have been in memory for a while: only
+    /// from files can compaction take them, and little may be written that would bring one.
+    pub(crate) fn save_deletions(&self) -> Result<(), TsdbError> {
+        let now = self.clock.monotonic();
+        let is_due = {
+            let mut since = self.deletions_since.lock();
+            let holds = self.all().iter().any(|namespace| namespace.holds_deletions());
+            *since = holds.then(|| since.unwrap_or(now));
+            since.is_some_and(|since| now.saturating_sub(since) >= DELETIONS_WAIT)
+        };
+        if is_due { self.snapshot() } else { Ok(()) }
     }
 
     /// Recovers the log if it failed.
     pub(crate) fn recover_failed_log(&self) -> Result<(), TsdbError> {
         let Some(why) = self.log.failure() else { return Ok(()) };
-        self.recover_log()?;
+        self.jobs.run(JobKind::Recover, || self.recover_log())?;
         tracing::warn!(%why, "commit log takes writes again, on a new segment");
         Ok(())
     }
@@ -270,6 +328,7 @@ impl Core {
         let segment = self.log.probe()?;
         self.persist(segment, Merge::Due, Extent::Everything)?;
         self.log.resume()?;
+        self.settle_removals()?;
         self.log.remove_before(segment)?;
         Ok(())
     }
@@ -327,7 +386,7 @@ impl Database {
         let clock = options.clock.clone();
         let snapshot_log_bytes = options.snapshot_log_bytes;
         let scrub_rate = options.limits.scrub_bytes_per_second_max;
-        let configured = options.namespaces.clone();
+        let configured = options.configured();
         let loaded = bootstrap::load(options, &progress)?;
         let core = Arc::new(Core {
             namespaces: RwLock::new(loaded.namespaces),
@@ -339,17 +398,16 @@ impl Database {
             snapshot_log_bytes,
             background_failures: Counter::default(),
             jobs: Jobs::new(Arc::clone(&clock)),
-            throttle: loaded.throttle,
+            clock: Arc::clone(&clock),
+            persist_rate: loaded.persist_rate,
             scrub: Scrub::new(Throttle::new(Arc::clone(&clock), scrub_rate)),
+            deletions_since: Mutex::default(),
             compaction: Mutex::new(()),
             maintenance: Mutex::new(()),
         });
         core.try_purge();
-        for (name, configured) in &configured {
-            if let Some(shard_count) = configured.shard_count {
-                core.reshard(name, shard_count)?;
-            }
-        }
+        let mut damage = loaded.damage;
+        damage.extend(core.settle_configured(&configured, &progress)?);
         // With background work the snapshot that these bytes are due does not hold up the start.
         core.log.count_replayed(loaded.replayed_bytes);
         if !background && loaded.replayed_bytes >= snapshot_log_bytes {
@@ -375,7 +433,7 @@ impl Database {
         Ok(Self {
             core,
             progress,
-            damage: loaded.damage,
+            damage,
             stop,
             background: Mutex::new(threads),
             _lock: loaded.lock,
@@ -406,27 +464,40 @@ impl Database {
         self.core.snapshot()
     }
 
-    /// Does what the mediator does by itself, without waiting for its time: lets a failed log take
-    /// writes again, flushes blocks that are past their time, removes those outside retention.
+    /// Does what the mediator does by itself, without waiting for its time: removes blocks outside
+    /// retention, lets a failed log take writes again, flushes blocks that are past their time.
     ///
     /// # Errors
-    /// As [`Database::flush_all`].
+    /// As [`Database::flush_all`]; the first one, after all of it was tried.
     pub fn tick(&self) -> Result<(), TsdbError> {
-        self.core.recover_failed_log()?;
-        self.core.flush_due()?;
-        self.core.expire()
+        let mut first = FirstError::default();
+        // First, as it frees space for the others.
+        first.note(self.core.expire());
+        first.note(self.core.recover_failed_log());
+        first.note(self.core.flush_due());
+        first.note(self.core.save_deletions());
+        first.into_result()
     }
 
-    /// Makes longer blocks of closed ones until there is nothing left to do; returns how many.
+    /// Makes longer blocks of closed ones, and writes blocks anew without what was deleted, until
+    /// there is nothing left to do; returns how many.
     ///
     /// # Errors
-    /// As [`Database::flush_all`]; what was compacted before stays.
+    /// As [`Database::flush_all`]; the first one, after the others were compacted. What failed
+    /// rests for a minute.
     pub fn compact(&self) -> Result<u64, TsdbError> {
         let mut blocks = 0;
-        while self.core.compact_one(&self.stop)? {
-            blocks += 1;
+        let mut first = FirstError::default();
+        loop {
+            match self.core.compact_one(&self.stop) {
+                Ok(false) => break,
+                Ok(true) => blocks += 1,
+                Err(TsdbError::Closing) => return Err(TsdbError::Closing),
+                // It rests, so that this ends.
+                Err(error) => drop(first.note(Err::<(), _>(error))),
+            }
         }
-        Ok(blocks)
+        first.into_result().map(|()| blocks)
     }
 
     /// Reads every file once and checks its checksums, at the rate of
@@ -447,8 +518,22 @@ impl Database {
     /// Lets flushes, snapshots and merges write so many bytes a second from now on, those under
     /// way too; 0 is no limit. It is not kept over a restart.
     pub fn set_persist_rate(&self, bytes_per_second: u64) {
-        self.core.throttle.set(bytes_per_second);
+        self.core.persist_rate.set(bytes_per_second);
         tracing::info!(bytes_per_second, "persist rate");
+    }
+
+    /// Lets a namespace that has no limit of its own make so many new series in a second from now
+    /// on; 0 is no limit. It is not kept over a restart.
+    pub fn set_new_series_rate(&self, per_second: u32) {
+        self.core.opener.runtime.set_new_series_per_second_max(per_second);
+        tracing::info!(per_second, "limit of new series");
+    }
+
+    /// Lets so many windows with unflushed samples wait in one shard from now on. It is not kept
+    /// over a restart.
+    pub fn set_windows_max(&self, windows: usize) {
+        self.core.opener.runtime.set_windows_max(windows);
+        tracing::info!(windows, "limit of windows that wait to be flushed");
     }
 
     /// Stops background work, writes and syncs what the log holds, and closes it. Buffers are not
@@ -467,7 +552,7 @@ impl Database {
     /// Ends the background threads; says whether that was done before.
     fn stop_work(&self) -> bool {
         let was_stopped = self.stop.stop();
-        self.core.throttle.release();
+        self.core.persist_rate.release();
         self.core.scrub.throttle.release();
         for thread in self.background.lock().drain(..) {
             if thread.join().is_err() {

@@ -71,15 +71,15 @@ impl Namespace {
     /// the samples comes back when the blocks are merged.
     ///
     /// # Errors
-    /// [`TsdbError::Index`], and errors of the commit log: a part of the series may then have lost
-    /// its samples already, and the same call does the rest.
+    /// [`TsdbError::Index`], [`TsdbError::NotIndexed`], and errors of the commit log: a part of the
+    /// series may then have lost its samples already, and the same call does the rest.
     pub fn delete(
         &self,
         matcher_sets: &[Vec<Matcher>],
         start: TimestampNs,
         end: TimestampNs,
     ) -> Result<Deleted, TsdbError> {
-        let found = self.index.series(matcher_sets, usize::MAX)?.items;
+        let found = self.find_any(matcher_sets, (start.0, end.0))?;
         let mut by_shard: Vec<(Vec<u32>, Vec<Slot>)> = vec![Default::default(); self.shards.len()];
         {
             let tables = self.registry.read();

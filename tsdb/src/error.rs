@@ -79,11 +79,25 @@ pub enum CommitLogError {
         source: io::Error,
     },
     /// The disk does not keep up.
-    #[error("commit log: {pending} bytes wait to be written, the most is {max}")]
+    #[error(
+        "commit log: {pending} bytes wait to be written, the most is {max} \
+         (limits.log_pending_bytes_max)"
+    )]
     Busy {
         /// Bytes that wait.
         pending: u64,
         /// `CommitLogOptions::pending_bytes_max`.
+        max: u64,
+    },
+    /// The log holds as many bytes as it may that no other file holds yet.
+    #[error(
+        "{bytes} bytes of the commit log are in no other file yet, the limit is {max} \
+         (limits.log_uncovered_bytes_max)"
+    )]
+    Uncovered {
+        /// Bytes that no other file holds.
+        bytes: u64,
+        /// The most there may be.
         max: u64,
     },
     /// A write or a sync failed; nothing is taken until the log resumes on a new segment.
@@ -121,9 +135,11 @@ impl CommitLogError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Busy { .. } | Self::Failed { .. } | Self::Closed | Self::Io { .. } => {
-                ErrorKind::Unavailable
-            }
+            Self::Busy { .. }
+            | Self::Uncovered { .. }
+            | Self::Failed { .. }
+            | Self::Closed
+            | Self::Io { .. } => ErrorKind::Unavailable,
             Self::TooLarge { .. } => ErrorKind::Limit,
             Self::Invalid(_) => ErrorKind::Invalid,
             Self::Version { .. } => ErrorKind::Corrupt,

@@ -12,12 +12,14 @@
 //! # Invariants
 //! - A file under a fileset's name is whole: it was synced before it got the name.
 //! - Loss of one byte is detected, and costs at most one series block or the names of one page.
-//!   What blocks share (footer, info, index, columns of times) is there twice.
+//!   What blocks share (footer, info, index, columns of times) is there twice; the set of series
+//!   can be had from the index.
 //! - Series blocks are in the order of their series refs.
 //!
 //! # Cost
 //! Opening reads the footer, the info and the directories: 20 bytes for 128 series.
-//! [`FilesetReader::find`] touches one index page, which is verified once;
+//! [`FilesetReader::find`] asks the set of series, which is verified once and not unpacked, then
+//! touches one index page, which is verified once;
 //! [`FilesetReader::block`] verifies the block each time. No series has a heap object of its own.
 
 mod format;
@@ -26,6 +28,7 @@ mod index_page;
 mod iterators;
 mod names;
 mod pages;
+mod presence;
 mod reader;
 mod times;
 mod verify;

@@ -16,6 +16,7 @@
 //!   the open window.
 #![forbid(unsafe_code)]
 
+mod activity;
 mod blocks;
 mod bootstrap;
 mod buffer;
@@ -25,6 +26,7 @@ mod database;
 mod delete;
 mod error;
 mod exemplar;
+mod expire;
 mod limits;
 mod mediator;
 mod merge;
@@ -33,6 +35,7 @@ mod names;
 mod namespace;
 mod progress;
 mod read;
+mod removal;
 mod scrub;
 mod shard;
 mod side;

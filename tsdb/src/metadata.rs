@@ -37,21 +37,28 @@ impl MetadataStore {
         Self { limits, families: RwLock::default() }
     }
 
-    /// Whether [`MetadataStore::put`] would change nothing.
+    /// Whether [`MetadataStore::put`] would change nothing: it is known, or over a limit.
     #[must_use]
     pub fn knows(&self, family: &str, metadata: &Metadata) -> bool {
+        if !self.takes_name(family) {
+            return true;
+        }
         let (help, unit) = (self.cut(&metadata.help), self.cut(&metadata.unit));
         let is_it = |known: &Metadata| {
             known.metric_type == metadata.metric_type && known.help == help && known.unit == unit
         };
-        self.families.read().get(family).is_some_and(|known| known.iter().any(is_it))
+        let families = self.families.read();
+        match families.get(family) {
+            Some(known) => known.iter().any(is_it),
+            None => families.len() >= self.limits.families_max,
+        }
     }
 
     /// Remembers metadata of `family`. Returns whether it is kept: what is over a limit is not.
     pub fn put(&self, family: &str, mut metadata: Metadata) -> bool {
         metadata.help.truncate(self.cut(&metadata.help).len());
         metadata.unit.truncate(self.cut(&metadata.unit).len());
-        if family.is_empty() || family.len() > self.limits.text_bytes_max {
+        if !self.takes_name(family) {
             return false;
         }
         if self.families.read().get(family).is_some_and(|known| known.contains(&metadata)) {
@@ -99,6 +106,10 @@ impl MetadataStore {
         self.families.read().len()
     }
 
+    fn takes_name(&self, family: &str) -> bool {
+        !family.is_empty() && family.len() <= self.limits.text_bytes_max
+    }
+
     /// The text as far as it is kept.
     fn cut<'t>(&self, text: &'t str) -> &'t str {
         &text[..text.floor_char_boundary(self.limits.text_bytes_max)]
@@ -126,8 +137,12 @@ mod tests {
         assert!(store.put("b", entry("3\u{e9}\u{e9}\u{e9}")));
         assert!(store.knows("b", &entry("3\u{e9}\u{e9}\u{e9}")) && !store.knows("b", &entry("1")));
         assert!(store.put("a", entry("1")));
-        assert!(!store.put("c", entry("1")), "a third family");
-        assert!(!store.put("", entry("1")), "no name");
+        for (family, why) in [("c", "a third family"), ("", "no name"), ("abcde", "too long")] {
+            // It was logged with each request, as it is never known.
+            assert!(store.knows(family, &entry("1")), "{why}: nothing would change");
+            assert!(!store.put(family, entry("1")), "{why}");
+        }
+        assert!(!store.knows("a", &entry("2")), "more of a family that is there");
         let all = store.list(None, usize::MAX, usize::MAX);
         assert_eq!(
             all,

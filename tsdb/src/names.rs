@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use m3rs_core::fs::Fs;
 use m3rs_core::time::duration::DurationNs;
+
+use crate::namespace::check_name;
 
 /// Directory names and file names of a data directory.
 ///
@@ -45,6 +48,11 @@ impl Layout {
         ["data", "snapshots", "index", "side"].map(|part| self.root.join(part))
     }
 
+    /// Whether there is anything in the directories of that name.
+    pub(crate) fn has(&self, fs: &dyn Fs, dir: &str) -> bool {
+        self.parts().iter().any(|part| fs.exists(&part.join(dir)))
+    }
+
     pub(crate) fn index(&self, dir: &str) -> PathBuf {
         self.root.join("index").join(dir)
     }
@@ -61,6 +69,14 @@ impl Layout {
     pub(crate) fn snapshots(&self, dir: &str, shard: u16) -> PathBuf {
         self.root.join("snapshots").join(dir).join(shard.to_string())
     }
+}
+
+/// Whether only we give a namespace's directory this name: that of a namespace with a number. A
+/// namespace's name has no `@`.
+pub(crate) fn is_numbered_dir(name: &str) -> bool {
+    let Some((namespace, number)) = name.split_once('@') else { return false };
+    let is_canonical = number.parse::<u32>().is_ok_and(|n| n.to_string() == number);
+    is_canonical && check_name(namespace).is_ok()
 }
 
 /// The directory, below a shard's, of blocks that compaction made: their length, such as `1d`.
@@ -87,6 +103,13 @@ pub(crate) fn parse_snapshot(path: &Path) -> Option<(i64, u64)> {
     Some((start.parse().ok()?, segment.parse().ok()?))
 }
 
+/// The name under which a damaged file is set aside.
+pub(crate) fn damaged_name(path: &Path) -> PathBuf {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".damaged");
+    PathBuf::from(aside)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +122,16 @@ mod tests {
         }
         assert_eq!(parse_snapshot(Path::new("x.snapshot")), None);
         assert_eq!(parse_snapshot(Path::new("1-2.fileset")), None);
+    }
+
+    #[test]
+    fn numbered_directories_are_ours() {
+        for name in ["a@1", "default@4294967295", "a:b-c_d.e@20"] {
+            assert!(is_numbered_dir(name), "{name}");
+        }
+        for name in ["a", "a@", "@1", "a@01", "a@+1", "a@1@2", "a b@1", "a@4294967296", ".a@1"] {
+            assert!(!is_numbered_dir(name), "{name}");
+        }
     }
 
     #[test]

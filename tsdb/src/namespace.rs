@@ -10,7 +10,7 @@ mod window;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use hashbrown::HashTable;
 use m3rs_core::clock::SharedClock;
@@ -31,11 +31,14 @@ pub(crate) use validate::check_name;
 pub use validate::{NAME_BYTES_MAX, OptionsError};
 pub(crate) use window::WriteWindow;
 
+use crate::activity::ActiveSets;
 use crate::commitlog::{self, CommitLog};
+use crate::compact::Rests;
 use crate::database::LogNeed;
 use crate::error::TsdbError;
 use crate::exemplar::Exemplar;
-use crate::limits::{DiskFloor, Limits, RateLimit};
+use crate::expire::StepWatch;
+use crate::limits::{DiskFloor, Limits, RateLimit, RuntimeLimits};
 use crate::metadata::MetadataStore;
 use crate::names::Layout;
 use crate::shard::Shard;
@@ -56,14 +59,20 @@ pub struct Namespace {
     options: RwLock<Arc<NamespaceOptions>>,
     pub(crate) grid: BlockGrid,
     pub(crate) limits: Limits,
+    pub(crate) runtime: Arc<RuntimeLimits>,
     pub(crate) disk: Arc<DiskFloor>,
     /// Held to the persist rate.
     pub(crate) fs: SharedFs,
+    /// Held to the same rate, by itself.
+    pub(crate) compaction_fs: SharedFs,
+    /// Which compactions wait before they are tried again.
+    pub(crate) compaction_rests: Mutex<Rests>,
     pub(crate) layout: Layout,
     pub(crate) clock: SharedClock,
     pub(crate) log: Arc<CommitLog>,
     pub(crate) index: Index,
     pub(crate) registry: Registry,
+    pub(crate) active: Arc<ActiveSets>,
     /// Metadata and exemplars.
     pub(crate) side: Side,
     pub(crate) shards: Vec<Shard>,
@@ -76,6 +85,12 @@ pub struct Namespace {
     pub(crate) log_need: Mutex<LogNeed>,
     /// Whether memory holds samples or deletions that were not logged.
     pub(crate) holds_unlogged: AtomicBool,
+    /// Whether the wall clock may decide what is removed.
+    pub(crate) step_watch: StepWatch,
+    /// Whether nothing expires, as the clock is not trusted.
+    pub(crate) expiry_held: AtomicBool,
+    /// The block up to which files that were set aside have expired.
+    pub(crate) set_aside_expired_to: AtomicI64,
     /// Set when it is removed or replaced: it takes no writes any more, reads go on.
     retired: AtomicBool,
 }
@@ -93,6 +108,8 @@ pub(crate) struct Counters {
     pub(crate) compaction_read_bytes: Counter,
     /// Bytes of the blocks that it wrote.
     pub(crate) compaction_written_bytes: Counter,
+    /// Compactions that were due and not begun, as a limit forbids them.
+    pub(crate) compactions_skipped: Counter,
     /// New series that the limit on their rate refused.
     pub(crate) series_rate_refusals: Counter,
 }
@@ -139,13 +156,17 @@ pub(crate) struct PendingSeries {
 pub(crate) struct Parts {
     pub(crate) meta: NamespaceMeta,
     pub(crate) limits: Limits,
+    pub(crate) runtime: Arc<RuntimeLimits>,
     pub(crate) disk: Arc<DiskFloor>,
     /// Held to the persist rate.
     pub(crate) fs: SharedFs,
+    /// Held to the same rate, by itself.
+    pub(crate) compaction_fs: SharedFs,
     pub(crate) layout: Layout,
     pub(crate) clock: SharedClock,
     pub(crate) log: Arc<CommitLog>,
     pub(crate) index: Index,
+    pub(crate) active: Arc<ActiveSets>,
     pub(crate) secret: Secret,
 }
 
@@ -162,12 +183,19 @@ impl Namespace {
             options: RwLock::new(Arc::new(options)),
             grid,
             limits: parts.limits,
+            runtime: parts.runtime,
             disk: parts.disk,
             fs: parts.fs,
+            compaction_fs: parts.compaction_fs,
+            compaction_rests: Mutex::default(),
             layout: parts.layout,
+            step_watch: StepWatch::new(Arc::clone(&parts.clock)),
+            expiry_held: AtomicBool::new(true),
+            set_aside_expired_to: AtomicI64::new(i64::MIN),
             clock: parts.clock,
             log: parts.log,
             index: parts.index,
+            active: parts.active,
             side: Side::new(parts.limits.metadata),
             registry: Registry::new(parts.secret),
             create: Mutex::default(),
@@ -259,7 +287,7 @@ impl Namespace {
     /// series ascend by time. Series without any are left out.
     ///
     /// # Errors
-    /// [`TsdbError::Index`] for a bad regular expression or more than `series_max` series.
+    /// As [`Namespace::select`].
     pub fn exemplars(
         &self,
         matchers: &[Matcher],
@@ -269,7 +297,8 @@ impl Namespace {
     ) -> Result<Vec<(Labels, Vec<Exemplar>)>, TsdbError> {
         let range = (start.0.max(self.horizon().0), end.0);
         let mut found = Vec::new();
-        for series in self.index.search(matchers, series_max)? {
+        // An exemplar may stand where its series has no sample.
+        for series in self.find(matchers, (i64::MIN, i64::MAX), series_max)? {
             let exemplars = self.side.exemplars.of_series(series, range);
             if !exemplars.is_empty()
                 && let Some(labels) = self.index.labels(series)?
@@ -283,7 +312,8 @@ impl Namespace {
     /// Puts metadata and exemplars into their file, if it lacks any.
     pub(crate) fn persist_side(&self) -> Result<(), TsdbError> {
         let path = self.layout.side(&self.dir);
-        self.side.persist(self.fs.as_ref(), &path, self.id, self.horizon().0)
+        let oldest = self.removal_horizon().unwrap_or(i64::MIN);
+        self.side.persist(self.fs.as_ref(), &path, self.id, oldest)
     }
 
     /// Starts a write. Keep it on one thread, then [`WriteSession::commit`] it.
@@ -320,8 +350,8 @@ impl Namespace {
         self.disk.check(labels_len as u64, now)?;
         let options = self.options();
         self.check_series_limit(&options, next_ref, pending)?;
-        let limit =
-            nonzero_or(options.new_series_per_second_max, self.limits.new_series_per_second_max);
+        let of_server = self.runtime.new_series_per_second_max();
+        let limit = nonzero_or(options.new_series_per_second_max, of_server);
         if limit > 0 && !self.series_rate.lock().take(u64::from(limit), now) {
             self.counters.series_rate_refusals.add(1);
             return Err(TsdbError::NewSeriesRate { limit });
@@ -355,7 +385,7 @@ impl Namespace {
         let CreateScratch { series_id, entries, in_batch } = &mut *scratch;
         in_batch.clear();
         let mut docs: Vec<Doc<'_>> = Vec::with_capacity(pending.len());
-        let first = {
+        {
             let tables = self.registry.read();
             let first = tables.next_ref();
             for PendingSeries { labels, labels_hash, series, .. } in pending.iter_mut() {
@@ -378,34 +408,34 @@ impl Namespace {
                 });
                 docs.push(Doc { id: *series, labels: labels.as_bytes(), identity });
             }
-            first
-        };
+        }
         if docs.is_empty() {
             return Ok(());
         }
-        let last = first + (docs.len() - 1) as u32;
-        // Logged whatever the options say of samples, as a request may go by older options.
-        let made = self.log_series(&docs, entries).and_then(|()| self.admit(&docs));
-        if made.is_err() {
-            // The log names these refs now, so no other series may get them.
-            self.registry.reserve(last);
-        }
-        made
+        // INVARIANT: what the log names is made. Else the next request with these labels would get
+        // other refs, and a start that reads the log would find both.
+        self.index.check_docs(&docs)?;
+        self.log_series(&docs, entries)?;
+        self.admit(&docs)
     }
 
-    /// The log entries come before all else: no sample of a series can stand before its entry.
+    /// The log entries come before all else: no sample of a series can stand before its entry. All
+    /// are taken, or none.
     /// They are logged whatever the options say of samples, as a request may go by older options.
     fn log_series(&self, docs: &[Doc<'_>], entries: &mut Vec<u8>) -> Result<(), TsdbError> {
         entries.clear();
+        let (mut appends, mut from) = (Vec::new(), 0);
         for doc in docs {
             let shard = self.shard_of(doc.identity);
             commitlog::encode_series(entries, self.id, doc.id, shard, doc.labels);
-            if entries.len() >= LOG_APPEND_BYTES {
-                self.log.append(entries)?;
-                entries.clear();
+            if entries.len() - from >= LOG_APPEND_BYTES {
+                appends.push(from..entries.len());
+                from = entries.len();
             }
         }
-        self.log.append(entries)?;
+        appends.push(from..entries.len());
+        let appends: Vec<&[u8]> = appends.into_iter().map(|at| &entries[at]).collect();
+        self.log.append_all(&appends)?;
         Ok(())
     }
 
@@ -427,7 +457,7 @@ impl Namespace {
                 let shard = self.shard_of(identity);
                 let at = usize::from(shard);
                 let state = states[at].get_or_insert_with(|| self.shards[at].lock());
-                let slot = state.add_series(series);
+                let slot = state.buffer.add_series(series);
                 placed.push((series, Place { shard, slot }, identity.labels_hash));
             }
         }

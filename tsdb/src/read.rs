@@ -31,7 +31,7 @@ impl Selection {
         range: (i64, i64),
         series_max: usize,
     ) -> Result<Self, TsdbError> {
-        let found = namespace.find(matchers, series_max)?;
+        let found = namespace.find(matchers, range, series_max)?;
         let mut labels = Vec::with_capacity(found.len());
         let mut places = Vec::with_capacity(found.len());
         {

@@ -47,6 +47,15 @@ pub struct EncodedBlock<'a> {
     pub bytes: &'a [u8],
 }
 
+/// What is known of floats that were encoded.
+#[derive(Clone, Copy)]
+struct Floats {
+    codec: ValueCodec,
+    count: u32,
+    first_ns: i64,
+    last_ns: i64,
+}
+
 /// Encodes series blocks one after the other, in memory that it keeps.
 #[derive(Debug, Default)]
 pub struct BlockEncoder {
@@ -70,29 +79,36 @@ impl BlockEncoder {
         if !columns.rich.is_empty() {
             return self.encode_parts(columns, effort);
         }
-        let (Some(&first_ns), Some(&last_ns)) = (columns.ts.first(), columns.ts.last()) else {
-            return Ok(None);
-        };
-        let count = u32::try_from(columns.len())
-            .ok()
-            .filter(|_| columns.len() <= COUNT_MAX)
-            .ok_or_else(|| {
-                let want = format!("at most {COUNT_MAX} samples");
-                Corrupt::new("series block", 0, want, columns.len().to_string())
-            })?;
-        self.times.clear();
-        self.bytes.clear();
-        self.time_encoder.encode(&columns.ts, &mut self.times);
-        let codec = self.value_encoder.encode(&columns.vs, effort, &mut self.bytes);
+        let Some(floats) = self.encode_floats(columns, effort)? else { return Ok(None) };
         Ok(Some(EncodedBlock {
-            codec: BlockCodec::Sealed(codec),
+            codec: BlockCodec::Sealed(floats.codec),
             kind: SampleKind::Float,
-            count,
-            first_ns,
-            last_ns,
+            count: floats.count,
+            first_ns: floats.first_ns,
+            last_ns: floats.last_ns,
             times: &self.times,
             bytes: &self.bytes,
         }))
+    }
+
+    /// Leaves the times and values of the floats in `times` and `bytes`; `None` if there are none.
+    fn encode_floats(
+        &mut self,
+        columns: &Columns,
+        effort: Effort,
+    ) -> Result<Option<Floats>, Corrupt> {
+        let Columns { ts, vs, .. } = columns;
+        let (Some(&first_ns), Some(&last_ns)) = (ts.first(), ts.last()) else { return Ok(None) };
+        let count = u32::try_from(ts.len()).ok().filter(|_| ts.len() <= COUNT_MAX);
+        let count = count.ok_or_else(|| {
+            let want = format!("at most {COUNT_MAX} samples");
+            Corrupt::new("series block", 0, want, ts.len().to_string())
+        })?;
+        self.times.clear();
+        self.bytes.clear();
+        self.time_encoder.encode(ts, &mut self.times);
+        let codec = self.value_encoder.encode(vs, effort, &mut self.bytes);
+        Ok(Some(Floats { codec, count, first_ns, last_ns }))
     }
 }
 
@@ -141,6 +157,9 @@ impl BlockDecoder {
                 overlay_stream(block.bytes, from, to, &mut self.columns, out)
             }
             (SampleKind::Mixed, BlockCodec::Parts) => self.overlay_parts(block, (from, to), out),
+            (SampleKind::Mixed, BlockCodec::TimedParts) => {
+                self.overlay_timed_parts(block, (from, to), out)
+            }
             (SampleKind::Float, BlockCodec::Sealed(codec)) => {
                 self.overlay_sealed(block, codec, (from, to), out)
             }
@@ -159,34 +178,54 @@ impl BlockDecoder {
         out: &mut Columns,
     ) -> Result<(), Corrupt> {
         let (times, bytes) = times_of(block, &mut self.kept, &mut self.own)?;
-        let wanted = times.partition_point(|t| *t < from)..times.partition_point(|t| *t <= to);
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let is_after = out.bounds().is_none_or(|(_, last)| last < times[wanted.start]);
-        if is_after {
-            let begin = out.vs.len();
-            let decoded = self.values.decode(codec, bytes, times.len(), &mut out.vs);
-            if decoded.is_err() {
-                out.vs.truncate(begin);
-                return decoded;
-            }
-            keep_range(&mut out.vs, begin, wanted.clone());
-            out.ts.extend_from_slice(&times[wanted]);
-            return Ok(());
-        }
-        self.columns.clear();
-        self.values.decode(codec, bytes, times.len(), &mut self.columns.vs)?;
-        keep_range(&mut self.columns.vs, 0, wanted.clone());
-        self.columns.ts.extend_from_slice(&times[wanted]);
-        out.overlay(&self.columns);
-        Ok(())
+        let values = Values { codec, bytes, decoder: &mut self.values };
+        overlay_values(times, values, (from, to), &mut self.columns, out)
     }
 
     /// Columns for a caller's own use between blocks.
     pub(crate) fn columns(&mut self) -> &mut Columns {
         &mut self.columns
     }
+}
+
+/// Encoded values, and what decodes them.
+struct Values<'a> {
+    codec: ValueCodec,
+    bytes: &'a [u8],
+    decoder: &'a mut ValueDecoder,
+}
+
+/// Lays values at `times`, as far as these are in the range, over `out`.
+fn overlay_values(
+    times: &[i64],
+    values: Values<'_>,
+    (from, to): (i64, i64),
+    scratch: &mut Columns,
+    out: &mut Columns,
+) -> Result<(), Corrupt> {
+    let Values { codec, bytes, decoder } = values;
+    let wanted = times.partition_point(|t| *t < from)..times.partition_point(|t| *t <= to);
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let is_after = out.bounds().is_none_or(|(_, last)| last < times[wanted.start]);
+    if is_after {
+        let begin = out.vs.len();
+        let decoded = decoder.decode(codec, bytes, times.len(), &mut out.vs);
+        if decoded.is_err() {
+            out.vs.truncate(begin);
+            return decoded;
+        }
+        keep_range(&mut out.vs, begin, wanted.clone());
+        out.ts.extend_from_slice(&times[wanted]);
+        return Ok(());
+    }
+    scratch.clear();
+    decoder.decode(codec, bytes, times.len(), &mut scratch.vs)?;
+    keep_range(&mut scratch.vs, 0, wanted.clone());
+    scratch.ts.extend_from_slice(&times[wanted]);
+    out.overlay(scratch);
+    Ok(())
 }
 
 /// Keeps `wanted` of the values from `begin` on.

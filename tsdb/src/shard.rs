@@ -10,6 +10,7 @@ use crate::buffer::{BlockCopy, Buffer, Columns, Slot};
 use crate::error::TsdbError;
 use crate::fileset::FilesetReader;
 use crate::namespace::BlockGrid;
+use crate::removal::Removals;
 use crate::series_block::{BlockDecoder, EncodedBlock};
 
 /// A shard. Everything that must agree with each other is under one lock.
@@ -18,32 +19,18 @@ pub(crate) struct Shard {
     pub(crate) id: u16,
     block_size_ns: i64,
     state: Mutex<ShardState>,
+    /// Files that are to go; background jobs alone take this lock.
+    pub(crate) removals: Mutex<Removals>,
 }
 
 /// What a shard's lock guards.
 #[derive(Debug)]
 pub(crate) struct ShardState {
     pub(crate) buffer: Buffer,
-    /// Series ref by slot; ascending.
-    refs: Vec<u32>,
     blocks: Arc<Blocks>,
 }
 
 impl ShardState {
-    /// Gives the series `series` the next slot. Refs arrive in ascending order.
-    pub(crate) fn add_series(&mut self, series: u32) -> Slot {
-        debug_assert!(self.refs.last().is_none_or(|&last| last < series), "BUG: ref {series}");
-        let slot = u32::try_from(self.refs.len()).expect("BUG: a shard holds at most u32 series");
-        self.refs.push(series);
-        self.buffer.ensure_slot(slot);
-        slot
-    }
-
-    /// Series refs by slot.
-    pub(crate) fn refs(&self) -> &[u32] {
-        &self.refs
-    }
-
     /// The blocks as they stand; readers keep the returned value.
     pub(crate) fn blocks(&self) -> Arc<Blocks> {
         Arc::clone(&self.blocks)
@@ -76,12 +63,8 @@ pub(crate) struct ReadScratch {
 
 impl Shard {
     pub(crate) fn new(id: u16, block_size_ns: i64) -> Self {
-        let state = ShardState {
-            buffer: Buffer::new(block_size_ns),
-            refs: Vec::new(),
-            blocks: Arc::default(),
-        };
-        Self { id, block_size_ns, state: Mutex::new(state) }
+        let state = ShardState { buffer: Buffer::new(block_size_ns), blocks: Arc::default() };
+        Self { id, block_size_ns, state: Mutex::new(state), removals: Mutex::default() }
     }
 
     /// Takes the lock: for as long as a batch of samples, or a copy of one series, takes.
@@ -115,7 +98,7 @@ impl Shard {
         let (blocks, series) = {
             let state = self.lock();
             state.buffer.copy_series(slot, from, to, &mut scratch.copies);
-            let Some(&series) = state.refs.get(slot as usize) else { return };
+            let Some(&series) = state.buffer.refs().get(slot as usize) else { return };
             (state.blocks(), series)
         };
         let mut block = Columns { values_only: out.values_only, ..Columns::default() };

@@ -475,7 +475,7 @@ impl<'a> WriteSession<'a> {
         }
         let mut state = shard.lock();
         namespace.check_serving()?;
-        let limit = namespace.limits.windows_max;
+        let limit = namespace.runtime.windows_max();
         if state.buffer.window_count() > limit {
             return Err(TsdbError::WindowLimit { limit });
         }

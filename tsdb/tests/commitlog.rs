@@ -7,12 +7,19 @@ use std::time::Duration;
 
 use m3rs_core::ErrorKind;
 use m3rs_core::fs::{DiskFs, Fs, Mapped, SharedFs};
+use m3rs_core::wire::put_varint;
 use m3rs_sim::disk::{SimFs, Unsynced};
 use m3rs_tsdb::CommitLogError;
 use m3rs_tsdb::commitlog::{
     CommitLog, CommitLogOptions, Entry, EntryDecoder, ReplayReport, SegmentEnd, SegmentReader,
     SegmentReport, SyncMode, encode_samples, encode_series, list_segments, replay, segment_path,
 };
+
+#[expect(dead_code, reason = "stories of namespaces refuse files, too")]
+#[path = "namespaces/gate.rs"]
+mod gate;
+
+use gate::GatedFs;
 
 const DIR: &str = "/commitlog";
 
@@ -28,6 +35,17 @@ fn open(fs: &SimFs, options: CommitLogOptions, first: u64) -> CommitLog {
 fn numbered(n: u32) -> Vec<u8> {
     let mut out = Vec::new();
     encode_samples(&mut out, 1, 0, &[n], &[i64::from(n)], &[f64::from(n)]);
+    out
+}
+
+/// As [`numbered`], with padding, so many bytes long.
+fn numbered_in(n: u32, len: usize) -> Vec<u8> {
+    let mut out = numbered(n);
+    // An entry of padding, whose length takes two bytes itself.
+    out.push(4);
+    let padded = len - out.len() - 2;
+    put_varint(&mut out, padded as u64);
+    out.resize(len, 0);
     out
 }
 
@@ -217,8 +235,10 @@ fn a_failed_sync_closes_the_segment_until_the_log_resumes() {
     fs.set_space(None);
     fs.fail_next_sync(1);
     assert!(matches!(log.probe(), Err(CommitLogError::Io { .. })), "still does not sync");
-    let probed = log.probe().expect("the disk is well again");
-    assert_eq!(log.probe().expect("the same"), probed);
+    let given_up = log.probe().expect("the disk is well again");
+    let probed = log.probe().expect("and still is");
+    // Snapshots are named after the segment: those of a second attempt replace none of the first.
+    assert!(probed > given_up, "{probed} after {given_up}");
     assert!(matches!(log.append(&numbered(3)), Err(CommitLogError::Failed { .. })));
     assert_eq!(log.resume().expect("resumes"), probed);
     assert!(log.failure().is_none());
@@ -487,6 +507,73 @@ fn appends_above_a_chunk_are_refused() {
     }
     let refused = CommitLog::open(Arc::new(SimFs::new(0)), dir(), Default::default(), 0);
     assert!(matches!(refused, Err(CommitLogError::Invalid(_))));
+}
+
+/// At its limit of waiting bytes the log takes an append, and above it none.
+#[test]
+fn a_disk_that_does_not_keep_up_is_told_at_the_limit() {
+    const MAX: u64 = 1000;
+    let fs = GatedFs::new(SimFs::new(15));
+    let options = CommitLogOptions { pending_bytes_max: MAX, ..Default::default() };
+    let log = CommitLog::open(Arc::new(fs.clone()), dir(), options, 1).expect("opens");
+    fs.shut();
+    let first = log.append(&numbered(1)).expect("taken");
+    fs.wait_for_a_sync();
+    log.append(&numbered(2)).expect("it waits, whatever its size");
+    let busy = |bytes: u64| match log.append(&vec![0; bytes as usize]) {
+        Err(CommitLogError::Busy { pending, max: MAX }) => pending,
+        other => panic!("{bytes} bytes: {other:?}"),
+    };
+    let pending = busy(MAX);
+    let left = MAX - pending;
+    assert_eq!(busy(left + 1), pending, "one byte more than there is room for");
+    let half = &vec![0; left as usize / 2 + 1][..];
+    let refused = log.append_all(&[half, half]).expect_err("both are taken or none is");
+    assert!(refused.to_string().contains("limits.log_pending_bytes_max"), "{refused}");
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    log.append(&numbered_in(3, left as usize)).expect("there is room for it");
+    assert_eq!(busy(1), MAX);
+    fs.open_gate();
+    log.wait_durable(first).expect("durable");
+    while log.append(&numbered(4)).is_err() {
+        std::thread::yield_now();
+    }
+    log.close().expect("closes");
+    let (seen, report) = numbers(&fs);
+    assert_eq!(damages(&report), Vec::<String>::new());
+    assert_eq!(seen, [1, 2, 3, 4], "nothing of what was refused");
+}
+
+/// Segments are kept until other files hold what is in them; there is a limit to that.
+#[test]
+fn bytes_that_no_other_file_holds_have_a_limit() {
+    let fs = SimFs::new(16);
+    let bytes = 200;
+    let options = CommitLogOptions { uncovered_bytes_max: 10 * bytes, ..Default::default() };
+    let log = open(&fs, options, 1);
+    let sized = |n| numbered_in(n, 200);
+    for n in 0..5 {
+        log.append(&sized(n)).expect("taken");
+    }
+    let cut = log.rotate().expect("rotates");
+    for n in 5..10 {
+        log.append(&sized(n)).expect("up to the limit");
+    }
+    assert_eq!(log.uncovered_bytes(), 10 * bytes);
+    let refused = log.append(&sized(10)).expect_err("above it");
+    assert!(matches!(refused, CommitLogError::Uncovered { bytes: 2000, max: 2000 }), "{refused}");
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert!(refused.to_string().contains("limits.log_uncovered_bytes_max"), "{refused}");
+    log.remove_before(cut).expect("files hold them now");
+    assert_eq!(log.uncovered_bytes(), 5 * bytes);
+    log.append(&sized(10)).expect("there is room again");
+    log.close().expect("closes");
+
+    // Segments of an earlier run count until they are removed.
+    let log = open(&fs, options, 9);
+    assert!(log.uncovered_bytes() >= 6 * bytes, "{}", log.uncovered_bytes());
+    log.remove_before(9).expect("files hold them now");
+    assert_eq!(log.uncovered_bytes(), 0);
 }
 
 /// Groups above the size of a chunk are cut into several, between appends.

@@ -105,6 +105,7 @@ fn check_sound(reader: &FilesetReader, blocks: &BTreeMap<u32, Vec<u8>>) {
             assert_eq!(found, blocks.contains_key(&absent).then_some(absent));
         }
     }
+    assert!(reader.series_set().expect("sound").iter().eq(blocks.keys().copied()));
     let names: Vec<_> = reader.identities().collect::<Result<_, _>>().expect("sound");
     assert!(names.iter().map(|(position, _)| *position).eq(0..blocks.len()));
     for ((position, name), &series) in names.iter().zip(blocks.keys()) {
@@ -192,12 +193,14 @@ fn a_file_cut_at_any_byte_is_no_fileset() {
     assert!(open(longer).is_err());
 }
 
-/// Where sections start, as the footer's table says: offset, length and checksum for each.
+/// Where a section stands, as the footer's table says: length and checksum for each.
 fn section(bytes: &[u8], number: usize) -> std::ops::Range<usize> {
-    let at = bytes.len() - 182 + 18 + number * 20;
-    let field = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight"));
-    let start = field(at) as usize;
-    start..start + field(at + 8) as usize
+    let at = |number: usize| bytes.len() - 182 + 18 + number * 12;
+    let len = |number: usize| {
+        u64::from_le_bytes(bytes[at(number)..at(number) + 8].try_into().expect("eight")) as usize
+    };
+    let start = 10 + (0..number).map(len).sum::<usize>();
+    start..start + len(number)
 }
 
 /// A page that is damaged in both copies hides its own series and no other.
@@ -226,15 +229,34 @@ fn a_page_damaged_twice_hides_its_own_series() {
             }
         }
     }
-    let page: Vec<u32> = blocks.keys().copied().skip(128).take(129).collect();
     for absent in 0..*blocks.keys().last().expect("some") + 10 {
         if !blocks.contains_key(&absent) {
-            let hidden = page[0] < absent && absent < page[128];
-            assert_eq!(reader.find(absent).is_err(), hidden, "{absent}");
+            assert_eq!(reader.find(absent).expect("the set is sound"), None, "{absent}");
         }
     }
+    assert!(reader.series_set().expect("sound").iter().eq(blocks.keys().copied()));
     assert_eq!(reader.entries().filter(Result::is_err).count(), 128);
     assert_eq!(reader.verify().len(), 3, "both copies, and what is hidden by them");
+}
+
+/// The set of series is there once: what it says stands in the index as well.
+#[test]
+fn a_damaged_set_of_series_costs_nothing() {
+    let blocks = some_blocks(400);
+    let mut damaged = written(&blocks);
+    let set = section(&damaged, 5);
+    damaged[set.start + 30] ^= 1;
+    let reader = open(damaged).expect("footers are sound");
+    for (&series, block) in &blocks {
+        let entry = reader.find(series).expect("sound").expect("there");
+        assert_eq!(read_block(&reader, &entry).expect("sound"), whole(series, block));
+        assert_eq!(
+            reader.find(series + 1).expect("sound").is_some(),
+            blocks.contains_key(&(series + 1))
+        );
+    }
+    assert!(reader.series_set().expect("from the index").iter().eq(blocks.keys().copied()));
+    assert_eq!(reader.verify().len(), 1);
 }
 
 /// A column of times that is damaged in both copies costs the series that share it.
@@ -269,7 +291,7 @@ fn times_damaged_twice_cost_those_that_share_them() {
 fn damaged_names_cost_their_page() {
     let blocks = some_blocks(1100);
     let mut damaged = written(&blocks);
-    let names = section(&damaged, 5);
+    let names = section(&damaged, 6);
     damaged[names.start + 20] ^= 1;
     let reader = open(damaged).expect("footers are sound");
     let read: Vec<_> = reader.identities().filter_map(Result::ok).collect();

@@ -317,7 +317,7 @@ fn fileset() {
     let fresh_path = Path::new("/f.fileset");
     let info = write_sample_fileset(&fs, fresh_path);
     let fresh = fs.read(fresh_path).expect("written");
-    let path = golden("fileset", 2).join(file_name(T0, 2));
+    let path = golden("fileset", 3).join(file_name(T0, 2));
     let bytes = golden_bytes(&path, &fresh);
     let reader = FilesetReader::open(&DiskFs, &path).expect("sound");
     assert_eq!(reader.verify(), []);
@@ -334,14 +334,17 @@ fn fileset() {
     }
     assert_eq!(reader.totals().time_columns, 4);
     // Packed names may change with zstd; what comes before them may not.
-    let names_at = section_start(&fresh, 5);
+    let names_at = section_start(&fresh, 6);
     assert!(bytes[..names_at] == fresh[..names_at], "what names nothing has other bytes");
 }
 
 /// Where a section starts, as the footer's table says.
 fn section_start(bytes: &[u8], number: usize) -> usize {
-    let at = bytes.len() - 182 + 18 + number * 20;
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight")) as usize
+    let len = |number: usize| {
+        let at = bytes.len() - 182 + 18 + number * 12;
+        u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight")) as usize
+    };
+    10 + (0..number).map(len).sum::<usize>()
 }
 
 /// Histograms, start timestamps and annotations of one series, without floats.
@@ -371,4 +374,26 @@ fn block_of_parts() {
     assert_eq!(read.rich.histograms.values, columns.rich.histograms.values);
     assert_eq!(read.rich.starts.values, [T0 - 1]);
     assert_eq!(*read.rich.annotations.values[0], *b"a");
+}
+
+/// Floats with start timestamps: parts, and times beside them.
+#[test]
+fn block_of_timed_parts() {
+    let mut columns = Columns::default();
+    for i in 0..40i64 {
+        let started = RichSample { start_ns: T0 - 5, ..RichSample::float((i / 3) as f64) };
+        columns.push_rich(T0 + i * 15_000_000_000, &started);
+    }
+    let mut encoder = BlockEncoder::default();
+    let fresh = encoder.encode(&columns, Effort::Flush).expect("fits").expect("some");
+    assert_eq!(fresh.codec, BlockCodec::TimedParts);
+    let dir = golden("series-block", 3);
+    let times = golden_bytes(&dir.join("timed-parts.times"), fresh.times);
+    let bytes = golden_bytes(&dir.join("timed-parts.block"), fresh.bytes);
+    assert_eq!((&times[..], &bytes[..]), (fresh.times, fresh.bytes));
+    let block = EncodedBlock { times: &times, bytes: &bytes, ..fresh };
+    let mut read = Columns::default();
+    BlockDecoder::default().overlay(&block, (i64::MIN, i64::MAX), &mut read).expect("sound");
+    assert_eq!((&read.ts, &read.vs), (&columns.ts, &columns.vs));
+    assert_eq!(read.rich.starts.values, [T0 - 5; 40]);
 }

@@ -157,7 +157,8 @@ impl<W: WriteSession> Walk<'_, W> {
         } else {
             raw
         };
-        if shape.samples == 0 && histograms == 0 {
+        // Prometheus sends each exemplar in a message of its own.
+        if shape.samples == 0 && histograms == 0 && shape.exemplars.is_empty() {
             return Ok(());
         }
         // The whole message is checked before its first sample is taken.

@@ -3,7 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use m3rs_core::telemetry::invariant;
+use m3rs_tsdb::Stage;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
@@ -12,10 +15,16 @@ use super::scrub::ScrubMetrics;
 use super::{gauge, put};
 use crate::http::StorageStatus;
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+}
+
 /// Handles of the metrics of a [`StorageStatus`].
 #[derive(Debug)]
 pub(super) struct StorageMetrics {
     ready: Gauge,
+    stage: Family<StageLabels, Gauge>,
     progress: Gauge<f64, AtomicU64>,
     series: Gauge,
     samples_written: Counter,
@@ -23,12 +32,15 @@ pub(super) struct StorageMetrics {
     volumes: Gauge,
     snapshots: Gauge,
     log_bytes: Gauge,
+    log_uncovered_bytes: Gauge,
     log_failed: Gauge,
     damage_at_start: Gauge,
     damaged_reads: Counter,
     compactions: Counter,
     compaction_read_bytes: Counter,
     compaction_written_bytes: Counter,
+    compactions_skipped: Counter,
+    expiry_held: Gauge,
     background_failures: Counter,
     invariant_violations: Counter,
     jobs: JobMetrics,
@@ -41,6 +53,7 @@ impl StorageMetrics {
             jobs: JobMetrics::new(r),
             scrub: ScrubMetrics::new(r),
             ready: put(r, "m3rs_storage_ready", "1 if storage serves reads and writes"),
+            stage: put(r, "m3rs_storage_start_stage", "1 for the present stage of start-up"),
             progress: put(
                 r,
                 "m3rs_storage_start_progress_ratio",
@@ -56,6 +69,11 @@ impl StorageMetrics {
             volumes: put(r, "m3rs_storage_volumes", "Fileset volumes that are served"),
             snapshots: put(r, "m3rs_storage_snapshots", "Snapshot files that are served"),
             log_bytes: put(r, "m3rs_commitlog_bytes", "Bytes in the log since its last cut"),
+            log_uncovered_bytes: put(
+                r,
+                "m3rs_commitlog_uncovered_bytes",
+                "Bytes in the log that no other file holds yet",
+            ),
             log_failed: put(r, "m3rs_commitlog_failed", "1 if the log takes no writes"),
             damaged_reads: put(
                 r,
@@ -77,6 +95,8 @@ impl StorageMetrics {
                 "m3rs_storage_compaction_written_bytes",
                 "Bytes of the files that compaction wrote since start",
             ),
+            compactions_skipped: compactions_skipped(r),
+            expiry_held: expiry_held(r),
             background_failures: put(
                 r,
                 "m3rs_storage_background_failures",
@@ -100,7 +120,12 @@ impl StorageMetrics {
         self.jobs.set(numbers);
         self.scrub.set(numbers);
         self.ready.set(i64::from(status.ready));
+        for stage in Stage::ALL.map(Stage::as_str) {
+            let is_present = i64::from(status.stage == stage);
+            self.stage.get_or_create(&StageLabels { stage }).set(is_present);
+        }
         self.progress.set(status.progress);
+        self.expiry_held.set(i64::from(numbers.expiry_held));
         self.log_failed.set(i64::from(numbers.log_failure.is_some()));
         for (metric, number) in [
             (&self.series, numbers.series),
@@ -108,6 +133,7 @@ impl StorageMetrics {
             (&self.volumes, numbers.volumes),
             (&self.snapshots, numbers.snapshots),
             (&self.log_bytes, numbers.log_bytes),
+            (&self.log_uncovered_bytes, numbers.log_uncovered_bytes),
             (&self.damage_at_start, numbers.damage_at_start),
         ] {
             metric.set(gauge(number));
@@ -118,6 +144,7 @@ impl StorageMetrics {
             (&self.compactions, numbers.compactions),
             (&self.compaction_read_bytes, numbers.compaction_read_bytes),
             (&self.compaction_written_bytes, numbers.compaction_written_bytes),
+            (&self.compactions_skipped, numbers.compactions_skipped),
             (&self.background_failures, numbers.background_failures),
             (&self.invariant_violations, invariant::count()),
         ] {
@@ -125,4 +152,13 @@ impl StorageMetrics {
             metric.inner().store(number, Ordering::Relaxed);
         }
     }
+}
+
+fn compactions_skipped(r: &mut Registry) -> Counter {
+    let help = "Compactions that were due since start and not begun, as a limit forbids them";
+    put(r, "m3rs_storage_compactions_skipped", help)
+}
+
+fn expiry_held(r: &mut Registry) -> Gauge {
+    put(r, "m3rs_storage_expiry_held", "1 if nothing expires for now, as the clock is not trusted")
 }

@@ -86,7 +86,8 @@ impl SeriesSource for LocalSource {
 
     fn label_names(&self, request: &LabelRequest) -> Result<Listing<String>, SourceError> {
         let namespace = self.storage.namespace()?;
-        listing(namespace.label_names(&request.matcher_sets, request.limit))
+        let range = ns_range(request.range);
+        listing(namespace.label_names(&request.matcher_sets, range, request.limit))
     }
 
     fn label_values(
@@ -95,12 +96,14 @@ impl SeriesSource for LocalSource {
         request: &LabelRequest,
     ) -> Result<Listing<String>, SourceError> {
         let namespace = self.storage.namespace()?;
-        listing(namespace.label_values(name, &request.matcher_sets, request.limit))
+        let range = ns_range(request.range);
+        listing(namespace.label_values(name, &request.matcher_sets, range, request.limit))
     }
 
     fn series(&self, request: &LabelRequest) -> Result<Listing<Labels>, SourceError> {
         let namespace = self.storage.namespace()?;
-        listing(namespace.series(&request.matcher_sets, request.limit))
+        let range = ns_range(request.range);
+        listing(namespace.series(&request.matcher_sets, range, request.limit))
     }
 }
 

@@ -149,6 +149,24 @@ async fn exemplars_and_empty_messages_are_no_errors() {
     assert_eq!(exemplars[0].1.labels.get("trace"), Some("1"));
 }
 
+/// Prometheus's sender of 1.0 puts each exemplar into a `TimeSeries` without samples; they were
+/// counted and dropped.
+#[tokio::test]
+async fn an_exemplar_may_come_in_a_message_of_its_own() {
+    let world = World::new();
+    let mut lone = series(UP, &[]);
+    let trace = Label { name: "trace".into(), value: "7".into() };
+    lone.exemplars = vec![Exemplar { labels: vec![trace], value: 2.5, timestamp: 3 }];
+    let bytes = body(&request(vec![series(UP, &[(1, 1.0)]), lone]));
+    assert_eq!(post_write(&world.router, PROMETHEUS, bytes).await.status, 204);
+    assert_eq!(world.samples(UP), [(1, 1.0)]);
+    let exemplars = world.store.exemplars.lock().clone();
+    assert_eq!(exemplars.len(), 1);
+    assert_eq!((exemplars[0].1.t, exemplars[0].1.value), (3, 2.5));
+    let metrics = get(&world.router, "/metrics").await;
+    assert!(metrics.text().contains("m3rs_write_exemplars_total 1\n"));
+}
+
 #[tokio::test]
 async fn bad_bodies_are_refused_as_a_whole() {
     let world = World::new();

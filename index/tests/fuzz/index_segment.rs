@@ -117,11 +117,11 @@ pub(crate) fn use_all(fs: &SharedFs, index: &Index) {
     }
     let sets = [vec![Matcher::new("job", MatchOp::NotEqual, "j1")]];
     for name in ["__name__", "host", "job", "rare"] {
-        drop(index.label_values(name, &[], 100));
-        drop(index.label_values(name, &sets, 100));
+        drop(index.label_values(name, &[], None, 100));
+        drop(index.label_values(name, &sets, None, 100));
     }
-    drop(index.label_names(&[], 100));
-    drop(index.label_names(&sets, 100));
+    drop(index.label_names(&[], None, 100));
+    drop(index.label_names(&sets, None, 100));
     let mut ids = Vec::new();
     if index.for_each_identity(|id, _| ids.push(id)).is_ok() {
         ids.truncate(1_000);

@@ -6,10 +6,10 @@ use m3rs_core::model::{MatchOp, Matcher};
 use m3rs_core::time::duration::DurationNs;
 use m3rs_query::promql::parse_metric_selector;
 use m3rs_tsdb::{
-    Aggregation, CachingOptions, ConfiguredNamespace, Downsample, IndexOptions, NamespaceOptions,
-    RuntimeOptions, StagingState, TruncateTime, WriteTransforms,
+    Aggregation, CachingOptions, ConfiguredNamespace, Downsample, ExtendedOptions, IndexOptions,
+    NamespaceOptions, RuntimeOptions, StagingState, TruncateTime, WriteTransforms,
 };
-use serde::de::Error;
+use serde::de::{Error, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 /// A duration as Prometheus writes it, in nanoseconds.
@@ -91,8 +91,18 @@ impl From<Aggregates> for Aggregation {
     }
 }
 
+/// Options of a plug-in of M3.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Extended {
+    #[serde(rename = "type")]
+    type_name: String,
+    #[serde(default)]
+    value: String,
+}
+
 /// One entry of the section, as it is written.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct NamespaceSection {
     name: String,
@@ -121,12 +131,14 @@ pub(super) struct NamespaceSection {
     block_data_expiry_after: Option<Nanos>,
     write_indexing_per_cpu: Option<f64>,
     flush_indexing_per_cpu: Option<f64>,
+    extended: Option<Extended>,
+    schema_options: Option<IgnoredAny>,
     series_max: Option<u32>,
     new_series_per_second_max: Option<u32>,
 }
 
 #[cfg(test)]
-pub(super) const KEYS: [&str; 28] = [
+pub(super) const KEYS: [&str; 30] = [
     "name",
     "retention",
     "future_retention",
@@ -153,6 +165,8 @@ pub(super) const KEYS: [&str; 28] = [
     "block_data_expiry_after",
     "write_indexing_per_cpu",
     "flush_indexing_per_cpu",
+    "extended",
+    "schema_options",
     "series_max",
     "new_series_per_second_max",
 ];
@@ -203,6 +217,12 @@ impl NamespaceSection {
                 write_indexing_per_cpu: self.write_indexing_per_cpu,
                 flush_indexing_per_cpu: self.flush_indexing_per_cpu,
             },
+            extended: match self.extended {
+                Some(Extended { type_name, value }) => {
+                    Some(ExtendedOptions { type_name, value: value.into_bytes() })
+                }
+                None => base.extended.clone(),
+            },
             series_max: self.series_max.unwrap_or(base.series_max),
             new_series_per_second_max: self
                 .new_series_per_second_max
@@ -230,11 +250,15 @@ impl NamespaceSections {
             if sections[..at].iter().any(|other| other.name == *name) {
                 anyhow::bail!("namespaces: {name:?} stands there twice");
             }
-            // Wrong options end the start before anything is opened; what an old namespace has
-            // is not known yet.
+            if section.schema_options.is_some() {
+                anyhow::bail!(
+                    "namespaces: {name:?}: schema_options: namespaces of protobuf messages are \
+                     not supported"
+                );
+            }
+            // Wrong options end the start before anything is opened.
             let options = section.clone().into_configured(&NamespaceOptions::default());
-            let resolved = options.resolve(None);
-            resolved.validate().map_err(|e| anyhow::anyhow!("namespaces: {name:?}: {e}"))?;
+            options.validate().map_err(|e| anyhow::anyhow!("namespaces: {name:?}: {e}"))?;
         }
         Ok(Self(sections))
     }

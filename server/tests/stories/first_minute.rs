@@ -144,6 +144,61 @@ fn a_first_series_is_written_found_and_flushed() {
     assert_eq!((&status["samples_written"], &status["damage_at_start"]), (&json!(0), &json!(0)));
 }
 
+/// A list of labels for a range has the series of its blocks, however late their samples came.
+#[test]
+fn lists_of_labels_are_those_of_their_time() {
+    const DAY_MS: i64 = 24 * 3600 * 1000;
+    let home = tempfile::tempdir().expect("a directory");
+    let server = Server::start(home.path());
+    let mut client = server.client();
+    let now = now_ms();
+    let write = |client: &mut Client, job: &str, t: i64| {
+        let timeseries = vec![remote_write::series(
+            &[("__name__", "up"), ("job", job), (job, "1")],
+            &[(t, 1.0)],
+        )];
+        let request = WriteRequest { timeseries, metadata: Vec::new() };
+        let body = compress(&request.encode_to_vec());
+        assert_eq!(client.post("/api/v1/write", remote_write::HEADERS, &body).status, 204);
+    };
+    write(&mut client, "new", now);
+    write(&mut client, "late", now - 3 * DAY_MS);
+    let look = |client: &mut Client| {
+        for (from, to, jobs) in [
+            (now - 4 * DAY_MS, now, vec!["late", "new"]),
+            (now - DAY_MS, now, vec!["new"]),
+            (now - 4 * DAY_MS, now - 2 * DAY_MS, vec!["late"]),
+            (now - 2 * DAY_MS, now - DAY_MS, vec![]),
+        ] {
+            let times = [(from / 1000).to_string(), (to / 1000).to_string()];
+            let range = [("start", times[0].as_str()), ("end", &times[1])];
+            let values = client.get(&target("/api/v1/label/job/values", &range)).data();
+            assert_eq!(values, json!(jobs), "{from} to {to}");
+            let names = client.get(&target("/api/v1/labels", &range)).data();
+            let of_job = |name: &&str| jobs.contains(name);
+            let fixed = (!jobs.is_empty()).then_some(["__name__", "job"]);
+            let named: Vec<&str> = fixed.into_iter().flatten().collect();
+            let mut wanted =
+                [&named[..], &["late", "new"].into_iter().filter(of_job).collect::<Vec<_>>()]
+                    .concat();
+            wanted.sort_unstable();
+            assert_eq!(names, json!(wanted), "{from} to {to}");
+            let matched = [&range[..], &[("match[]", "up")]].concat();
+            let found = client.get(&target("/api/v1/series", &matched)).data();
+            assert_eq!(found.as_array().map(Vec::len), Some(jobs.len()), "{from} to {to}");
+        }
+        assert_eq!(client.get("/api/v1/label/job/values").data(), json!(["late", "new"]));
+        let cut = client.get(&target("/api/v1/label/job/values", &[("limit", "1")])).json();
+        assert_eq!(cut["warnings"], json!(["results truncated due to limit"]));
+    };
+    look(&mut client);
+    client.post("/api/v1/admin/tsdb/flush", &[], b"").data();
+    look(&mut client);
+    server.kill();
+    let server = Server::start(home.path());
+    look(&mut server.client());
+}
+
 fn write_first_series(client: &mut Client, now: i64) {
     let request = WriteRequest {
         timeseries: vec![

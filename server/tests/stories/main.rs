@@ -4,6 +4,13 @@
 //! One test program, so that it is linked once.
 #![expect(clippy::print_stdout, reason = "stories tell what they did, and why they could not")]
 
+#[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
+#[path = "../../../coordinator/src/generated/remote.rs"]
+mod generated;
+#[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
+#[path = "../../../coordinator/src/generated/remote2.rs"]
+mod generated2;
+
 mod answer;
 mod deadline;
 mod http_client;
@@ -17,6 +24,8 @@ mod bad_input;
 mod disk_full;
 mod first_minute;
 mod kill_nine;
+mod kinds;
+mod log_limits;
 mod real_prometheus;
 mod scrapes;
 mod second_process;

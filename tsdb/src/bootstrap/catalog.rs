@@ -8,10 +8,8 @@ use super::remove_temporary;
 use crate::commitlog;
 use crate::database::DatabaseOptions;
 use crate::error::{Damage, TsdbError};
-use crate::names::Layout;
-use crate::namespace::{
-    Catalog, ConfiguredNamespace, DEFAULT_NAMESPACE, NamespaceMeta, check_name,
-};
+use crate::names::{Layout, is_numbered_dir};
+use crate::namespace::{Catalog, ConfiguredNamespace, check_name};
 
 /// Reads the catalog and makes it what configuration says, durably.
 pub(super) fn load(
@@ -29,17 +27,10 @@ pub(super) fn load(
         return Err(TsdbError::CatalogMissing { path: layout.catalog() });
     }
     let mut catalog = found.clone().unwrap_or_default();
-    start_empty(&mut catalog);
-    let of_default = ConfiguredNamespace {
-        options: options.namespace.clone(),
-        ..ConfiguredNamespace::default()
-    };
-    if !options.namespaces.contains_key(DEFAULT_NAMESPACE) {
-        configure(&mut catalog, DEFAULT_NAMESPACE, &of_default)?;
+    for (name, configured) in &options.configured() {
+        configure(&mut catalog, name, configured, |dir| layout.has(fs, dir))?;
     }
-    for (name, configured) in &options.namespaces {
-        configure(&mut catalog, name, configured)?;
-    }
+    doom_leftovers(fs, layout, &mut catalog)?;
     let limit = options.limits.namespaces_max;
     if catalog.live.len() > limit {
         return Err(TsdbError::NamespaceLimit { limit });
@@ -50,21 +41,33 @@ pub(super) fn load(
     Ok(catalog)
 }
 
-/// Replaces the namespaces that begin every start without what was there before.
-fn start_empty(catalog: &mut Catalog) {
-    let is_empty = |meta: &&NamespaceMeta| !meta.options.bootstrap_enabled;
-    let old: Vec<NamespaceMeta> = catalog.live.iter().filter(is_empty).cloned().collect();
-    for meta in old {
-        catalog.remove(&meta.name);
-        catalog.add(&meta.name, meta.options);
-        tracing::info!(namespace = meta.name, "the namespace starts empty (bootstrap is false)");
+/// Dooms directories that the catalog does not list, as earlier builds left some. Names that we do
+/// not give may be anything, such as somebody's copy, and are left alone.
+fn doom_leftovers(fs: &dyn Fs, layout: &Layout, catalog: &mut Catalog) -> Result<(), TsdbError> {
+    for part in layout.parts() {
+        for path in fs.list(&part).map_err(|e| TsdbError::io("list", &part, e))? {
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let is_listed = catalog.live.iter().any(|meta| meta.dir == name)
+                || catalog.doomed.iter().any(|dir| dir == name);
+            if is_listed {
+                continue;
+            }
+            if is_numbered_dir(name) {
+                tracing::warn!(path = %path.display(), "a leftover of no namespace is removed");
+                catalog.doomed.push(name.to_owned());
+            } else {
+                tracing::warn!(path = %path.display(), "belongs to no namespace and is left alone");
+            }
+        }
     }
+    Ok(())
 }
 
 fn configure(
     catalog: &mut Catalog,
     name: &str,
     configured: &ConfiguredNamespace,
+    is_there: impl Fn(&str) -> bool,
 ) -> Result<(), TsdbError> {
     let wrong = |error| TsdbError::Options { name: name.to_owned(), error };
     check_name(name).map_err(wrong)?;
@@ -72,14 +75,16 @@ fn configure(
     let mut options = configured.resolve(existing);
     options.validate().map_err(wrong)?;
     if let Some(existing) = existing {
-        // Other shards are made once the namespace is open.
+        // Other shards are made, and the log ends, once the namespace is open.
         options.shard_count = existing.shard_count;
+        options.writes_to_commit_log |= existing.writes_to_commit_log;
         existing.check_change(&options).map_err(wrong)?;
     }
     match catalog.find_mut(name) {
         Ok(meta) => meta.options = options,
         Err(_) => {
-            catalog.add(name, options);
+            let meta = catalog.reserve(name, options, is_there);
+            catalog.adopt(meta);
         }
     }
     Ok(())

@@ -4,41 +4,66 @@
 //! the damaged index still tells is taken too. Cost: all label sets of the namespace are read.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::ops::RangeInclusive;
+use std::path::Path;
 
 use m3rs_core::fs::{Fs, SharedFs};
 use m3rs_core::model::Labels;
 use m3rs_index::Index;
 
+use super::files::Files;
 use crate::commitlog::{self, Entry, EntryDecoder};
-use crate::error::TsdbError;
-use crate::fileset::{self, FilesetReader};
-use crate::names::{Layout, parse_compacted_dir, parse_snapshot};
+use crate::error::{Damage, TsdbError};
+use crate::fileset::FilesetReader;
+use crate::names::Layout;
 use crate::namespace::NamespaceMeta;
 
-/// Series that the new index takes at a time.
-const BATCH: usize = 4096;
-
-/// The largest ref that a fileset or snapshot of the namespace names.
-pub(super) fn last_named(
-    fs: &dyn Fs,
-    layout: &Layout,
-    meta: &NamespaceMeta,
-) -> Result<Option<u32>, TsdbError> {
-    let mut last = None;
-    for path in files_with_names(fs, layout, meta)? {
-        // A file that does not open is reported when the files are loaded.
-        let Ok(file) = FilesetReader::open(fs, &path) else { continue };
-        last = last.max((!file.is_empty()).then_some(file.totals().series_max));
+/// Ranges of refs that no index segment covers, sound or `damaged`, though files name series in
+/// them.
+///
+/// The index is durable before any file with samples, so a file knows no more than it.
+pub(super) fn unknown_series(
+    index: &Index,
+    damaged: &[m3rs_index::Damage],
+    files: &Files,
+) -> Vec<RangeInclusive<u32>> {
+    let Some(last) = files.last_ref() else { return Vec::new() };
+    let sealed = index.sealed_segments().into_iter().map(|s| (s.first, s.last));
+    let mut covered: Vec<_> = sealed.chain(damaged.iter().map(|d| (d.first, d.last))).collect();
+    covered.sort_unstable();
+    let mut unknown = Vec::new();
+    let mut next = 0;
+    for (first, last) in covered {
+        if next < first {
+            unknown.push(next..=first - 1);
+        }
+        next = next.max(last.saturating_add(1));
     }
-    Ok(last)
+    if next <= last {
+        unknown.push(next..=last);
+    }
+    unknown.retain(|range| files.names_any(range));
+    unknown
 }
 
-/// Replaces the namespace's index directory by one made from all names that are left.
+/// The damage that such a range is.
+pub(super) fn damage_of(dir: &Path, range: &RangeInclusive<u32>) -> Damage {
+    Damage {
+        path: dir.to_owned(),
+        offset: 0,
+        lost_bytes: 0,
+        what: "index directory",
+        expected: "the series that filesets name".to_owned(),
+        got: format!("no segment with series {} to {}", range.start(), range.end()),
+    }
+}
+
+/// Replaces the namespace's index by one made from all names that are left.
 pub(super) fn rebuild_index(
     fs: &SharedFs,
     layout: &Layout,
     meta: &NamespaceMeta,
+    files: &Files,
     old: &Index,
 ) -> Result<Index, TsdbError> {
     let mut all: BTreeMap<u32, Labels> = BTreeMap::new();
@@ -48,18 +73,12 @@ pub(super) fn rebuild_index(
         all.extend(labels.map(|labels| (*series, labels)));
     }
     let from_index = all.len();
-    for path in files_with_names(fs.as_ref(), layout, meta)? {
-        names_of_file(fs.as_ref(), &path, &mut all);
+    for file in files.readers() {
+        names_of_file(file, &mut all);
     }
     names_of_log(fs.as_ref(), &layout.commitlog(), meta.id, &mut all)?;
-    let dir = layout.index(&meta.dir);
-    set_aside(fs.as_ref(), &dir)?;
-    let (index, _) = Index::open(fs, &dir, Default::default())?;
     let all: Vec<(u32, Labels)> = all.into_iter().collect();
-    for batch in all.chunks(BATCH) {
-        index.insert(batch)?;
-    }
-    index.seal(fs.as_ref(), &dir)?;
+    let index = Index::replace(fs, &layout.index(&meta.dir), Default::default(), &all)?;
     tracing::warn!(
         namespace = meta.name,
         series = all.len(),
@@ -69,29 +88,7 @@ pub(super) fn rebuild_index(
     Ok(index)
 }
 
-fn files_with_names(
-    fs: &dyn Fs,
-    layout: &Layout,
-    meta: &NamespaceMeta,
-) -> Result<Vec<PathBuf>, TsdbError> {
-    let mut files = Vec::new();
-    for shard in 0..meta.options.shard_count {
-        for dir in [layout.data(&meta.dir, shard), layout.snapshots(&meta.dir, shard)] {
-            let mut found = fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))?;
-            for path in found.clone().iter().filter(|p| parse_compacted_dir(p).is_some()) {
-                found.extend(fs.list(path).map_err(|e| TsdbError::io("list", path, e))?);
-            }
-            files.extend(found.into_iter().filter(|path| {
-                fileset::parse_file_name(path).is_some() || parse_snapshot(path).is_some()
-            }));
-        }
-    }
-    Ok(files)
-}
-
-fn names_of_file(fs: &dyn Fs, path: &Path, all: &mut BTreeMap<u32, Labels>) {
-    // A file that does not open is reported and set aside when the files are loaded.
-    let Ok(file) = FilesetReader::open(fs, path) else { return };
+fn names_of_file(file: &FilesetReader, all: &mut BTreeMap<u32, Labels>) {
     for found in file.identities() {
         let named = found.and_then(|(position, labels)| Ok((file.entry(position)?, labels)));
         match named {
@@ -121,15 +118,5 @@ fn names_of_log(
         }
         Ok(())
     })?;
-    Ok(())
-}
-
-/// Renames the directory's files, so that their bytes stay for a closer look.
-fn set_aside(fs: &dyn Fs, dir: &Path) -> Result<(), TsdbError> {
-    for path in fs.list(dir).map_err(|e| TsdbError::io("list", dir, e))? {
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(".damaged");
-        fs.rename(&path, Path::new(&aside)).map_err(|e| TsdbError::io("rename", &path, e))?;
-    }
     Ok(())
 }

@@ -13,15 +13,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use m3rs_core::fs::{Fs, Mapped};
 use m3rs_core::model::Labels;
-use m3rs_core::spawn::{ThreadCount, fork};
 use m3rs_core::wire::Cursor;
 use m3rs_index::{Doc, Identity};
 use parking_lot::Mutex;
 
+use super::in_parallel;
 use crate::buffer::{Buffer, Slot};
 use crate::commitlog::{
     self, Entry, EntryDecoder, Head, SegmentReader, SegmentReport, missing_seals, next_head,
@@ -89,9 +88,12 @@ pub(super) fn replay(
         total += fs.file_len(&path).map_err(|e| TsdbError::io("read", &path, e))?;
         paths.push(path);
     }
-    progress.enter(Stage::CommitLog, total);
+    // Each byte is checked, then applied.
+    progress.enter(Stage::CommitLog, total * 2);
     let mut log = Vec::new();
-    for scanned in in_parallel("replay-scan", paths.len(), |i| scan(fs, &paths[i], i as u32)) {
+    for scanned in
+        in_parallel("replay-scan", paths.len(), |i| scan(fs, &paths[i], i as u32, progress))
+    {
         log.push(scanned?);
     }
     let by_id: BTreeMap<u32, &Arc<Namespace>> = namespaces.values().map(|n| (n.id, n)).collect();
@@ -127,28 +129,18 @@ pub(super) fn replay(
     Ok(total)
 }
 
-/// Runs `work` for `0..count` on as many threads as there are cores; results in order.
-fn in_parallel<T: Send>(name: &str, count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let next = AtomicUsize::new(0);
-    let threads = ThreadCount::new(ThreadCount::of_machine().get().min(count));
-    let parts = fork(name, threads, |_| {
-        let mine = std::iter::from_fn(|| {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            (i < count).then(|| (i, work(i)))
-        });
-        mine.collect::<Vec<_>>()
-    });
-    let mut all: Vec<(usize, T)> = parts.into_iter().flatten().collect();
-    all.sort_unstable_by_key(|(i, _)| *i);
-    all.into_iter().map(|(_, result)| result).collect()
-}
-
 /// Checks a segment, and finds whose its entries are.
-fn scan(fs: &dyn Fs, path: &Path, number: u32) -> Result<Scanned, CommitLogError> {
+fn scan(
+    fs: &dyn Fs,
+    path: &Path,
+    number: u32,
+    progress: &Progress,
+) -> Result<Scanned, CommitLogError> {
     let reader = SegmentReader::open(fs, path)?;
     let (bytes, sealed_before) = (reader.bytes(), reader.sealed_before());
     let (mut names, mut batches) = (Vec::new(), Batches::new());
     let report = reader.read_chunks(|chunk| {
+        progress.advance(Stage::CommitLog, chunk.len() as u64);
         let mut payload = Cursor::new("log entry", &bytes[chunk.clone()]);
         let mut entries = 0;
         loop {
@@ -293,7 +285,7 @@ impl Replay<'_> {
                 }));
             }
             namespace.index.insert_docs(&docs)?;
-            self.progress.advance(bytes);
+            self.progress.advance(Stage::CommitLog, bytes);
         }
         Ok(Applied::default())
     }
@@ -311,19 +303,17 @@ impl Replay<'_> {
             let bytes = &scanned.bytes[batch.at..batch.at + batch.len as usize];
             match decoder.next(&mut Cursor::new("log entry", bytes)) {
                 Ok(Some(Entry::Samples { refs, ts, vs, starts, .. })) => {
-                    applied.unknown +=
-                        namespace.replay_samples(shard, refs, ts, |buffer, slot, i| {
-                            match starts.get(i).copied().unwrap_or(0) {
-                                0 => buffer.append(slot, ts[i], vs[i], now),
-                                start => buffer.append_started(slot, ts[i], vs[i], start, now),
-                            }
-                        });
+                    applied.unknown += namespace.replay_samples(shard, refs, |buffer, slot, i| {
+                        match starts.get(i).copied().unwrap_or(0) {
+                            0 => buffer.append(slot, ts[i], vs[i], now),
+                            start => buffer.append_started(slot, ts[i], vs[i], start, now),
+                        }
+                    });
                 }
                 Ok(Some(Entry::RichSamples { refs, ts, samples, .. })) => {
-                    applied.unknown +=
-                        namespace.replay_samples(shard, refs, ts, |buffer, slot, i| {
-                            buffer.append_rich(slot, ts[i], &samples[i], now);
-                        });
+                    applied.unknown += namespace.replay_samples(shard, refs, |buffer, slot, i| {
+                        buffer.append_rich(slot, ts[i], &samples[i], now);
+                    });
                 }
                 Ok(Some(Entry::Deletion { from, to, refs, .. })) => {
                     applied.unknown += namespace.replay_deletion(shard, (from, to), refs);
@@ -338,34 +328,31 @@ impl Replay<'_> {
                     applied.damages.push(damage);
                 }
             }
-            self.progress.advance(u64::from(batch.len));
+            self.progress.advance(Stage::CommitLog, u64::from(batch.len));
         }
         applied
     }
 }
 
 impl Namespace {
-    /// Appends samples of one shard; returns how many have no series.
+    /// Appends samples of one shard, whatever their time, as the clock may be wrong; returns how
+    /// many have no series.
     fn replay_samples(
         &self,
         shard: u16,
         refs: &[u32],
-        ts: &[i64],
         append: impl Fn(&mut Buffer, Slot, usize),
     ) -> u64 {
         let Some(home) = self.shards.get(usize::from(shard)) else { return refs.len() as u64 };
-        let oldest = self.horizon().0;
         let mut unknown = 0;
         let mut highest = 0;
         {
             let tables = self.registry.read();
             let mut state = home.lock();
-            for (i, (&series, &t)) in refs.iter().zip(ts).enumerate() {
+            for (i, &series) in refs.iter().enumerate() {
                 match tables.place(series) {
                     Some(place) if place.shard == shard => {
-                        if t >= oldest {
-                            append(&mut state.buffer, place.slot, i);
-                        }
+                        append(&mut state.buffer, place.slot, i);
                     }
                     _ => {
                         unknown += 1;

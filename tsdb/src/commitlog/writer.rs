@@ -1,5 +1,6 @@
 //! The log as its callers see it: append, wait, rotate, resume.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,12 +47,20 @@ pub struct CommitLogOptions {
     pub segment_bytes_max: u64,
     /// Bytes that may wait for the disk; as many again may be under way to it.
     pub pending_bytes_max: u64,
+    /// Bytes that may be in segments that were not [removed](CommitLog::remove_before) yet; 0 is no
+    /// limit.
+    pub uncovered_bytes_max: u64,
 }
 
-/// Sync each group, segments of 64 MiB, 64 MiB waiting.
+/// Sync each group, segments of 64 MiB, 64 MiB waiting, any number of segments.
 impl Default for CommitLogOptions {
     fn default() -> Self {
-        Self { sync: SyncMode::Group, segment_bytes_max: 64 << 20, pending_bytes_max: 64 << 20 }
+        Self {
+            sync: SyncMode::Group,
+            segment_bytes_max: 64 << 20,
+            pending_bytes_max: 64 << 20,
+            uncovered_bytes_max: 0,
+        }
     }
 }
 
@@ -78,6 +87,10 @@ pub(super) struct State {
     /// Bytes that go to `segment`, headers left out.
     segment_bytes: u64,
     bytes_since_rotation: u64,
+    /// Bytes of each segment that was not removed yet.
+    held: BTreeMap<u64, u64>,
+    /// Their sum.
+    held_bytes: u64,
     /// The segment that the log thread writes to.
     pub(super) current: u64,
     pub(super) failed: Option<Arc<str>>,
@@ -99,6 +112,27 @@ impl State {
         self.segment += 1;
         self.segment_bytes = 0;
         self.segment
+    }
+
+    /// Copies the entries of one append, which go to the next segment if this one is full.
+    fn take(&mut self, entries: &[u8], segment_bytes_max: u64) {
+        let bytes = entries.len() as u64;
+        if self.segment_bytes > 0 && self.segment_bytes + bytes > segment_bytes_max {
+            let segment = self.start_segment();
+            self.group.rotate(segment);
+        }
+        self.group.push(entries);
+        self.segment_bytes += bytes;
+        self.bytes_since_rotation += bytes;
+        *self.held.entry(self.segment).or_default() += bytes;
+        self.held_bytes += bytes;
+        self.position += 1;
+    }
+
+    /// Forgets the segments below `segment`.
+    fn forget_before(&mut self, segment: u64) {
+        self.held = self.held.split_off(&segment);
+        self.held_bytes = self.held.values().sum();
     }
 }
 
@@ -147,13 +181,24 @@ impl CommitLog {
             return Err(CommitLogError::Invalid("sizes must be above 0".to_owned()));
         }
         fs.create_dir_all(dir).map_err(CommitLogError::io(dir))?;
-        let newest = list_segments(fs.as_ref(), dir)?.last().copied().unwrap_or(0);
+        let mut held = BTreeMap::new();
+        for sequence in list_segments(fs.as_ref(), dir)? {
+            let path = segment_path(dir, sequence);
+            held.insert(sequence, fs.file_len(&path).map_err(CommitLogError::io(&path))?);
+        }
+        let newest = held.keys().next_back().copied().unwrap_or(0);
         if first_segment <= newest {
             let text = format!("first segment {first_segment} is not above {newest}");
             return Err(CommitLogError::Invalid(text));
         }
         let segment = OpenSegment::create(fs.as_ref(), dir, first_segment, 0)?;
-        let state = State { segment: first_segment, current: first_segment, ..State::default() };
+        let state = State {
+            segment: first_segment,
+            current: first_segment,
+            held_bytes: held.values().sum(),
+            held,
+            ..State::default()
+        };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             work: Condvar::new(),
@@ -181,32 +226,42 @@ impl CommitLog {
     /// or not at all.
     ///
     /// # Errors
-    /// [`CommitLogError::Busy`], [`CommitLogError::Failed`], [`CommitLogError::Closed`];
-    /// [`CommitLogError::TooLarge`] above [`CHUNK_PAYLOAD_MAX`].
+    /// [`CommitLogError::Busy`], [`CommitLogError::Uncovered`], [`CommitLogError::Failed`],
+    /// [`CommitLogError::Closed`]; [`CommitLogError::TooLarge`] above [`CHUNK_PAYLOAD_MAX`].
     pub fn append(&self, entries: &[u8]) -> Result<Ticket, CommitLogError> {
-        let bytes = entries.len() as u64;
-        if entries.len() > CHUNK_PAYLOAD_MAX {
-            return Err(CommitLogError::TooLarge { bytes, max: CHUNK_PAYLOAD_MAX as u64 });
+        self.append_all(&[entries])
+    }
+
+    /// Takes several appends, with nothing in between: all of them, or none if one is refused. The
+    /// ticket is that of the last.
+    ///
+    /// # Errors
+    /// As [`CommitLog::append`].
+    pub fn append_all(&self, appends: &[&[u8]]) -> Result<Ticket, CommitLogError> {
+        let is_too_large = |entries: &&&[u8]| entries.len() > CHUNK_PAYLOAD_MAX;
+        if let Some(entries) = appends.iter().find(is_too_large) {
+            let (bytes, max) = (entries.len() as u64, CHUNK_PAYLOAD_MAX as u64);
+            return Err(CommitLogError::TooLarge { bytes, max });
         }
+        let bytes: u64 = appends.iter().map(|entries| entries.len() as u64).sum();
         let mut state = self.shared.state.lock();
         if let Some(refusal) = state.refusal() {
             return Err(refusal);
         }
-        if entries.is_empty() {
+        if bytes == 0 {
             return Ok(Ticket { epoch: state.epoch, position: state.position });
         }
         let (pending, max) = (state.group.len() as u64, self.options.pending_bytes_max);
         if pending > 0 && pending + bytes > max {
             return Err(CommitLogError::Busy { pending, max });
         }
-        if state.segment_bytes > 0 && state.segment_bytes + bytes > self.options.segment_bytes_max {
-            let segment = state.start_segment();
-            state.group.rotate(segment);
+        let (held, max) = (state.held_bytes, self.options.uncovered_bytes_max);
+        if max > 0 && held + bytes > max {
+            return Err(CommitLogError::Uncovered { bytes: held, max });
         }
-        state.group.push(entries);
-        state.segment_bytes += bytes;
-        state.bytes_since_rotation += bytes;
-        state.position += 1;
+        for entries in appends.iter().filter(|entries| !entries.is_empty()) {
+            state.take(entries, self.options.segment_bytes_max);
+        }
         let ticket = Ticket { epoch: state.epoch, position: state.position };
         drop(state);
         self.shared.work.notify_one();
@@ -271,6 +326,12 @@ impl CommitLog {
         self.shared.state.lock().bytes_since_rotation
     }
 
+    /// Bytes in segments that were not removed yet, those of earlier runs included.
+    #[must_use]
+    pub fn uncovered_bytes(&self) -> u64 {
+        self.shared.state.lock().held_bytes
+    }
+
     /// Why the log takes no writes; `None` while it does.
     #[must_use]
     pub fn failure(&self) -> Option<Arc<str>> {
@@ -303,6 +364,7 @@ impl CommitLog {
             self.fs.sync_dir(&self.dir).map_err(CommitLogError::io(&self.dir))?;
             removed += 1;
         }
+        self.shared.state.lock().forget_before(segment);
         Ok(removed)
     }
 
@@ -310,16 +372,16 @@ impl CommitLog {
     ///
     /// The caller then makes durable elsewhere whatever it acknowledged and no other file holds,
     /// as the failed segment may not hold it, and calls [`CommitLog::resume`]. Returns the new
-    /// segment; calling again returns the same one.
+    /// segment. Calling again makes another one: files that a first attempt named after its segment
+    /// are not replaced by those of a second.
     ///
     /// # Errors
     /// [`CommitLogError::Invalid`] if the log did not fail; [`CommitLogError::Io`] if the disk
     /// still does not take writes; [`CommitLogError::Closed`].
     pub fn probe(&self) -> Result<u64, CommitLogError> {
         let mut probed = self.probed.lock();
-        if let Some(segment) = probed.as_ref() {
-            return Ok(segment.sequence());
-        }
+        // It holds padding alone, and goes when the log before the next one does.
+        *probed = None;
         let sequence = {
             let mut state = self.shared.state.lock();
             self.check_failed(&state)?;

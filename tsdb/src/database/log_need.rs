@@ -2,7 +2,7 @@
 //!
 //! A namespace without snapshots keeps its open windows in memory over a cut of the log. Each
 //! such window needs the log from the cut before the first one that met it: it did not exist
-//! then, so its first sample came later.
+//! then, so its first sample came later. A deletion that is in no file yet needs it likewise.
 
 use std::collections::BTreeMap;
 
@@ -41,14 +41,14 @@ impl LogNeed {
 }
 
 impl Namespace {
-    /// Blocks of which some samples are in memory only, by shard and start.
+    /// Blocks of which some samples or deletions are in memory only, by shard and start.
     pub(super) fn blocks_in_memory(&self) -> Vec<(u16, i64)> {
         let mut all = Vec::new();
         for shard in &self.shards {
             let state = shard.lock();
             all.extend(state.buffer.windows().map(|(start, _)| (shard.id, start)));
             for (id, files) in state.blocks().iter() {
-                if files.layers.iter().any(|layer| matches!(layer, Layer::Memory(_))) {
+                if files.layers.iter().any(|layer| !matches!(layer, Layer::File(_))) {
                     all.push((shard.id, id.start()));
                 }
             }

@@ -4,20 +4,24 @@
 //! Which namespaces there are is what the catalog says, and that is replaced as a whole. A
 //! namespace that is removed, emptied or laid out anew never gets its number or its directory
 //! back: log entries of the old number are passed over, and the old directory is listed as doomed
-//! until it is gone.
+//! until it is gone. The directory of a new one is listed as doomed before anything is in it, until
+//! the namespace is: so what an attempt that failed left is never opened, and goes.
 //!
 //! # Locks
 //! `maintenance` before `catalog`; a change of namespaces takes only the latter, and so does not
 //! wait for flushes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
 use super::{Core, Database};
-use crate::error::TsdbError;
-use crate::namespace::{Catalog, Namespace, NamespaceMeta, NamespaceOptions, check_name};
-use crate::progress::Progress;
+use crate::error::{Damage, TsdbError};
+use crate::namespace::{
+    Catalog, ConfiguredNamespace, Namespace, NamespaceMeta, NamespaceOptions, check_name,
+};
+use crate::progress::{Progress, Stage};
 
 impl Database {
     /// The namespace of that name.
@@ -57,8 +61,9 @@ impl Database {
         if catalog.live.len() >= limit {
             return Err(TsdbError::NamespaceLimit { limit });
         }
+        let meta = self.core.reserve(&mut catalog, name, options)?;
         let mut next = catalog.clone();
-        let meta = next.add(name, options);
+        next.adopt(meta.clone());
         let namespace = self.core.open_made(meta)?;
         self.core.store(&next)?;
         *catalog = next;
@@ -86,7 +91,7 @@ impl Database {
         meta.options.check_change(&options).map_err(wrong)?;
         if meta.options.writes_to_commit_log && !options.writes_to_commit_log {
             drop(catalog);
-            return self.stop_logging(name, options);
+            return self.core.stop_logging(name, options);
         }
         meta.options = options.clone();
         let namespace = self.core.serving(name)?;
@@ -128,11 +133,14 @@ impl Database {
     /// As [`Database::remove_namespace`].
     pub fn truncate(&self, name: &str) -> Result<(), TsdbError> {
         let mut catalog = self.core.catalog.lock();
-        let mut next = catalog.clone();
-        let Some(NamespaceMeta { options, .. }) = next.remove(name) else {
+        let Some(NamespaceMeta { options, .. }) = catalog.find(name).cloned() else {
             return Err(TsdbError::NoNamespace { name: name.to_owned() });
         };
-        let new = self.core.open_made(next.add(name, options))?;
+        let meta = self.core.reserve(&mut catalog, name, options)?;
+        let mut next = catalog.clone();
+        next.remove(name);
+        next.adopt(meta.clone());
+        let new = self.core.open_made(meta)?;
         let old = self.core.retire(name, &catalog, &next)?;
         self.core.namespaces.write().insert(name.to_owned(), new);
         *catalog = next;
@@ -151,9 +159,58 @@ impl Core {
         self.namespaces.read().values().cloned().collect()
     }
 
+    /// Makes open namespaces what configuration says and only open ones can be made: with other
+    /// shards, or without a log. Returns what was damaged and is left out of new shards.
+    pub(super) fn settle_configured(
+        &self,
+        configured: &BTreeMap<String, ConfiguredNamespace>,
+        progress: &Progress,
+    ) -> Result<Vec<Damage>, TsdbError> {
+        let mut damage = Vec::new();
+        let mut resharded = Vec::new();
+        for (name, one) in configured {
+            let shard_count = one.shard_count.unwrap_or(self.serving(name)?.shard_count());
+            if self.serving(name)?.shard_count() != shard_count {
+                resharded.push((name, shard_count));
+            }
+        }
+        if !resharded.is_empty() {
+            progress.enter(Stage::Reshard, resharded.len() as u64);
+        }
+        for (name, shard_count) in resharded {
+            damage.extend(self.reshard(name, shard_count)?);
+            progress.advance(Stage::Reshard, 1);
+        }
+        for (name, one) in configured {
+            let now = self.serving(name)?.options();
+            let writes_to_commit_log = one.options.writes_to_commit_log;
+            if now.writes_to_commit_log && !writes_to_commit_log {
+                // What the log has was replayed by now, and the log counts no more after this.
+                let options = NamespaceOptions { writes_to_commit_log, ..now.as_ref().clone() };
+                self.stop_logging(name, options)?;
+            }
+        }
+        Ok(damage)
+    }
+
     pub(super) fn serving(&self, name: &str) -> Result<Arc<Namespace>, TsdbError> {
         let found = self.namespaces.read().get(name).cloned();
         found.ok_or_else(|| TsdbError::NoNamespace { name: name.to_owned() })
+    }
+
+    /// Gives a number and a directory to a namespace that is to be made; see [`Catalog::reserve`].
+    pub(super) fn reserve(
+        &self,
+        catalog: &mut Catalog,
+        name: &str,
+        options: NamespaceOptions,
+    ) -> Result<NamespaceMeta, TsdbError> {
+        let mut next = catalog.clone();
+        let (fs, layout) = (self.opener.fs.as_ref(), &self.opener.layout);
+        let meta = next.reserve(name, options, |dir| layout.has(fs, dir));
+        self.store(&next)?;
+        *catalog = next;
+        Ok(meta)
     }
 
     /// Opens a namespace that was just made.
@@ -209,6 +266,7 @@ impl Core {
             (&gone.compactions, &counted.compactions),
             (&gone.compaction_read_bytes, &counted.compaction_read_bytes),
             (&gone.compaction_written_bytes, &counted.compaction_written_bytes),
+            (&gone.compactions_skipped, &counted.compactions_skipped),
         ] {
             gone.add(counted.get());
         }

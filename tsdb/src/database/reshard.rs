@@ -5,7 +5,8 @@
 //! at that moment, so a crash is harmless at any. Reads go on from the old one until they are
 //! done. Writes that come meanwhile are refused as unavailable, which senders repeat.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use m3rs_core::fs::{Fs, write_atomic};
@@ -14,13 +15,17 @@ use m3rs_core::model::shard_of_hash;
 use super::{Core, Database, Extent, persist_one};
 use crate::blocks::BlockId;
 use crate::checkpoint::Merge;
-use crate::error::TsdbError;
+use crate::error::{Damage, FilesetError, TsdbError};
 use crate::fileset::{FilesetEntry, FilesetInfo, FilesetReader, SeriesBlock, write_fileset};
 use crate::mediator::JobKind;
+use crate::names::parse_compacted_dir;
 use crate::namespace::{Catalog, Namespace, NamespaceMeta, NamespaceOptions};
 
+/// The ending of files that were set aside.
+const DAMAGED: &str = ".damaged";
+
 /// The endings of files that are no part of an index.
-const NOT_INDEX: [&str; 2] = [".tmp", ".damaged"];
+const NOT_INDEX: [&str; 2] = [".tmp", DAMAGED];
 
 /// The shard of a ref that no series has.
 const NO_SHARD: u16 = u16::MAX;
@@ -30,15 +35,18 @@ impl Database {
     /// written anew, bit by bit, at the persist rate.
     ///
     /// Reads go on undisturbed. Writes to the namespace are refused as unavailable until it is
-    /// done, flushes and changes of all namespaces wait.
+    /// done, flushes and changes of all namespaces wait. What is damaged is told in the log and
+    /// left out; the file that it was in is kept beside the new ones, with the ending `.damaged`.
     ///
     /// # Errors
-    /// [`TsdbError::NoNamespace`], [`TsdbError::Options`], damage of a file, and errors of the file
-    /// system: the namespace is then as it was.
+    /// [`TsdbError::NoNamespace`], [`TsdbError::Options`], and errors of the file system: the
+    /// namespace is then as it was.
     pub fn reshard(&self, name: &str, shard_count: u16) -> Result<(), TsdbError> {
-        self.core.reshard(name, shard_count)
+        self.core.reshard(name, shard_count).map(drop)
     }
+}
 
+impl Core {
     /// Gives a namespace that is logged options by which it is not.
     ///
     /// It gets another number, so that no start replays what the log says of it over files that
@@ -48,55 +56,63 @@ impl Database {
         name: &str,
         options: NamespaceOptions,
     ) -> Result<(), TsdbError> {
-        self.core.replace(name, |old, next| {
-            let segment = self.core.log.rotate()?;
+        self.replace(name, |old, catalog| {
+            let segment = self.log.rotate()?;
             persist_one(old, segment, Merge::Due, Extent::Everything)?;
-            next.renumber(name, options)
+            let mut next = catalog.clone();
+            let meta = next.renumber(name, options)?;
+            Ok((meta, next))
         })
     }
-}
 
-impl Core {
-    /// See [`Database::reshard`].
-    pub(super) fn reshard(&self, name: &str, shard_count: u16) -> Result<(), TsdbError> {
+    /// See [`Database::reshard`]. Returns what was damaged and is left out.
+    pub(super) fn reshard(&self, name: &str, shard_count: u16) -> Result<Vec<Damage>, TsdbError> {
         let old = self.serving(name)?.options();
         if old.shard_count == shard_count {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let options = NamespaceOptions { shard_count, ..old.as_ref().clone() };
         let wrong = |error| TsdbError::Options { name: name.to_owned(), error };
         options.validate().map_err(wrong)?;
+        let mut damage = Vec::new();
         self.jobs.run(JobKind::Reshard, || {
-            self.replace(name, |old, next| {
-                next.remove(name);
+            self.replace(name, |old, catalog| {
                 // Options may have changed since they were looked at.
                 let now = old.options().as_ref().clone();
-                let meta = next.add(name, NamespaceOptions { shard_count, ..now });
-                self.rewrite(old, &meta)?;
-                Ok(meta)
+                let meta = self.reserve(catalog, name, NamespaceOptions { shard_count, ..now })?;
+                damage = self.rewrite(old, &meta)?;
+                let mut next = catalog.clone();
+                next.remove(name);
+                next.adopt(meta.clone());
+                Ok((meta, next))
             })
         })?;
+        for found in &damage {
+            let path = found.path.display();
+            tracing::error!(%path, damage = %found, "left out of new shards");
+        }
         tracing::info!(namespace = name, shards = shard_count, "namespace has other shards");
-        Ok(())
+        Ok(damage)
     }
 
-    /// Replaces a namespace by what `make` makes of it while it takes no writes.
+    /// Replaces a namespace by what `make` makes of it while it takes no writes. `make` may reserve
+    /// a place in the catalog that it is given, and returns the new namespace and the catalog that
+    /// lists it.
     fn replace(
         &self,
         name: &str,
-        make: impl FnOnce(&Namespace, &mut Catalog) -> Result<NamespaceMeta, TsdbError>,
+        make: impl FnOnce(&Namespace, &mut Catalog) -> Result<(NamespaceMeta, Catalog), TsdbError>,
     ) -> Result<(), TsdbError> {
         let _no_compaction = self.compaction.lock();
         let maintenance = self.maintenance.lock();
         let mut catalog = self.catalog.lock();
         let old = self.serving(name)?;
         old.retire();
-        let mut next = catalog.clone();
-        let made = make(&old, &mut next).and_then(|meta| {
+        let made = make(&old, &mut catalog).and_then(|(meta, next)| {
             let keeps_files = meta.dir == old.dir;
-            Ok((self.open_made(meta)?, keeps_files))
+            Ok((self.open_made(meta)?, next, keeps_files))
         });
-        let (new, keeps_files) = match made {
+        let (new, next, keeps_files) = match made {
             Ok(made) => made,
             Err(error) => {
                 old.reinstate();
@@ -117,10 +133,8 @@ impl Core {
         Ok(())
     }
 
-    /// Writes all that the namespace holds into the shards of `meta`.
-    fn rewrite(&self, old: &Namespace, meta: &NamespaceMeta) -> Result<(), TsdbError> {
-        // What an attempt that was cut off left.
-        self.remove_dirs(&meta.dir)?;
+    /// Writes all that can be read of the namespace into the shards of `meta`; returns what cannot.
+    fn rewrite(&self, old: &Namespace, meta: &NamespaceMeta) -> Result<Vec<Damage>, TsdbError> {
         let segment = self.log.rotate()?;
         old.settle_series();
         old.freeze_all();
@@ -137,16 +151,24 @@ impl Core {
             }
             targets[at] = shard_of_hash(identity.shard_hash, meta.options.shard_count);
         })?;
+        let mut rewrite = Rewrite { old, meta, targets, found: BTreeMap::new() };
         for (id, files) in volumes(old) {
-            rewrite_block(old, meta, id, &files, &targets)?;
+            rewrite.block(id, &files)?;
         }
-        Ok(())
+        copy_damaged(old, meta)?;
+        for path in rewrite.found.keys() {
+            let to = below_new_dir(old, meta, path);
+            let mut aside = to.into_os_string();
+            aside.push(DAMAGED);
+            copy_into(old.fs.as_ref(), path, Path::new(&aside))?;
+        }
+        Ok(rewrite.found.into_values().flatten().collect())
     }
 }
 
 /// All volumes of a namespace by block, those of its shards together.
 fn volumes(namespace: &Namespace) -> Vec<(BlockId, Vec<Arc<FilesetReader>>)> {
-    let mut all = std::collections::BTreeMap::<BlockId, Vec<Arc<FilesetReader>>>::new();
+    let mut all = BTreeMap::<BlockId, Vec<Arc<FilesetReader>>>::new();
     for shard in &namespace.shards {
         let blocks = shard.lock().blocks();
         for (id, files) in blocks.iter() {
@@ -157,29 +179,44 @@ fn volumes(namespace: &Namespace) -> Vec<(BlockId, Vec<Arc<FilesetReader>>)> {
     all.into_iter().collect()
 }
 
-/// Writes the series of one block into the volumes of their new shards.
-fn rewrite_block(
-    old: &Namespace,
-    meta: &NamespaceMeta,
-    id: BlockId,
-    files: &[Arc<FilesetReader>],
-    targets: &[u16],
-) -> Result<(), TsdbError> {
-    let mut entries: Vec<(u16, FilesetEntry, usize)> = Vec::new();
-    for (file, reader) in files.iter().enumerate() {
-        for entry in reader.entries() {
-            let entry = entry?;
-            let target = targets.get(entry.series as usize).copied().unwrap_or(NO_SHARD);
-            if target == NO_SHARD {
-                let path = reader.path().display();
-                tracing::error!(series = entry.series, %path, "a series is not known and left out");
-                continue;
+/// The work of writing all volumes anew.
+struct Rewrite<'a> {
+    old: &'a Namespace,
+    meta: &'a NamespaceMeta,
+    /// The new shard of each ref.
+    targets: Vec<u16>,
+    /// Damage by file.
+    found: BTreeMap<PathBuf, Vec<Damage>>,
+}
+
+impl Rewrite<'_> {
+    /// Writes the series of one block into the volumes of their new shards.
+    fn block(&mut self, id: BlockId, files: &[Arc<FilesetReader>]) -> Result<(), TsdbError> {
+        let mut entries: Vec<(u16, FilesetEntry, usize)> = Vec::new();
+        for (file, reader) in files.iter().enumerate() {
+            for entry in reader.entries() {
+                let Some(entry) = self.sound(reader, entry)? else { continue };
+                let target = self.targets.get(entry.series as usize).copied().unwrap_or(NO_SHARD);
+                match target {
+                    NO_SHARD => self.lost_name(reader, &entry),
+                    target => entries.push((target, entry, file)),
+                }
             }
-            entries.push((target, entry, file));
         }
+        entries.sort_unstable_by_key(|(target, entry, _)| (*target, entry.series));
+        for of_shard in entries.chunk_by(|a, b| a.0 == b.0) {
+            self.volume(id, files, of_shard)?;
+        }
+        Ok(())
     }
-    entries.sort_unstable_by_key(|(target, entry, _)| (*target, entry.series));
-    for of_shard in entries.chunk_by(|a, b| a.0 == b.0) {
+
+    fn volume(
+        &mut self,
+        id: BlockId,
+        files: &[Arc<FilesetReader>],
+        of_shard: &[(u16, FilesetEntry, usize)],
+    ) -> Result<(), TsdbError> {
+        let (old, meta) = (self.old, self.meta);
         let shard = of_shard[0].0;
         let path = old.new_volume_path(&meta.dir, shard, id)?;
         let info = FilesetInfo {
@@ -191,12 +228,13 @@ fn rewrite_block(
             created_ns: old.clock.now().0,
             ..files[of_shard[0].2].info().clone()
         };
-        write_fileset(old.fs.as_ref(), &path, &info, |sink| {
+        let totals = write_fileset(old.fs.as_ref(), &path, &info, |sink| {
             for (_, entry, file) in of_shard {
                 let reader = &files[*file];
+                let Some(times) = self.sound(reader, reader.times(entry))? else { continue };
+                let Some(bytes) = self.sound(reader, reader.block(entry))? else { continue };
                 let Some(labels) = old.index.labels(entry.series)? else {
-                    let path = reader.path().display();
-                    tracing::error!(series = entry.series, %path, "BUG: series without labels");
+                    self.lost_name(reader, entry);
                     continue;
                 };
                 sink.push(&SeriesBlock {
@@ -207,12 +245,82 @@ fn rewrite_block(
                     count: entry.count,
                     first_ns: entry.first_ns,
                     last_ns: entry.last_ns,
-                    times: reader.times(entry)?,
-                    bytes: reader.block(entry)?,
+                    times,
+                    bytes,
                 })?;
             }
             Ok::<(), TsdbError>(())
         })?;
+        if totals.series == 0 {
+            // None of it could be read.
+            old.remove_file(&path)?;
+        }
+        Ok(())
+    }
+
+    /// What was read of a file; damage is noted, and then it is nothing.
+    fn sound<T>(
+        &mut self,
+        reader: &FilesetReader,
+        read: Result<T, FilesetError>,
+    ) -> Result<Option<T>, TsdbError> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(FilesetError::Damaged(damage)) => {
+                self.note(reader, damage);
+                Ok(None)
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// A page that is damaged says so for each of its entries.
+    fn note(&mut self, reader: &FilesetReader, damage: Damage) {
+        let of_file = self.found.entry(reader.path().to_owned()).or_default();
+        if of_file.last() != Some(&damage) {
+            of_file.push(damage);
+        }
+    }
+
+    fn lost_name(&mut self, reader: &FilesetReader, entry: &FilesetEntry) {
+        self.note(
+            reader,
+            Damage {
+                path: reader.path().to_owned(),
+                offset: entry.offset,
+                lost_bytes: u64::from(entry.len),
+                what: "series of a fileset",
+                expected: "a series that the index names".to_owned(),
+                got: format!("ref {}", entry.series),
+            },
+        );
+    }
+}
+
+/// Where a file of the old namespace stands below the new one's directory of the same kind.
+fn below_new_dir(old: &Namespace, meta: &NamespaceMeta, path: &Path) -> PathBuf {
+    let parts = old.layout.parts();
+    let part = parts.iter().find(|part| path.starts_with(part.join(&old.dir)));
+    let part = part.expect("BUG: a file of a namespace is below its directories");
+    let inside = path.strip_prefix(part.join(&old.dir)).expect("BUG: it was found by that");
+    part.join(&meta.dir).join(inside)
+}
+
+/// Takes along what was set aside earlier, which would go with the old directories.
+fn copy_damaged(old: &Namespace, meta: &NamespaceMeta) -> Result<(), TsdbError> {
+    let fs = old.fs.as_ref();
+    let shards = 0..old.shard_count();
+    let roots =
+        shards.flat_map(|s| [old.layout.data(&old.dir, s), old.layout.snapshots(&old.dir, s)]);
+    let mut dirs: Vec<PathBuf> = roots.collect();
+    while let Some(dir) = dirs.pop() {
+        for path in fs.list(&dir).map_err(|e| TsdbError::io("list", &dir, e))? {
+            if parse_compacted_dir(&path).is_some() {
+                dirs.push(path);
+            } else if path.to_string_lossy().ends_with(DAMAGED) {
+                copy_into(fs, &path, &below_new_dir(old, meta, &path))?;
+            }
+        }
     }
     Ok(())
 }
@@ -223,9 +331,14 @@ fn copy_side(old: &Namespace, meta: &NamespaceMeta) -> Result<(), TsdbError> {
     if !old.fs.exists(&from) {
         return Ok(());
     }
-    let dir = to.parent().unwrap_or(&to);
-    old.fs.create_dir_all(dir).map_err(|e| TsdbError::io("create", dir, e))?;
-    copy_file(old.fs.as_ref(), &from, &to)
+    copy_into(old.fs.as_ref(), &from, &to)
+}
+
+/// Copies a file into a directory, which is made if it is not there.
+fn copy_into(fs: &dyn Fs, from: &Path, to: &Path) -> Result<(), TsdbError> {
+    let dir = to.parent().unwrap_or(to);
+    fs.create_dir_all(dir).map_err(|e| TsdbError::io("create", dir, e))?;
+    copy_file(fs, from, to)
 }
 
 fn copy_file(fs: &dyn Fs, from: &Path, to: &Path) -> Result<(), TsdbError> {

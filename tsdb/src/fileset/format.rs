@@ -13,7 +13,7 @@ use crate::codec::values::ValueCodec;
 pub const MAGIC: [u8; 8] = *b"m3rs.set";
 
 /// The newest version of the format, which is the one that is written.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// The most bytes of one series block: above what the most samples of a block take, so that a
 /// flush never fails for it.
@@ -28,6 +28,16 @@ pub(super) const NAMESPACE_BYTES_MAX: usize = 4096;
 /// Bytes before the first section.
 pub(super) const HEADER_LEN: usize = header::LEN;
 
+/// Checks a magic, and that the version behind it is [`VERSION`]: no release wrote an older one.
+pub(super) fn check_version(cursor: &mut Cursor<'_>, magic: &[u8; 8]) -> Result<(), Corrupt> {
+    let at = cursor.position();
+    let version = header::check(cursor, magic, VERSION)?;
+    if version == VERSION {
+        return Ok(());
+    }
+    Err(Corrupt::new("fileset", at, format!("version {VERSION}"), version.to_string()))
+}
+
 /// How a series block is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BlockCodec {
@@ -37,6 +47,8 @@ pub enum BlockCodec {
     Sealed(ValueCodec),
     /// Parts with codecs of their own, for samples of mixed kinds.
     Parts,
+    /// Times, shared or in the block, and parts beside them: floats that carry something.
+    TimedParts,
 }
 
 impl BlockCodec {
@@ -47,6 +59,7 @@ impl BlockCodec {
             Self::M3tsz => 1,
             Self::Sealed(codec) => codec as u8,
             Self::Parts => 64,
+            Self::TimedParts => 65,
         }
     }
 
@@ -56,6 +69,7 @@ impl BlockCodec {
         match tag {
             1 => Some(Self::M3tsz),
             64 => Some(Self::Parts),
+            65 => Some(Self::TimedParts),
             _ => ValueCodec::from_tag(tag).map(Self::Sealed),
         }
     }
@@ -303,6 +317,7 @@ pub(super) enum Section {
     TimesCopy,
     Index,
     IndexCopy,
+    Presence,
     Identities,
     Info,
     InfoCopy,
@@ -318,17 +333,23 @@ pub(super) struct SectionEntry {
     pub(super) crc: u32,
 }
 
-const SECTION_ENTRY_LEN: usize = 8 + 8 + 4;
+/// Of an entry in the footer: length and checksum. Sections stand back to back.
+const SECTION_ENTRY_LEN: usize = 8 + 4;
 
 /// The bytes before the footer's table.
 const FOOTER_MAGIC: [u8; 8] = *b"m3rs.end";
 const FILE_LEN_AT: usize = header::LEN;
 const TABLE_AT: usize = FILE_LEN_AT + 8;
-const FOOTER_CRC_AT: usize = TABLE_AT + SECTIONS * SECTION_ENTRY_LEN;
+const TABLE_LEN: usize = SECTIONS * SECTION_ENTRY_LEN;
 
-/// Bytes of a footer; the file ends with two of them.
-pub(super) const FOOTER_LEN: usize = FOOTER_CRC_AT + 4;
-const _: () = assert!(FOOTER_LEN == 182, "the document says 182");
+/// Bytes of a footer, in every version from 2 on; the file ends with two of them.
+pub(super) const FOOTER_LEN: usize = 182;
+const FOOTER_CRC_AT: usize = FOOTER_LEN - 4;
+
+/// Bytes behind the table, which are 0: a later version has room for more sections.
+const FREE_AT: usize = TABLE_AT + TABLE_LEN;
+const FREE_LEN: usize = FOOTER_CRC_AT - FREE_AT;
+const _: () = assert!(FREE_LEN == 52, "the document says 52");
 
 /// The last bytes of the file, which say that it is whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -340,7 +361,7 @@ pub(super) struct Footer {
 /// What is wrong with a footer.
 #[derive(Debug)]
 pub(super) enum FooterFault {
-    /// Written by a newer program: its checksum is right.
+    /// Written by another program: its checksum is right.
     Version(Corrupt),
     /// Not what was written.
     Damaged(Corrupt),
@@ -360,10 +381,10 @@ impl Footer {
         header::put(out, &FOOTER_MAGIC, VERSION);
         out.extend_from_slice(&self.file_len.to_le_bytes());
         for entry in &self.table {
-            out.extend_from_slice(&entry.offset.to_le_bytes());
             out.extend_from_slice(&entry.len.to_le_bytes());
             out.extend_from_slice(&entry.crc.to_le_bytes());
         }
+        out.extend_from_slice(&[0; FREE_LEN]);
         let crc = crc32(&out[start..]);
         out.extend_from_slice(&crc.to_le_bytes());
     }
@@ -377,41 +398,35 @@ impl Footer {
         check_crc("fileset footer", 0, crc32(&bytes[..FOOTER_CRC_AT]), stored)
             .map_err(FooterFault::Damaged)?;
         let mut cursor = Cursor::new("fileset footer", &bytes);
-        header::check(&mut cursor, &FOOTER_MAGIC, VERSION).map_err(FooterFault::Version)?;
-        let footer = Self::read_table(&mut cursor).map_err(FooterFault::Damaged)?;
-        footer.check_layout(file_len).map_err(FooterFault::Damaged)?;
-        Ok(footer)
+        check_version(&mut cursor, &FOOTER_MAGIC).map_err(FooterFault::Version)?;
+        Self::read_table(&mut cursor, file_len).map_err(FooterFault::Damaged)
     }
 
-    fn read_table(cursor: &mut Cursor<'_>) -> Result<Self, Corrupt> {
+    /// Reads lengths, which fill the file between header and footers.
+    fn read_table(cursor: &mut Cursor<'_>, file_len: u64) -> Result<Self, Corrupt> {
+        let what = "fileset footer";
         let mut footer = Self { file_len: cursor.u64()?, ..Self::new() };
-        for entry in &mut footer.table {
-            *entry = SectionEntry { offset: cursor.u64()?, len: cursor.u64()?, crc: cursor.u32()? };
-        }
-        Ok(footer)
-    }
-
-    /// Sections fill the file between header and footers without a gap.
-    fn check_layout(&self, file_len: u64) -> Result<(), Corrupt> {
-        if self.file_len != file_len {
-            let want = format!("a file of {} bytes", self.file_len);
-            return Err(Corrupt::new("fileset footer", FILE_LEN_AT, want, file_len.to_string()));
+        if footer.file_len != file_len {
+            let want = format!("a file of {} bytes", footer.file_len);
+            return Err(Corrupt::new(what, FILE_LEN_AT, want, file_len.to_string()));
         }
         let mut at = Some(HEADER_LEN as u64);
-        for (i, entry) in self.table.iter().enumerate() {
-            if at != Some(entry.offset) {
-                let here = TABLE_AT + i * SECTION_ENTRY_LEN;
-                let got = format!("section {i} at byte {}", entry.offset);
-                return Err(Corrupt::new("fileset footer", here, "sections back to back", got));
-            }
-            at = entry.offset.checked_add(entry.len);
+        for entry in &mut footer.table {
+            *entry = SectionEntry {
+                offset: at.unwrap_or(u64::MAX),
+                len: cursor.u64()?,
+                crc: cursor.u32()?,
+            };
+            at = at.and_then(|at| at.checked_add(entry.len));
         }
         let end = at.and_then(|at| at.checked_add(2 * FOOTER_LEN as u64));
         if end != Some(file_len) {
-            let want = "sections up to the footers";
             let got = format!("{at:?} of {file_len} bytes");
-            return Err(Corrupt::new("fileset footer", TABLE_AT, want, got));
+            return Err(Corrupt::new(what, TABLE_AT, "sections up to the footers", got));
         }
-        Ok(())
+        if cursor.take(FREE_LEN)?.iter().any(|byte| *byte != 0) {
+            return Err(Corrupt::new(what, FREE_AT, "zeros behind the table", "other bytes"));
+        }
+        Ok(footer)
     }
 }

@@ -1,23 +1,25 @@
 //! Reads series blocks out of a mapped fileset.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use m3rs_core::Corrupt;
 use m3rs_core::fs::{Fs, Mapped};
 use m3rs_core::model::{Labels, SampleKind};
+use m3rs_core::wire::Cursor;
 use m3rs_core::wire::checksum::{check_crc, crc32};
-use m3rs_core::wire::{Cursor, header};
+use roaring::RoaringBitmap;
 
 use super::format::{
     BLOCK_CRC_LEN, BlockCodec, DIRECTORY_CRC_LEN, FOOTER_LEN, FilesetInfo, FilesetTotals, Footer,
     FooterFault, HEADER_LEN, IDENTITY_PAGE_SERIES, IndexEntry, MAGIC, PAGE_ENTRY_LEN, PAGE_SERIES,
-    PageEntry, Section, VERSION, page_count, page_crc, page_held, read_info, read_tags,
+    PageEntry, Section, check_version, page_count, page_crc, page_held, read_info, read_tags,
 };
 use super::identities::read_rows;
 use super::index_page::IndexPage;
 use super::iterators::{Entries, Identities, read_labels};
 use super::pages::PageTable;
+use super::presence::{self, Presence};
 use super::times::{check_directory, read_column};
 use crate::error::{Damage, FilesetError};
 
@@ -55,6 +57,8 @@ pub struct FilesetEntry {
 /// Shared by any number of readers. The mapping stays valid when the file is removed.
 #[derive(Debug)]
 pub struct FilesetReader {
+    /// A number that no other reader of this process has.
+    uid: u64,
     pub(super) path: PathBuf,
     pub(super) bytes: Mapped,
     pub(super) footer: Footer,
@@ -66,6 +70,7 @@ pub struct FilesetReader {
     times_sound: [bool; 2],
     /// What is known of each page of the first copy of the index.
     page_states: Box<[AtomicU8]>,
+    presence: Presence,
     pub(super) identities: PageTable,
 }
 
@@ -119,7 +124,9 @@ impl FilesetReader {
         let times_sound = [Section::Times, Section::TimesCopy]
             .map(|copy| check_directory(section_of(copy), totals.time_columns).is_ok());
         let pages = page_count(totals.series, PAGE_SERIES);
+        static NEXT_UID: AtomicU64 = AtomicU64::new(0);
         Ok(Self {
+            uid: NEXT_UID.fetch_add(1, Ordering::Relaxed),
             path: path.to_owned(),
             bytes,
             footer,
@@ -128,6 +135,7 @@ impl FilesetReader {
             directory,
             times_sound,
             page_states: (0..pages).map(|_| AtomicU8::new(UNCHECKED)).collect(),
+            presence: Presence::default(),
             identities: PageTable::new(page_count(totals.series, IDENTITY_PAGE_SERIES)),
         })
     }
@@ -165,6 +173,11 @@ impl FilesetReader {
         let bytes = slice(bytes, section.offset, section.len);
         check_crc("fileset info", 0, crc32(bytes), section.crc).map_err(place)?;
         read_info(bytes).map_err(place)
+    }
+
+    /// A number that no other reader of this process has.
+    pub(crate) fn uid(&self) -> u64 {
+        self.uid
     }
 
     /// The file.
@@ -218,13 +231,17 @@ impl FilesetReader {
 
     /// The entry of a series; `None` if the file does not have it.
     ///
-    /// Searches the directory, then one page.
+    /// Asks the set of series first; then searches the directory, then one page.
     ///
     /// # Errors
     /// [`FilesetError::Damaged`] if the page where the series would be is damaged in both copies.
     pub fn find(&self, series: u32) -> Result<Option<FilesetEntry>, FilesetError> {
         let totals = &self.totals;
         if self.is_empty() || !(totals.series_min..=totals.series_max).contains(&series) {
+            return Ok(None);
+        }
+        let (set, read) = (self.section_bytes(Section::Presence), || self.read_series_set());
+        if self.presence.contains(set, series, read) == Some(false) {
             return Ok(None);
         }
         let (mut low, mut high) = (0, self.page_states.len());
@@ -236,6 +253,25 @@ impl FilesetReader {
         let Some(number) = low.checked_sub(1) else { return Ok(None) };
         let (page, base) = self.page(number)?;
         page.position(series).map(|at| self.place(number, &page, base, at)).transpose()
+    }
+
+    /// The refs of all series of the file.
+    ///
+    /// Reads the set that stands in the file, or the whole index if that set is damaged.
+    ///
+    /// # Errors
+    /// [`FilesetError::Damaged`] if a page of the index is damaged in both copies as well.
+    pub fn series_set(&self) -> Result<RoaringBitmap, FilesetError> {
+        if let Ok(set) = self.read_series_set() {
+            return Ok(set);
+        }
+        self.entries().map(|entry| entry.map(|entry| entry.series)).collect()
+    }
+
+    /// The set of series as it stands in the file.
+    pub(super) fn read_series_set(&self) -> Result<RoaringBitmap, Corrupt> {
+        let bytes = self.section_bytes(Section::Presence);
+        presence::read(bytes, self.footer.section(Section::Presence).crc, &self.totals)
     }
 
     /// What the directory says of a page.
@@ -479,7 +515,7 @@ impl FilesetReader {
     /// Checks the first bytes of the file, which nothing depends on.
     pub(super) fn check_header(&self) -> Result<(), Corrupt> {
         let mut cursor = Cursor::new("fileset header", &self.bytes);
-        header::check(&mut cursor, &MAGIC, VERSION).map(drop)
+        check_version(&mut cursor, &MAGIC)
     }
 }
 

@@ -38,6 +38,7 @@ impl FilesetReader {
         }
         self.verify_times(&mut found);
         self.verify_index(&mut found);
+        self.verify_presence(&mut found);
         self.verify_blocks(&mut found);
         self.verify_identities(&mut found);
         if found.is_empty() {
@@ -92,6 +93,22 @@ impl FilesetReader {
             }
         }
         self.verify_copies(Section::Index, Section::IndexCopy, found);
+    }
+
+    fn verify_presence(&self, found: &mut Vec<Damage>) {
+        let offset = self.footer.section(Section::Presence).offset;
+        match self.read_series_set() {
+            Err(corrupt) => found.push(self.damage(offset, 0, corrupt)),
+            Ok(set) if found.is_empty() => {
+                let mut entries = self.entries().map_while(Result::ok).map(|entry| entry.series);
+                if !set.iter().eq(entries.by_ref()) {
+                    let want = "the series that the index has";
+                    let corrupt = Corrupt::new("fileset series set", 0, want, "others");
+                    found.push(self.damage(offset, 0, corrupt));
+                }
+            }
+            Ok(_) => {}
+        }
     }
 
     /// Two copies that are both sound have the same bytes.
@@ -178,6 +195,7 @@ impl FilesetReader {
             Section::TimesCopy,
             Section::Index,
             Section::IndexCopy,
+            Section::Presence,
             Section::Identities,
         ];
         for section in sections {

@@ -8,6 +8,7 @@ use m3rs_core::fs::{Fs, FsFile, write_atomic};
 use m3rs_core::model::{Labels, SampleKind};
 use m3rs_core::wire::checksum::{Crc32, crc32};
 use m3rs_core::wire::header;
+use roaring::RoaringBitmap;
 
 use super::format::{
     BLOCK_BYTES_MAX, BLOCK_CRC_LEN, BlockCodec, FOOTER_LEN, FilesetInfo, FilesetTotals, Footer,
@@ -17,6 +18,7 @@ use super::format::{
 use super::identities::Rows;
 use super::index_page::put_page;
 use super::pages::PageWriter;
+use super::presence;
 use super::times::TimesWriter;
 use crate::error::FilesetError;
 
@@ -49,7 +51,7 @@ pub struct SeriesBlock<'a> {
 /// Takes the series blocks of a fileset that is being written.
 ///
 /// Holds one buffer of blocks, the shared times, and the packed index and names of all series: some
-/// 10 bytes for each.
+/// 12 bytes for each.
 pub struct SeriesSink<'a> {
     path: &'a Path,
     file: &'a mut dyn FsFile,
@@ -65,6 +67,7 @@ pub struct SeriesSink<'a> {
     /// Entries of the page that is being filled, and the file offset of their first block.
     page: Vec<IndexEntry>,
     page_base: u64,
+    series: RoaringBitmap,
     names: Rows,
     columns: Vec<u8>,
     identities: PageWriter,
@@ -150,6 +153,7 @@ impl<'a> SeriesSink<'a> {
             directory: Vec::new(),
             page: Vec::with_capacity(PAGE_SERIES),
             page_base: 0,
+            series: RoaringBitmap::new(),
             names: Rows::default(),
             columns: Vec::new(),
             identities: PageWriter::new()?,
@@ -223,6 +227,7 @@ impl<'a> SeriesSink<'a> {
             len: u32::try_from(times.len() + block.bytes.len()).expect("BUG: blocks are limited"),
         };
         self.page.push(entry);
+        self.series.insert(block.series);
         self.names.push(block.labels.as_bytes());
         let crc = entry.block_crc([times, block.bytes]);
         self.write_data(times)?;
@@ -310,12 +315,14 @@ impl<'a> SeriesSink<'a> {
             SectionEntry { offset: HEADER_LEN as u64, len: data_len, crc: self.data_crc.finish() };
         let mut info_bytes = Vec::new();
         put_info(&mut info_bytes, info, &self.totals);
+        let presence = presence::put(self.series)?;
         let identities = self.identities.finish();
         let sections = [
             (Section::Times, &times),
             (Section::TimesCopy, &times),
             (Section::Index, &self.index),
             (Section::IndexCopy, &self.index),
+            (Section::Presence, &presence),
             (Section::Identities, &identities),
             (Section::Info, &info_bytes),
             (Section::InfoCopy, &info_bytes),

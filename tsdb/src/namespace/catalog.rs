@@ -106,27 +106,53 @@ impl Catalog {
         found.ok_or_else(|| TsdbError::NoNamespace { name: name.to_owned() })
     }
 
-    /// Adds a namespace under a number and a directory that nothing else has.
+    /// Gives a namespace that is about to be made a number and a directory that nothing else has.
+    /// The directory is doomed until the namespace is [adopted](Self::adopt): whatever becomes of
+    /// the attempt, nothing of it is left.
     ///
-    /// The directory is called as the namespace, unless one of that name is still there; then its
-    /// number is added.
-    pub(crate) fn add(&mut self, name: &str, options: NamespaceOptions) -> NamespaceMeta {
-        let id = self.next_id;
-        self.next_id += 1;
-        let mut taken = self.live.iter().map(|meta| &meta.dir).chain(&self.doomed);
-        let dir = match taken.any(|dir| dir == name) {
-            true => format!("{name}@{id}"),
-            false => name.to_owned(),
+    /// The directory is called as the namespace, unless one of that name is listed, or there, as
+    /// `is_there` tells; then its number is added.
+    pub(crate) fn reserve(
+        &mut self,
+        name: &str,
+        options: NamespaceOptions,
+        is_there: impl Fn(&str) -> bool,
+    ) -> NamespaceMeta {
+        let is_taken = |dir: &str| {
+            let mut listed = self.live.iter().map(|meta| &meta.dir).chain(&self.doomed);
+            listed.any(|other| other == dir) || is_there(dir)
         };
-        let meta = NamespaceMeta { id, name: name.to_owned(), dir, options };
-        self.live.push(meta.clone());
+        let (mut id, mut dir) = (self.next_id, name.to_owned());
+        if is_taken(&dir) {
+            dir = format!("{name}@{id}");
+            while is_taken(&dir) {
+                id += 1;
+                dir = format!("{name}@{id}");
+            }
+        }
+        self.next_id = id + 1;
+        self.doomed.push(dir.clone());
+        NamespaceMeta { id, name: name.to_owned(), dir, options }
+    }
+
+    /// Lists a namespace for which a place was reserved.
+    pub(crate) fn adopt(&mut self, meta: NamespaceMeta) {
+        self.doomed.retain(|dir| *dir != meta.dir);
+        self.live.push(meta);
+    }
+
+    /// Makes a namespace where nothing else is.
+    #[cfg(test)]
+    fn add(&mut self, name: &str, options: NamespaceOptions) -> NamespaceMeta {
+        let meta = self.reserve(name, options, |_| false);
+        self.adopt(meta.clone());
         meta
     }
 
     /// Gives a namespace another number and other options; its directories stay.
     ///
     /// # Errors
-    /// [`TsdbError::NoNamespace`].
+    /// [`TsdbError::NoNamespace`], [`TsdbError::Options`] if its files do not fit these.
     pub(crate) fn renumber(
         &mut self,
         name: &str,
@@ -134,6 +160,8 @@ impl Catalog {
     ) -> Result<NamespaceMeta, TsdbError> {
         let id = self.next_id;
         let meta = self.find_mut(name)?;
+        let wrong = |error| TsdbError::Options { name: name.to_owned(), error };
+        meta.options.check_change(&options).map_err(wrong)?;
         (meta.id, meta.options) = (id, options);
         let meta = meta.clone();
         self.next_id += 1;
@@ -214,16 +242,38 @@ mod tests {
     fn no_number_and_no_directory_is_given_twice() {
         let options = NamespaceOptions::default;
         let mut catalog = Catalog::default();
-        let first = catalog.add("a", options());
-        assert_eq!((first.id, first.dir.as_str()), (1, "a"));
+        let add = |catalog: &mut Catalog| {
+            let meta = catalog.reserve("a", options(), |_| false);
+            assert!(catalog.doomed.contains(&meta.dir), "it is nobody's until it is adopted");
+            catalog.adopt(meta.clone());
+            assert!(!catalog.doomed.contains(&meta.dir));
+            (meta.id, meta.dir)
+        };
+        assert_eq!(add(&mut catalog), (1, "a".to_owned()));
         catalog.remove("a").expect("it is there");
-        let second = catalog.add("a", options());
-        assert_eq!((second.id, second.dir.as_str()), (2, "a@2"));
+        assert_eq!(add(&mut catalog), (2, "a@2".to_owned()));
         catalog.remove("a").expect("it is there");
         assert_eq!(catalog.doomed, ["a", "a@2"]);
+        // Nor is one that is there, though no one lists it.
+        let never_adopted = catalog.reserve("a", options(), |dir| dir == "a@3");
+        assert_eq!((never_adopted.id, never_adopted.dir.as_str()), (4, "a@4"));
         catalog.doomed.clear();
-        let third = catalog.add("a", options());
-        assert_eq!((third.id, third.dir.as_str()), (3, "a"));
+        assert_eq!(add(&mut catalog), (5, "a".to_owned()));
         assert_eq!(catalog.remove("b"), None);
+    }
+
+    /// Whoever renumbers looked at the namespace before it had the catalog for itself, and its
+    /// shards may have changed since. Files of three shards with a catalog that says four are lost.
+    #[test]
+    fn a_new_number_comes_with_the_old_layout_only() {
+        let mut catalog = Catalog::default();
+        let three = NamespaceOptions { shard_count: 3, ..NamespaceOptions::default() };
+        let meta = catalog.add("a", three);
+        let stale = NamespaceOptions { shard_count: 4, ..meta.options.clone() };
+        let error = catalog.renumber("a", stale).expect_err("other shards");
+        assert!(matches!(error, TsdbError::Options { .. }), "{error}");
+        assert_eq!(catalog.live, std::slice::from_ref(&meta));
+        let unlogged = NamespaceOptions { writes_to_commit_log: false, ..meta.options };
+        assert_eq!(catalog.renumber("a", unlogged).expect("the same files").id, 2);
     }
 }

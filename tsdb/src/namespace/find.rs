@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use m3rs_core::model::{Labels, MatchOp, Matcher};
 use m3rs_core::time::TimestampNs;
-use m3rs_index::Limited;
+use m3rs_index::{IndexError, Limited};
+use roaring::RoaringBitmap;
 
 use super::{IndexOptions, Namespace};
+use crate::activity::Activity;
 use crate::error::TsdbError;
 use crate::read::Selection;
 
@@ -34,16 +36,19 @@ impl Namespace {
         Selection::new(Arc::clone(self), matchers, range, series_max)
     }
 
-    /// Refs of the series that [`Namespace::select`] finds, ascending.
+    /// Refs of the series that [`Namespace::select`] finds, ascending. Those that have no samples
+    /// in blocks of the range are left out, and do not count.
     pub(crate) fn find(
         &self,
         matchers: &[Matcher],
+        range: (i64, i64),
         series_max: usize,
     ) -> Result<Vec<u32>, TsdbError> {
         let options = self.options();
         let index = &options.index;
         if index.enabled && index.do_not_index.is_empty() {
-            return Ok(self.index.search(matchers, series_max)?);
+            let found = self.index.find(matchers)?;
+            return Activity::of(self, range).among(&found, series_max);
         }
         let exact = match exact_labels(matchers) {
             Some(labels) => Some(self.registry.find(&labels, &self.index)?),
@@ -53,26 +58,50 @@ impl Namespace {
             let found = exact.ok_or_else(|| self.not_indexed())?;
             return Ok(found.into_iter().collect());
         }
-        let mut found = self.index.search(&seen(index, matchers), series_max)?;
+        let active = Activity::of(self, range).refs();
+        let sets = seen(index, matchers);
+        let mut found = self.index.series(&sets, active.as_ref(), usize::MAX)?.items;
         if let Some(series) = exact.flatten()
             && let Err(at) = found.binary_search(&series)
         {
             found.insert(at, series);
         }
+        if found.len() > series_max {
+            let matched = found.len() as u64;
+            return Err(IndexError::TooMany { matched, limit: series_max }.into());
+        }
         Ok(found)
     }
 
-    /// Names of labels of the series for which any of the matcher sets holds; 0 is no limit.
+    /// Refs of the series that [`Namespace::select`] finds by any of the sets, ascending.
+    pub(crate) fn find_any(
+        &self,
+        matcher_sets: &[Vec<Matcher>],
+        range: (i64, i64),
+    ) -> Result<Vec<u32>, TsdbError> {
+        let mut all = Vec::new();
+        for matchers in matcher_sets {
+            all.append(&mut self.find(matchers, range, usize::MAX)?);
+        }
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
+    }
+
+    /// Names of labels of the series for which any of the matcher sets holds and which have
+    /// samples in blocks between `start` and `end`; a limit of 0 is none.
     ///
     /// # Errors
     /// [`TsdbError::Index`], [`TsdbError::NotIndexed`].
     pub fn label_names(
         &self,
         matcher_sets: &[Vec<Matcher>],
+        (start, end): (TimestampNs, TimestampNs),
         limit: usize,
     ) -> Result<Limited<String>, TsdbError> {
         let sets = self.seen_sets(matcher_sets, NoSets::MeansAll)?;
-        Ok(self.index.label_names(&sets, count_max(limit))?)
+        let active = self.active_between(start, end);
+        Ok(self.index.label_names(&sets, active.as_ref(), count_max(limit))?)
     }
 
     /// Values of the label `name`, as [`Namespace::label_names`].
@@ -83,10 +112,12 @@ impl Namespace {
         &self,
         name: &str,
         matcher_sets: &[Vec<Matcher>],
+        (start, end): (TimestampNs, TimestampNs),
         limit: usize,
     ) -> Result<Limited<String>, TsdbError> {
         let sets = self.seen_sets(matcher_sets, NoSets::MeansAll)?;
-        Ok(self.index.label_values(name, &sets, count_max(limit))?)
+        let active = self.active_between(start, end);
+        Ok(self.index.label_values(name, &sets, active.as_ref(), count_max(limit))?)
     }
 
     /// Label sets of series, as [`Namespace::label_names`].
@@ -96,14 +127,22 @@ impl Namespace {
     pub fn series(
         &self,
         matcher_sets: &[Vec<Matcher>],
+        (start, end): (TimestampNs, TimestampNs),
         limit: usize,
     ) -> Result<Limited<Labels>, TsdbError> {
         let sets = self.seen_sets(matcher_sets, NoSets::MeansNone)?;
-        let found = self.index.series(&sets, count_max(limit))?;
+        let active = self.active_between(start, end);
+        let found = self.index.series(&sets, active.as_ref(), count_max(limit))?;
         let labels = self.index.labels_of(&found.items)?;
         let mut items: Vec<Labels> = labels.into_iter().flatten().collect();
         items.sort_unstable();
         Ok(Limited { items, truncated: found.truncated })
+    }
+
+    /// The series with samples in blocks of the range, as far as retention keeps them; `None` for
+    /// all.
+    fn active_between(&self, start: TimestampNs, end: TimestampNs) -> Option<RoaringBitmap> {
+        Activity::of(self, (start.0.max(self.horizon().0), end.0)).refs()
     }
 
     /// The sets of matchers with conditions that leave out what is not indexed.
@@ -121,9 +160,9 @@ impl Namespace {
             return Ok(Cow::Borrowed(sets));
         }
         if sets.is_empty() && no_sets == NoSets::MeansAll {
-            return Ok(Cow::Owned(vec![seen(index, &[])]));
+            return Ok(Cow::Owned(seen(index, &[])));
         }
-        Ok(Cow::Owned(sets.iter().map(|matchers| seen(index, matchers)).collect()))
+        Ok(Cow::Owned(sets.iter().flat_map(|matchers| seen(index, matchers)).collect()))
     }
 
     fn not_indexed(&self) -> TsdbError {
@@ -138,17 +177,18 @@ enum NoSets {
     MeansNone,
 }
 
-/// The matchers and the opposite of each that hides series.
-fn seen(index: &IndexOptions, matchers: &[Matcher]) -> Vec<Matcher> {
+/// Sets of matchers for the series that are not hidden. Those are hidden for which all of some
+/// matchers hold; so each set has the opposite of one of these.
+fn seen(index: &IndexOptions, matchers: &[Matcher]) -> Vec<Vec<Matcher>> {
     let opposite = |op| match op {
         MatchOp::Equal => MatchOp::NotEqual,
         MatchOp::NotEqual => MatchOp::Equal,
         MatchOp::Regexp => MatchOp::NotRegexp,
         MatchOp::NotRegexp => MatchOp::Regexp,
     };
-    let hidden = index.do_not_index.iter();
-    let shown = hidden.map(|m| Matcher::new(m.name.clone(), opposite(m.op), m.value.clone()));
-    matchers.iter().cloned().chain(shown).collect()
+    let shown = |m: &Matcher| Matcher::new(m.name.clone(), opposite(m.op), m.value.clone());
+    let with = |m| matchers.iter().cloned().chain([shown(m)]).collect();
+    index.do_not_index.iter().map(with).collect()
 }
 
 /// The only labels that a series for which all these hold can have, if they are to be all of its

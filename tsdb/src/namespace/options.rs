@@ -27,7 +27,8 @@ pub struct NamespaceOptions {
     pub shard_count: u16,
     /// Whether samples outside the buffer's window are taken, as long as retention allows.
     pub cold_writes_enabled: bool,
-    /// Whether a start loads what earlier runs left; else each start begins empty.
+    /// M3's switch for what a start reads; only carried. A start serves what there is, as files
+    /// are mapped and not loaded, and no switch takes away what was acknowledged.
     pub bootstrap_enabled: bool,
     /// Whether blocks become volumes. Without, they stay in snapshots and in the log.
     pub flush_enabled: bool,
@@ -96,7 +97,8 @@ pub struct IndexOptions {
     pub enabled: bool,
     /// Length of a block of the index, in nanoseconds; 0 is that of the data.
     pub block_size_ns: i64,
-    /// A series for which any of these holds is found by all of its labels only.
+    /// A series for which all of these hold is found by all of its labels only; none is, if there
+    /// are no matchers.
     pub do_not_index: Vec<Matcher>,
 }
 

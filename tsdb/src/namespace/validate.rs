@@ -4,7 +4,7 @@ use m3rs_core::model::MatchOp;
 use m3rs_core::regexp::AnchoredRegex;
 use m3rs_core::time::duration::{DurationNs, Prometheus};
 
-use super::options::{Aggregation, NamespaceOptions, TruncateTime};
+use super::options::{Aggregation, ConfiguredNamespace, NamespaceOptions, TruncateTime};
 
 /// Most bytes of a namespace's name.
 pub const NAME_BYTES_MAX: usize = 128;
@@ -64,7 +64,16 @@ impl NamespaceOptions {
     pub fn validate(&self) -> Result<(), OptionsError> {
         self.check_blocks()?;
         self.check_windows()?;
+        self.check_future()?;
         self.check_index()?;
+        self.check_hidden()?;
+        self.check_rest()
+    }
+
+    /// Checks what does not depend on the block size.
+    fn check_any_blocks(&self) -> Result<(), OptionsError> {
+        self.check_future()?;
+        self.check_hidden()?;
         self.check_rest()
     }
 
@@ -74,14 +83,15 @@ impl NamespaceOptions {
             let rule = format!("it is above 0 and at most {}", span(SPAN_MAX_NS));
             return Err(OptionsError::span("block_size", block, rule));
         }
-        if self.shard_count == 0 {
-            return Err(OptionsError::new("shards", 0, "there is at least 1"));
-        }
         let retention = self.retention_ns;
         if retention != 0 && retention < block {
             let rule = format!("it is at least block_size, {}, or 0 for ever", span(block));
             return Err(OptionsError::span("retention", retention, rule));
         }
+        Ok(())
+    }
+
+    fn check_future(&self) -> Result<(), OptionsError> {
         let future = self.future_retention_ns;
         if !(0..=SPAN_MAX_NS).contains(&future) {
             let rule = format!("it is from 0 to {}", span(SPAN_MAX_NS));
@@ -122,6 +132,10 @@ impl NamespaceOptions {
                 return Err(OptionsError::span(OPTION, index, rule));
             }
         }
+        Ok(())
+    }
+
+    fn check_hidden(&self) -> Result<(), OptionsError> {
         let hidden = &self.index.do_not_index;
         if hidden.len() > LIST_LEN_MAX {
             let rule = format!("there are at most {LIST_LEN_MAX} matchers");
@@ -144,6 +158,9 @@ impl NamespaceOptions {
     }
 
     fn check_rest(&self) -> Result<(), OptionsError> {
+        if self.shard_count == 0 {
+            return Err(OptionsError::new("shards", 0, "there is at least 1"));
+        }
         if let Some(TruncateTime::Unit(unit)) = self.transforms.truncate_time
             && (unit <= 0 || unit > SPAN_MAX_NS)
         {
@@ -195,6 +212,21 @@ impl NamespaceOptions {
             return Err(OptionsError::new("shards", new.shard_count, rule));
         }
         Ok(())
+    }
+}
+
+impl ConfiguredNamespace {
+    /// Checks what can be checked before it is known which namespaces there are. What depends on
+    /// the block size is left for the opening, if configuration does not say one.
+    ///
+    /// # Errors
+    /// The first option that does not fit.
+    pub fn validate(&self) -> Result<(), OptionsError> {
+        let options = self.resolve(None);
+        match self.block_size_ns {
+            Some(_) => options.validate(),
+            None => options.check_any_blocks(),
+        }
     }
 }
 

@@ -10,9 +10,10 @@ use m3rs_core::model::SampleKind;
 use m3rs_core::time::NS_PER_MS;
 use m3rs_core::wire::{Cursor, put_length_prefixed, put_varint, put_zigzag};
 
-use super::{BlockDecoder, BlockEncoder, Effort, EncodedBlock};
+use super::{BlockDecoder, BlockEncoder, Effort, EncodedBlock, Values, overlay_values, times_of};
 use crate::buffer::{Columns, Timed};
 use crate::codec::histogram;
+use crate::codec::values::ValueCodec;
 use crate::fileset::BlockCodec;
 use crate::limits::ANNOTATION_BYTES_MAX;
 
@@ -35,43 +36,46 @@ impl BlockEncoder {
         effort: Effort,
     ) -> Result<Option<EncodedBlock<'_>>, Corrupt> {
         let Some((first_ns, last_ns)) = span(columns) else { return Ok(None) };
-        let mut parts = std::mem::take(&mut self.parts);
-        parts.clear();
-        let floats = Columns::of_floats(columns.ts.clone(), columns.vs.clone());
-        if let Some(block) = self.encode(&floats, effort)? {
-            let mut body = vec![block.codec.tag()];
-            put_varint(&mut body, u64::from(block.count));
-            put_zigzag(&mut body, block.first_ns.wrapping_sub(first_ns));
-            put_zigzag(&mut body, block.last_ns.wrapping_sub(first_ns));
-            body.extend_from_slice(block.times);
-            body.extend_from_slice(block.bytes);
-            put_part(&mut parts, FLOATS, &body);
-        }
+        self.parts.clear();
         let rich = &columns.rich;
+        let floats = self.encode_floats(columns, effort)?;
+        // The block says all of its floats' times if it has nothing else that has a time.
+        let is_timed = rich.histograms.is_empty() && rich.deleted.is_empty();
+        if let Some(floats) = floats {
+            let mut head = vec![floats.codec as u8];
+            let mut times: &[u8] = &[];
+            if !is_timed {
+                put_varint(&mut head, u64::from(floats.count));
+                put_zigzag(&mut head, floats.first_ns.wrapping_sub(first_ns));
+                put_zigzag(&mut head, floats.last_ns.wrapping_sub(first_ns));
+                times = &self.times;
+            }
+            put_part(&mut self.parts, FLOATS, &[&head, times, &self.bytes]);
+        }
         if !rich.histograms.is_empty() {
             let mut body = Vec::new();
             histogram::encode(&mut body, &rich.histograms.ts, &rich.histograms.values);
-            put_part(&mut parts, HISTOGRAMS, &body);
+            put_part(&mut self.parts, HISTOGRAMS, &[&body]);
         }
         let times = columns.times();
         if !rich.starts.is_empty() {
-            put_part(&mut parts, STARTS, &starts_body(&times, &rich.starts, first_ns));
+            let body = starts_body(&times, &rich.starts, first_ns);
+            put_part(&mut self.parts, STARTS, &[&body]);
         }
         if !rich.annotations.is_empty() {
             let body = annotations_body(&times, &rich.annotations, first_ns);
-            put_part(&mut parts, ANNOTATIONS, &body);
+            put_part(&mut self.parts, ANNOTATIONS, &[&body]);
         }
         if !rich.deleted.is_empty() {
-            put_part(&mut parts, DELETIONS, &deletions_body(&rich.deleted, first_ns));
+            put_part(&mut self.parts, DELETIONS, &[&deletions_body(&rich.deleted, first_ns)]);
         }
-        self.parts = parts;
         Ok(Some(EncodedBlock {
-            codec: BlockCodec::Parts,
+            codec: if is_timed { BlockCodec::TimedParts } else { BlockCodec::Parts },
             kind: SampleKind::Mixed,
             count: u32::try_from(columns.len()).unwrap_or(u32::MAX),
             first_ns,
             last_ns,
-            times: &[],
+            times: if is_timed { &self.times } else { &[] },
             bytes: &self.parts,
         }))
     }
@@ -111,9 +115,11 @@ fn read_deletions(body: &[u8], first_ns: i64, out: &mut Vec<(i64, i64)>) -> Resu
     Ok(())
 }
 
-fn put_part(out: &mut Vec<u8>, tag: u8, body: &[u8]) {
+/// Appends a part whose body is these pieces.
+fn put_part(out: &mut Vec<u8>, tag: u8, body: &[&[u8]]) {
     out.push(tag);
-    put_length_prefixed(out, body);
+    put_varint(out, body.iter().map(|piece| piece.len() as u64).sum());
+    body.iter().for_each(|piece| out.extend_from_slice(piece));
 }
 
 fn starts_body(times: &[i64], starts: &Timed<i64>, first_ns: i64) -> Vec<u8> {
@@ -239,6 +245,34 @@ impl BlockDecoder {
         read
     }
 
+    /// As [`BlockDecoder::overlay_parts`], for floats whose times stand beside the parts.
+    pub(super) fn overlay_timed_parts(
+        &mut self,
+        block: &EncodedBlock<'_>,
+        range: (i64, i64),
+        out: &mut Columns,
+    ) -> Result<(), Corrupt> {
+        let Self { columns, parts: found, values: decoder, kept, own, .. } = self;
+        let (times, bytes) = times_of(block, kept, own)?;
+        let parts = Parts::of(bytes)?;
+        let (Some(body), None, None) = (parts.floats, parts.histograms, parts.deletions) else {
+            return Err(Corrupt::new(WHAT, 0, "floats and what they carry", "other parts"));
+        };
+        let mut cursor = Cursor::new(WHAT, body);
+        let codec = cursor.u8()?;
+        let codec = ValueCodec::from_tag(codec)
+            .ok_or_else(|| Corrupt::new(WHAT, 0, "a codec of values", codec.to_string()))?;
+        let values = Values { codec, bytes: cursor.rest(), decoder };
+        if out.values_only {
+            return overlay_values(times, values, range, columns, out);
+        }
+        found.clear();
+        overlay_values(times, values, range, columns, found)?;
+        read_carried(&parts, block.first_ns, found)?;
+        out.overlay(found);
+        Ok(())
+    }
+
     fn read_parts(
         &mut self,
         parts: &Parts<'_>,
@@ -267,20 +301,22 @@ impl BlockDecoder {
         if let Some(body) = parts.deletions {
             read_deletions(body, first_ns, &mut found.rich.deleted)?;
         }
-        if !with_carried {
-            return Ok(());
-        }
-        let times = found.times();
-        if let Some(body) = parts.starts {
-            let runs = read_starts(body, first_ns)?;
-            expand(&times, runs, &mut found.rich.starts);
-        }
-        if let Some(body) = parts.annotations {
-            let runs = read_annotations(body, first_ns)?;
-            expand(&times, runs, &mut found.rich.annotations);
-        }
-        Ok(())
+        if with_carried { read_carried(parts, first_ns, found) } else { Ok(()) }
     }
+}
+
+/// Gives the samples in `found` what they carry.
+fn read_carried(parts: &Parts<'_>, first_ns: i64, found: &mut Columns) -> Result<(), Corrupt> {
+    let times = found.times();
+    if let Some(body) = parts.starts {
+        let runs = read_starts(body, first_ns)?;
+        expand(&times, runs, &mut found.rich.starts);
+    }
+    if let Some(body) = parts.annotations {
+        let runs = read_annotations(body, first_ns)?;
+        expand(&times, runs, &mut found.rich.annotations);
+    }
+    Ok(())
 }
 
 /// The floats of a block of parts, as a block of their own.
@@ -288,7 +324,7 @@ fn float_block(body: &[u8], first_ns: i64) -> Result<EncodedBlock<'_>, Corrupt> 
     let mut cursor = Cursor::new(WHAT, body);
     let codec = cursor.u8()?;
     let codec = BlockCodec::from_tag(codec)
-        .filter(|codec| *codec != BlockCodec::Parts)
+        .filter(|codec| !matches!(codec, BlockCodec::Parts | BlockCodec::TimedParts))
         .ok_or_else(|| Corrupt::new(WHAT, 0, "a codec of floats", codec.to_string()))?;
     let count = cursor.varint()?;
     let count = u32::try_from(count)
@@ -471,21 +507,66 @@ mod tests {
         assert_eq!((got.len(), got.rich.starts.is_empty()), (7, true));
     }
 
+    /// Floats at a regular pace that carry a start timestamp, which changes once, and later an
+    /// annotation.
+    fn started(first: i64) -> Columns {
+        let mut columns = Columns::default();
+        for i in 0..240i64 {
+            let start = if i < 100 { 3 * S } else { 50 * S };
+            let annotation: &[u8] = if i < 200 { b"" } else { b"a" };
+            columns.push_rich(first + i * 15 * S, &sample(false, start, annotation));
+        }
+        columns
+    }
+
+    /// Floats with start timestamps had their times in each block of their own, where plain ones
+    /// share them: 10 of 16 bytes of a counter that stands still.
+    #[test]
+    fn floats_that_carry_something_share_their_times() {
+        let mut encoder = BlockEncoder::default();
+        let plain = Columns::of_floats(started(S).ts, vec![-0.0; 240]);
+        let block = encoder.encode(&plain, Effort::Flush).expect("fits").expect("some");
+        let times = block.times.to_vec();
+        let mut decoder = BlockDecoder::default();
+        for first in [S, 7 * S] {
+            let columns = started(first);
+            let block = encoder.encode(&columns, Effort::Flush).expect("fits").expect("some");
+            assert_eq!((block.codec, block.kind), (BlockCodec::TimedParts, SampleKind::Mixed));
+            assert_eq!((block.count, block.times), (240, &times[..]));
+            // Whoever does not share them has them at the block's start.
+            let whole = [block.times, block.bytes].concat();
+            let inline = EncodedBlock { times: &[], bytes: &whole, ..block };
+            for block in [block, inline] {
+                let mut got = Columns::default();
+                decoder.overlay(&block, (i64::MIN, i64::MAX), &mut got).expect("sound");
+                assert_same(&got, &columns);
+                let mut got = Columns { values_only: true, ..Columns::default() };
+                decoder.overlay(&block, (first + 1, first + 30 * S), &mut got).expect("sound");
+                assert_eq!((got.ts, got.rich.is_empty()), (columns.ts[1..3].to_vec(), true));
+            }
+            assert_no_panic(&block);
+            assert_no_panic(&inline);
+        }
+    }
+
     #[test]
     fn changed_bytes_never_panic() {
         let columns = mixed();
         let mut encoder = BlockEncoder::default();
-        let block = encoder.encode(&columns, Effort::Flush).expect("fits").expect("some");
+        assert_no_panic(&encoder.encode(&columns, Effort::Flush).expect("fits").expect("some"));
+    }
+
+    fn assert_no_panic(block: &EncodedBlock<'_>) {
         let bytes = block.bytes.to_vec();
         let mut decoder = BlockDecoder::default();
         let all = (i64::MIN, i64::MAX);
         for end in 0..bytes.len() {
-            let cut = EncodedBlock { bytes: &bytes[..end], ..block };
+            let cut = EncodedBlock { bytes: &bytes[..end], ..*block };
             let _ = decoder.overlay(&cut, all, &mut Columns::default());
             for bit in 0..8 {
                 let mut flipped = bytes.clone();
                 flipped[end] ^= 1 << bit;
-                let flipped = EncodedBlock { bytes: &flipped, ..block };
+                let flipped = EncodedBlock { bytes: &flipped, ..*block };
                 let mut out = Columns::default();
                 if decoder.overlay(&flipped, all, &mut out).is_ok() {
                     assert!(out.times().is_sorted_by(|a, b| a < b), "byte {end} bit {bit}");

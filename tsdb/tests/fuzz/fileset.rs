@@ -71,6 +71,7 @@ fn read_all(bytes: Vec<u8>, check: impl Fn(u32, &[u8])) -> bool {
     for series in [0, 1, 3, 200, u32::MAX] {
         drop(reader.find(series));
     }
+    drop(reader.series_set());
     drop(reader.labels(0));
     assert!(reader.identities().take(1000).count() <= 1000);
     damages.is_empty()

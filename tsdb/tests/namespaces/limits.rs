@@ -1,6 +1,9 @@
 //! Limits on namespaces, new series and the disk.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use m3rs_core::ErrorKind;
+use m3rs_core::fs::Fs;
 use m3rs_core::time::NS_PER_S;
 use m3rs_tsdb::{NamespaceOptions, TsdbError};
 
@@ -61,6 +64,29 @@ fn there_are_only_so_many_namespaces() {
     world.database().add_namespace("c", options()).expect("there is room again");
 }
 
+/// What M3 has as runtime options and means something here: new series in a second, and how much
+/// may wait to be flushed. The rate of flushes has a test of its own.
+#[test]
+fn limits_change_while_the_database_serves() {
+    let world = World::new(9);
+    let one = NamespaceOptions { shard_count: 1, ..options() };
+    world.database().add_namespace("one", one).expect("made");
+    world.database().set_new_series_rate(2);
+    world.write("one", &[(1, START, 1.0), (2, START, 1.0)]).expect("two");
+    let error = world.write("one", &[(3, START, 1.0)]).expect_err("not three");
+    assert!(matches!(error, TsdbError::NewSeriesRate { limit: 2 }), "{error}");
+    world.database().set_new_series_rate(0);
+    world.write("one", &[(3, START, 1.0)]).expect("no limit");
+
+    world.database().set_windows_max(1);
+    for block in 1..3 {
+        let written = world.write("one", &[(1, START - block * 2 * HOUR, 1.0)]);
+        assert_eq!(written.is_ok(), block == 1, "{written:?}");
+    }
+    world.database().set_windows_max(3);
+    world.write("one", &[(1, START - 4 * HOUR, 1.0)]).expect("there is room");
+}
+
 /// The disk fills up, writes stop before it is full, and go on once there is space.
 #[test]
 fn writes_stop_at_the_disk_floor_and_the_rest_goes_on() {
@@ -119,18 +145,15 @@ fn a_checkpoint_below_the_floor_frees_the_log() {
     }
     let log = |world: &World| -> u64 {
         let files = world.files("commitlog");
-        files.iter().map(|f| m3rs_core::fs::Fs::file_len(&world.fs, f).expect("there")).sum()
+        files.iter().map(|f| Fs::file_len(&world.fs, f).expect("there")).sum()
     };
     let before = log(&world);
     world.limits.disk_floor_bytes_max = u64::MAX;
     world.open().expect("opens");
     world.fs.set_space(Some(before));
     // The floor is a hundredth of the volume; leave half of that.
-    let used: u64 = world
-        .files("")
-        .iter()
-        .map(|f| m3rs_core::fs::Fs::file_len(&world.fs, f).expect("there"))
-        .sum();
+    let used: u64 =
+        world.files("").iter().map(|f| Fs::file_len(&world.fs, f).expect("there")).sum();
     world.fs.set_space(Some(used / 250));
     world.pass(NS_PER_S);
     world.write("default", &[(1, START, 9.0)]).expect_err("below the floor");
@@ -163,4 +186,80 @@ fn only_so_many_windows_wait_to_be_flushed() {
     write(5).expect("none waits any more");
     let want: Vec<_> = [0, 1, 2, 3, 5].map(|b| (1, START - b * 2 * HOUR, 1.0)).into();
     assert_eq!(world.read("one"), samples(&want));
+}
+
+/// Log that no file holds has a most; writes go on once a snapshot holds it.
+#[test]
+fn the_log_grows_no_further_than_files_can_follow() {
+    let mut world = World::new(7);
+    world.limits.log_uncovered_bytes_max = 2000;
+    world.open().expect("opens");
+    let mut all = Vec::new();
+    let refused = loop {
+        let sample = (1, START + all.len() as i64, 1.0);
+        match world.write("default", &[sample]) {
+            Ok(()) => all.push(sample),
+            Err(error) => break error,
+        }
+    };
+    assert!(refused.to_string().contains("limits.log_uncovered_bytes_max"), "{refused}");
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    let held = world.database().status().log_uncovered_bytes;
+    assert!((1900..=2000).contains(&held), "{held}");
+    assert_eq!(world.read("default"), samples(&all), "reads go on");
+    world.restart();
+    world.write("default", &[(1, START - 1, 1.0)]).expect_err("a start changes nothing of it");
+    world.database().snapshot().expect("a snapshot");
+    assert_eq!(world.database().status().log_uncovered_bytes, 0);
+    world.write("default", &[(1, START - 1, 1.0)]).expect("there is room");
+    all.push((1, START - 1, 1.0));
+    assert_eq!(world.read("default"), samples(&all));
+}
+
+/// A flush takes as long as the rate says, and another rate holds for one that is under way.
+#[test]
+fn a_flush_is_written_at_the_persist_rate() {
+    let flush = |rate: u64, rate_meanwhile: Option<u64>| {
+        let world = World::new(8);
+        for block in 0..20 {
+            let t = START - block * 2 * HOUR;
+            let request: Vec<_> = (0..50).map(|s| (s, t + i64::from(s), f64::from(s))).collect();
+            world.write("default", &request).expect("written");
+        }
+        world.database().set_persist_rate(rate);
+        assert_eq!(world.database().status().persist_bytes_per_second_max, rate);
+        let (began, done) = (world.now(), AtomicBool::new(false));
+        let took = std::thread::scope(|scope| {
+            let flushing = scope.spawn(|| {
+                let flushed = world.database().flush_all();
+                let took = world.now() - began;
+                done.store(true, Ordering::Release);
+                flushed.map(|_| took)
+            });
+            while !done.load(Ordering::Acquire) {
+                if rate > 0 {
+                    world.pass(NS_PER_S / 100);
+                }
+                if let Some(other) = rate_meanwhile.filter(|_| world.now() > began + NS_PER_S) {
+                    world.database().set_persist_rate(other);
+                }
+                std::thread::yield_now();
+            }
+            flushing.join().expect("no panic").expect("flushed")
+        });
+        let len = |path: &std::path::PathBuf| Fs::file_len(&world.fs, path).expect("there");
+        let written: Vec<u64> = world.files("data").iter().map(len).collect();
+        assert!(written.len() >= 20, "{written:?}");
+        // The last write is paid for by whoever comes next.
+        let paid = written.iter().sum::<u64>() - written.iter().max().expect("some");
+        (took, paid)
+    };
+    let (took, paid) = flush(1000, None);
+    let least = i64::try_from(paid * NS_PER_S.unsigned_abs() / 1000).expect("small");
+    assert!(took >= least, "{paid} bytes at 1,000 a second took {took} ns");
+    let (took, _) = flush(0, None);
+    assert_eq!(took, 0, "without a rate nobody waits for the clock");
+    // At this rate it would take a year.
+    let (took, _) = flush(1, Some(0));
+    assert!(took < 1000 * 3600 * NS_PER_S, "a new rate holds at once: {took} ns");
 }

@@ -1,6 +1,9 @@
 //! Namespaces of one database: their options, their coming and going, and their limits.
 
+mod activity;
 mod changes;
+mod gate;
 mod limits;
+mod restarts;
 mod switches;
 mod world;

@@ -5,7 +5,8 @@ use m3rs_core::model::{MatchOp, Matcher};
 use m3rs_core::time::{NS_PER_S, TimestampNs};
 use m3rs_sim::disk::Unsynced;
 use m3rs_tsdb::{
-    IndexOptions, NamespaceOptions, TruncateTime, TsdbError, WriteRefusal, WriteTransforms,
+    Exemplar, IndexOptions, NamespaceOptions, TruncateTime, TsdbError, WriteRefusal,
+    WriteTransforms,
 };
 
 use crate::world::{EVER, HOUR, START, Samples, World, labels, options, read_all, samples};
@@ -207,32 +208,61 @@ fn retention_changes_at_once_and_each_namespace_has_its_own() {
     assert_eq!(world.files("data/long").len(), 0);
 }
 
-#[test]
-fn without_bootstrap_each_start_begins_empty() {
-    let mut world = World::new(9);
-    let fresh = NamespaceOptions { bootstrap_enabled: false, ..options() };
-    world.database().add_namespace("fresh", fresh).expect("made");
-    for round in 0..3 {
-        world.write("fresh", &[(round, START, 1.0)]).expect("written");
-        world.write("default", &[(round, START, 1.0)]).expect("written");
-        if round == 1 {
-            world.database().flush_all().expect("flushed");
-        }
-        assert_eq!(world.read("fresh").len(), 1, "round {round}");
-        world.crash(Unsynced::Lost);
-        assert_eq!(world.read("fresh"), Samples::new(), "round {round}");
-        assert_eq!(world.namespace("fresh").series_count(), 0);
-        assert_eq!(world.read("default").len(), 1 + round as usize);
-        assert_eq!(world.database().damage_at_start(), []);
-    }
-    let left = [world.files("data"), world.files("snapshots"), world.files("index")].concat();
-    let of_fresh = left.iter().filter(|path| path.to_string_lossy().contains("/fresh"));
-    assert_eq!(of_fresh.count(), 0, "what earlier runs left is gone: {left:?}");
-}
-
 fn matched(world: &World, matchers: &[Matcher]) -> Result<Vec<u32>, TsdbError> {
     let found = world.namespace("hidden").select(matchers, EVER.0, EVER.1, 100)?;
     Ok(read_all(&found).into_keys().collect())
+}
+
+#[test]
+fn what_matchers_do_not_find_has_no_exemplars_for_them_and_is_not_deleted() {
+    let world = World::new(13);
+    let index = IndexOptions {
+        do_not_index: vec![Matcher::equal("series", "2"), Matcher::equal("__name__", "m")],
+        ..IndexOptions::default()
+    };
+    world
+        .database()
+        .add_namespace("hidden", NamespaceOptions { index, ..options() })
+        .expect("made");
+    let all: Vec<_> = (1..4).map(|s| (s, START, 1.0)).collect();
+    world.write("hidden", &all).expect("written");
+    let namespace = world.namespace("hidden");
+    let mut session = namespace.writer();
+    for series in 1..4 {
+        let handle = session.resolve_labels(&labels(series)).expect("resolved");
+        let exemplar = Exemplar { t: START, value: f64::from(series), labels: labels(0) };
+        session.push_exemplar(handle, exemplar).expect("taken");
+    }
+    world.commit(session).expect("written");
+    let name = [Matcher::equal("__name__", "m")];
+    let exact = [name[0].clone(), Matcher::equal("series", "2")];
+    let values = |matchers: &[Matcher]| -> Vec<f64> {
+        let found = namespace.exemplars(matchers, EVER.0, EVER.1, 9).expect("found");
+        found.into_iter().flat_map(|(_, all)| all).map(|e| e.value).collect()
+    };
+    assert_eq!(values(&name), [1.0, 3.0]);
+    assert_eq!(values(&exact), [2.0]);
+    assert!(namespace.exemplars(&name, EVER.0, EVER.1, 1).is_err(), "two are above the limit");
+    assert_eq!(matched(&world, &exact).expect("found"), [2]);
+    assert!(namespace.select(&name, EVER.0, EVER.1, 1).is_err(), "two are above the limit");
+    assert!(namespace.select(&name, EVER.0, EVER.1, 2).is_ok(), "the hidden one does not count");
+
+    let deleted = namespace.delete(&[name.to_vec()], EVER.0, EVER.1).expect("deleted");
+    assert_eq!(deleted.series, 2);
+    assert_eq!(matched(&world, &exact).expect("found"), [2], "it was not found, so not deleted");
+    let deleted = namespace.delete(&[exact.to_vec()], EVER.0, EVER.1).expect("deleted");
+    assert_eq!(deleted.series, 1);
+    assert_eq!(matched(&world, &exact).expect("found"), [0; 0]);
+
+    let plain = NamespaceOptions {
+        index: IndexOptions { enabled: false, ..IndexOptions::default() },
+        ..options()
+    };
+    world.database().update_namespace("hidden", plain).expect("changed");
+    let open = [Matcher::new("series", MatchOp::Regexp, ".+")];
+    let error = namespace.delete(&[open.to_vec()], EVER.0, EVER.1).expect_err("no index");
+    assert!(matches!(error, TsdbError::NotIndexed { .. }), "{error}");
+    namespace.exemplars(&open, EVER.0, EVER.1, 9).expect_err("no index");
 }
 
 #[test]
@@ -242,8 +272,11 @@ fn series_that_are_not_indexed_are_found_by_all_of_their_labels() {
         index: IndexOptions { do_not_index: matchers, ..IndexOptions::default() },
         ..options()
     };
-    let hidden =
-        vec![Matcher::equal("series", "2"), Matcher::new("series", MatchOp::Regexp, "[4-9]")];
+    // All of them together hide a series, as in M3.
+    let hidden = vec![
+        Matcher::new("series", MatchOp::Regexp, "[2-9]"),
+        Matcher::new("series", MatchOp::NotEqual, "3"),
+    ];
     world.database().add_namespace("hidden", hide(hidden.clone())).expect("made");
     let all: Vec<_> = (1..7).map(|s| (s, START, 1.0)).collect();
     world.write("hidden", &all).expect("written");
@@ -259,12 +292,12 @@ fn series_that_are_not_indexed_are_found_by_all_of_their_labels() {
         assert_eq!(matched(&world, &[name.clone(), series("3")]).expect("found"), [3]);
         assert_eq!(matched(&world, &[name.clone(), series("77")]).expect("found"), [0; 0]);
         let namespace = world.namespace("hidden");
-        let values = namespace.label_values("series", &[], 0).expect("listed");
+        let values = namespace.label_values("series", &[], EVER, 0).expect("listed");
         assert_eq!(values.items, ["1", "3"]);
-        let names = namespace.label_names(&[vec![series("2")]], 0).expect("listed");
+        let names = namespace.label_names(&[vec![series("2")]], EVER, 0).expect("listed");
         assert_eq!(names.items, [""; 0]);
         let sets = [vec![name.clone()]];
-        assert_eq!(namespace.series(&sets, 0).expect("listed").items.len(), 2);
+        assert_eq!(namespace.series(&sets, EVER, 0).expect("listed").items.len(), 2);
         world.database().flush_all().expect("flushed");
         world.restart();
     }
@@ -289,7 +322,7 @@ fn without_an_index_matchers_are_refused_unless_they_are_all_labels() {
     let error = matched(&world, &[open]).expect_err("no index");
     assert!(matches!(error, TsdbError::NotIndexed { .. }), "{error}");
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    world.namespace("hidden").label_names(&[], 0).expect_err("no index");
+    world.namespace("hidden").label_names(&[], EVER, 0).expect_err("no index");
 }
 
 #[test]

@@ -1,0 +1,184 @@
+//! Which series have samples when: a set of refs for each file and each window.
+//!
+//! The dictionary of labels knows no time; the truth is what holds the samples. A file knows its
+//! series, and a window notes each series that enters it. So a series is active in a block from its
+//! first sample on, however late that comes, and as long as anything of the block is there. A range
+//! of time selects whole blocks. Series whose samples a deletion hides count until a merge.
+//!
+//! Sets of files do not change, so they are kept, up to a number of bytes; so are the unions of all
+//! files of one block of the index. A union of sets of a million series is some 0.1 ms for each.
+
+mod sets;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use m3rs_index::{Found, IndexError};
+use roaring::RoaringBitmap;
+
+use crate::blocks::{BlockFiles, BlockId, Blocks, Layer};
+use crate::buffer::Frozen;
+use crate::error::TsdbError;
+use crate::fileset::FilesetReader;
+use crate::namespace::{BlockGrid, Namespace};
+
+pub(crate) use sets::ActiveSets;
+use sets::Key;
+
+/// Look-ups of one series in one block up to which candidates are tried one by one: more cost as
+/// much as the union of some sets.
+const TRIES_MAX: u64 = 4096;
+
+/// What a shard held at a moment.
+#[derive(Debug)]
+struct ShardView {
+    /// Sets of the windows in the range.
+    windows: Vec<Arc<RoaringBitmap>>,
+    blocks: Arc<Blocks>,
+}
+
+/// What of a namespace has samples in a range of time, at a moment.
+#[derive(Debug)]
+pub(crate) struct Activity<'a> {
+    namespace: &'a Namespace,
+    range: (i64, i64),
+    shards: Vec<ShardView>,
+    /// Whether all windows and blocks have times in the range.
+    is_everything: bool,
+}
+
+impl<'a> Activity<'a> {
+    /// Takes each shard's lock for an instant.
+    pub(crate) fn of(namespace: &'a Namespace, (from, to): (i64, i64)) -> Self {
+        let mut is_everything = from <= to;
+        let mut shards = Vec::with_capacity(namespace.shards.len());
+        for shard in &namespace.shards {
+            let state = shard.lock();
+            let windows: Vec<_> = state.buffer.active(from, to).cloned().collect();
+            is_everything &= windows.len() == state.buffer.window_count();
+            let blocks = state.blocks();
+            drop(state);
+            is_everything &= blocks.iter().all(|(id, _)| id.overlaps(from, to));
+            shards.push(ShardView { windows, blocks });
+        }
+        Self { namespace, range: (from, to), shards, is_everything }
+    }
+
+    /// The found series that are active, ascending.
+    ///
+    /// # Errors
+    /// [`TsdbError::Index`] if they are more than `limit`.
+    pub(crate) fn among(&self, found: &Found, limit: usize) -> Result<Vec<u32>, TsdbError> {
+        if self.is_everything {
+            return Ok(found.ids(None, limit)?);
+        }
+        let places =
+            self.shards.iter().map(|s| s.windows.len() + s.overlapping(self.range).count()).max();
+        if found.len().saturating_mul(places.unwrap_or(0) as u64) > TRIES_MAX {
+            return Ok(found.ids(Some(&self.union()), limit)?);
+        }
+        let mut ids = found.ids(None, usize::MAX)?;
+        let tables = self.namespace.registry.read();
+        // A series without a place has no samples yet.
+        ids.retain(|&id| {
+            tables
+                .place(id)
+                .is_some_and(|p| self.shards[usize::from(p.shard)].holds(id, self.range))
+        });
+        let matched = ids.len() as u64;
+        if matched > limit as u64 {
+            return Err(IndexError::TooMany { matched, limit }.into());
+        }
+        Ok(ids)
+    }
+
+    /// All series that are active; `None` for all that there are.
+    pub(crate) fn refs(&self) -> Option<RoaringBitmap> {
+        (!self.is_everything).then(|| self.union())
+    }
+
+    fn union(&self) -> RoaringBitmap {
+        let (from, to) = self.range;
+        let mut sets: Vec<Arc<RoaringBitmap>> = Vec::new();
+        let mut spans: BTreeMap<BlockId, Span> = BTreeMap::new();
+        let index_block = self.namespace.index_block_ns();
+        for shard in &self.shards {
+            sets.extend(shard.windows.iter().cloned());
+            for (id, files) in shard.blocks.iter() {
+                let is_inside = id.overlaps(from, to);
+                let length = index_block.max(id.length());
+                let span = BlockId::new(BlockGrid::new(length).start_of(id.start()), length);
+                let span = spans.entry(span).or_default();
+                span.is_whole &= is_inside;
+                if is_inside {
+                    span.files.extend(files.readers().cloned());
+                    sets.extend(files.frozen().map(|f| Arc::clone(f.refs())));
+                }
+            }
+        }
+        let active = &self.namespace.active;
+        for (id, span) in spans {
+            if span.is_whole && span.files.len() > 1 {
+                let key = Key::Span(self.namespace.id, id.start(), id.length());
+                sets.push(active.of_files(key, &span.files));
+            } else {
+                sets.extend(span.files.iter().map(|file| active.of_file(file)));
+            }
+        }
+        sets::union(&sets)
+    }
+}
+
+/// Files of one block of the index.
+#[derive(Debug)]
+struct Span {
+    files: Vec<Arc<FilesetReader>>,
+    /// Whether the range has all of its blocks.
+    is_whole: bool,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self { files: Vec::new(), is_whole: true }
+    }
+}
+
+impl ShardView {
+    fn overlapping(&self, (from, to): (i64, i64)) -> impl Iterator<Item = &BlockFiles> {
+        let reached = move |(id, _): &(BlockId, &BlockFiles)| id.overlaps(from, to);
+        self.blocks.iter().filter(reached).map(|(_, files)| files)
+    }
+
+    /// Whether a series has samples in the range.
+    fn holds(&self, series: u32, range: (i64, i64)) -> bool {
+        self.windows.iter().any(|window| window.contains(series))
+            || self.overlapping(range).any(|files| files.holds(series))
+    }
+}
+
+impl BlockFiles {
+    /// Windows among the layers.
+    fn frozen(&self) -> impl Iterator<Item = &Frozen> {
+        self.layers.iter().filter_map(|layer| match layer {
+            Layer::Memory(frozen) => Some(&**frozen),
+            Layer::File(_) | Layer::Deletion(_) => None,
+        })
+    }
+
+    /// Whether a series has samples here. A file that cannot say counts, so that a reader meets
+    /// the damage.
+    fn holds(&self, series: u32) -> bool {
+        self.frozen().any(|frozen| frozen.refs().contains(series))
+            || self.readers().any(|file| !matches!(file.find(series), Ok(None)))
+    }
+}
+
+impl Namespace {
+    /// Length of a block of the index.
+    fn index_block_ns(&self) -> i64 {
+        match self.options().index.block_size_ns {
+            0 => self.block_size_ns(),
+            own => own,
+        }
+    }
+}
