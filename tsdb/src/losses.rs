@@ -24,7 +24,9 @@ use crate::blocks::{BlockFiles, BlockId};
 use crate::buffer::Columns;
 use crate::error::{Damage, TsdbError};
 use crate::fileset::{self, FilesetReader};
-use crate::names::{DAMAGED_SUFFIX, damaged_name, parse_compacted_dir, parse_snapshot};
+use crate::names::{
+    DAMAGED_SUFFIX, damaged_name, parse_compacted_dir, parse_snapshot, undamaged_name,
+};
 use crate::namespace::Namespace;
 use crate::series_block::BlockDecoder;
 
@@ -257,7 +259,7 @@ impl Namespace {
     /// What a file that was set aside has lost; `None` if nothing.
     fn loss_of(&self, path: &Path) -> Option<Loss> {
         let name = path.file_name()?.to_str()?;
-        let name = Path::new(name.trim_end_matches(DAMAGED_SUFFIX));
+        let name = Path::new(undamaged_name(name));
         let dir = path.parent()?;
         let length = parse_compacted_dir(dir);
         let shard_dir = if length.is_some() { dir.parent()? } else { dir };

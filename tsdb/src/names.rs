@@ -116,14 +116,30 @@ pub(crate) fn parse_snapshot(path: &Path) -> Option<(i64, u64)> {
     Some((start.parse().ok()?, segment.parse().ok()?))
 }
 
-/// The name under which a damaged file is set aside. An earlier one of that name stays, too.
+/// The name under which a damaged file is set aside; a number tells it from an earlier one.
 pub(crate) fn damaged_name(fs: &dyn Fs, path: &Path) -> PathBuf {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(DAMAGED_SUFFIX);
-    while fs.exists(Path::new(&aside)) {
+    let named = |number: u32| {
+        let mut aside = path.as_os_str().to_owned();
+        if number > 0 {
+            aside.push(format!(".{number}"));
+        }
         aside.push(DAMAGED_SUFFIX);
+        PathBuf::from(aside)
+    };
+    let mut number = 0;
+    while fs.exists(&named(number)) {
+        number += 1;
     }
-    PathBuf::from(aside)
+    named(number)
+}
+
+/// The name that a file had before it was set aside as `name`.
+pub(crate) fn undamaged_name(name: &str) -> &str {
+    let name = name.strip_suffix(DAMAGED_SUFFIX).unwrap_or(name);
+    match name.rsplit_once('.') {
+        Some((before, number)) if number.bytes().all(|b| b.is_ascii_digit()) => before,
+        _ => name,
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub enum JobKind {
     Flush,
     /// Buffers become snapshots.
     Snapshot,
-    /// Files outside retention, and those of removed namespaces, go.
+    /// Files outside retention go.
     Expire,
     /// Volumes are merged into larger ones.
     Compact,
@@ -22,12 +22,27 @@ pub enum JobKind {
     Scrub,
     /// A namespace is laid out anew.
     Reshard,
+    /// New series get into files of the index.
+    Seal,
+    /// Directories of removed namespaces go.
+    Purge,
+    /// A failed commit log takes writes again.
+    Recover,
 }
 
 impl JobKind {
     /// Every kind, in the order of their discriminants.
-    pub const ALL: [Self; 6] =
-        [Self::Flush, Self::Snapshot, Self::Expire, Self::Compact, Self::Scrub, Self::Reshard];
+    pub const ALL: [Self; 9] = [
+        Self::Flush,
+        Self::Snapshot,
+        Self::Expire,
+        Self::Compact,
+        Self::Scrub,
+        Self::Reshard,
+        Self::Seal,
+        Self::Purge,
+        Self::Recover,
+    ];
 
     /// The kind as a word.
     #[must_use]
@@ -39,6 +54,9 @@ impl JobKind {
             Self::Compact => "compact",
             Self::Scrub => "scrub",
             Self::Reshard => "reshard",
+            Self::Seal => "seal",
+            Self::Purge => "purge",
+            Self::Recover => "recover",
         }
     }
 }
