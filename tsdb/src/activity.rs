@@ -18,8 +18,8 @@ use roaring::RoaringBitmap;
 
 use crate::blocks::{BlockFiles, BlockId, Blocks, Layer};
 use crate::buffer::Frozen;
+use crate::cache::ServedFile;
 use crate::error::TsdbError;
-use crate::fileset::FilesetReader;
 use crate::namespace::{BlockGrid, Namespace};
 
 pub(crate) use sets::ActiveSets;
@@ -111,7 +111,7 @@ impl<'a> Activity<'a> {
                 let span = spans.entry(span).or_default();
                 span.is_whole &= is_inside;
                 if is_inside {
-                    span.files.extend(files.readers().cloned());
+                    span.files.extend(files.files().cloned());
                     sets.extend(files.frozen().map(|f| Arc::clone(f.refs())));
                 }
             }
@@ -132,7 +132,7 @@ impl<'a> Activity<'a> {
 /// Files of one block of the index.
 #[derive(Debug)]
 struct Span {
-    files: Vec<Arc<FilesetReader>>,
+    files: Vec<Arc<ServedFile>>,
     /// Whether the range has all of its blocks.
     is_whole: bool,
 }
@@ -169,7 +169,9 @@ impl BlockFiles {
     /// the damage.
     fn holds(&self, series: u32) -> bool {
         self.frozen().any(|frozen| frozen.refs().contains(series))
-            || self.readers().any(|file| !matches!(file.find(series), Ok(None)))
+            || self.files().any(|file| {
+                file.reader().map_or(true, |file| !matches!(file.find(series), Ok(None)))
+            })
     }
 }
 

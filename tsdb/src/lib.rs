@@ -20,6 +20,7 @@ mod activity;
 mod blocks;
 mod bootstrap;
 mod buffer;
+mod cache;
 mod checkpoint;
 mod compact;
 mod database;
@@ -63,6 +64,6 @@ pub use namespace::{
     RuntimeOptions, StagingState, TruncateTime, WriteTransforms,
 };
 pub use progress::{Progress, Stage};
-pub use read::Selection;
+pub use read::{Selection, Wanted};
 pub use scrub::{Quarantined, ScrubReport};
 pub use write::{Commit, ResolveError, SeriesHandle, WriteRefusal, WriteSession};

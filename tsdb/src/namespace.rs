@@ -32,6 +32,7 @@ pub use validate::{NAME_BYTES_MAX, OptionsError};
 pub(crate) use window::WriteWindow;
 
 use crate::activity::ActiveSets;
+use crate::cache::ReadCache;
 use crate::commitlog::{self, CommitLog};
 use crate::compact::Rests;
 use crate::database::LogNeed;
@@ -61,6 +62,7 @@ pub struct Namespace {
     pub(crate) limits: Limits,
     pub(crate) runtime: Arc<RuntimeLimits>,
     pub(crate) disk: Arc<DiskFloor>,
+    pub(crate) cache: Arc<ReadCache>,
     /// Held to the persist rate.
     pub(crate) fs: SharedFs,
     /// Held to the same rate, by itself.
@@ -158,6 +160,7 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) runtime: Arc<RuntimeLimits>,
     pub(crate) disk: Arc<DiskFloor>,
+    pub(crate) cache: Arc<ReadCache>,
     /// Held to the persist rate.
     pub(crate) fs: SharedFs,
     /// Held to the same rate, by itself.
@@ -185,6 +188,7 @@ impl Namespace {
             limits: parts.limits,
             runtime: parts.runtime,
             disk: parts.disk,
+            cache: parts.cache,
             fs: parts.fs,
             compaction_fs: parts.compaction_fs,
             compaction_rests: Mutex::default(),
