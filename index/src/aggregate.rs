@@ -105,8 +105,8 @@ impl Index {
     }
 }
 
-/// Adds the values of `field` that some of `docs` have, which are nearly all of the segment's: those
-/// that more documents have than the few others. Reads the few, and the dictionary.
+/// Adds the values of `field` that some of `docs` have, which are nearly all of the segment's:
+/// those that more documents have than the few others. Reads the few, and the dictionary.
 fn values_but(
     segment: &dyn Segment,
     field: u32,
