@@ -274,6 +274,20 @@ impl Core {
         })
     }
 
+    /// Takes out series that have no samples any more.
+    pub(crate) fn retire_series(&self) -> Result<(), TsdbError> {
+        let _one = self.maintenance.lock();
+        self.jobs.run(JobKind::Retire, || {
+            for namespace in self.all() {
+                let retired = namespace.retire_series()?;
+                if retired > 0 {
+                    tracing::info!(namespace = namespace.name(), series = retired, "retired");
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Makes durable in files what the log does not hold, whatever options say of snapshots.
     pub(crate) fn save_unlogged(&self) -> Result<(), TsdbError> {
         let _one = self.maintenance.lock();
@@ -444,7 +458,8 @@ impl Database {
     pub fn tick(&self) -> Result<(), TsdbError> {
         self.core.recover_failed_log()?;
         self.core.flush_due()?;
-        self.core.expire()
+        self.core.expire()?;
+        self.core.retire_series()
     }
 
     /// Makes longer blocks of closed ones until there is nothing left to do; returns how many.

@@ -127,6 +127,7 @@ fn work(core: &Arc<Core>, slow: bool) -> Result<(), TsdbError> {
     if slow {
         core.flush_due()?;
         core.expire()?;
+        core.retire_series()?;
     }
     Ok(())
 }

@@ -19,7 +19,8 @@ const DAMAGE_TEXTS_MAX: usize = 10;
 pub struct Selection {
     namespace: Arc<Namespace>,
     labels: Vec<Labels>,
-    places: Vec<Place>,
+    /// By series number, with the ref.
+    places: Vec<(u32, Place)>,
     range: (i64, i64),
     damage: Mutex<Vec<String>>,
 }
@@ -42,7 +43,7 @@ impl Selection {
                 // samples then.
                 if let (Some(place), Some(found)) = (tables.place(series), found) {
                     labels.push(found);
-                    places.push(place);
+                    places.push((series, place));
                 }
             }
         }
@@ -69,10 +70,10 @@ impl Selection {
             static SCRATCH: RefCell<ReadScratch> = RefCell::default();
         }
         out.clear();
-        let Some(place) = self.places.get(number) else { return };
+        let Some(&(series, place)) = self.places.get(number) else { return };
         let shard = &self.namespace.shards[usize::from(place.shard)];
         SCRATCH.with_borrow_mut(|scratch| {
-            shard.read(place.slot, self.range, scratch, out, |e| self.note_damage(&e));
+            shard.read((series, place.slot), self.range, scratch, out, |e| self.note_damage(&e));
         });
     }
 

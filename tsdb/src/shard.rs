@@ -79,12 +79,12 @@ impl Shard {
         self.lock().freeze(now, wanted);
     }
 
-    /// Reads one series in `from..=to` into `out`, merged over all layers.
+    /// Reads one series, by ref and slot, in `from..=to` into `out`, merged over all layers.
     ///
     /// A block that is damaged is left out and told to `damaged`; the others are read.
     pub(crate) fn read(
         &self,
-        slot: Slot,
+        (series, slot): (u32, Slot),
         (from, to): (i64, i64),
         scratch: &mut ReadScratch,
         out: &mut Columns,
@@ -92,11 +92,14 @@ impl Shard {
     ) {
         out.clear();
         scratch.copies.clear();
-        let (blocks, series) = {
+        let blocks = {
             let state = self.lock();
+            if !state.buffer.is_slot_of(slot, series) {
+                // It was retired since it was found: it has no samples.
+                return;
+            }
             state.buffer.copy_series(slot, from, to, &mut scratch.copies);
-            let Some(&series) = state.buffer.refs().get(slot as usize) else { return };
-            (state.blocks(), series)
+            state.blocks()
         };
         let mut block = Columns { values_only: out.values_only, ..Columns::default() };
         for length in blocks.lengths().filter(|&l| l != self.block_size_ns) {

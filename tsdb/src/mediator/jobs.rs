@@ -16,6 +16,8 @@ pub enum JobKind {
     Snapshot,
     /// Files outside retention, and those of removed namespaces, go.
     Expire,
+    /// Series without samples are taken out.
+    Retire,
     /// Volumes are merged into larger ones.
     Compact,
     /// Checksums are verified.
@@ -26,8 +28,15 @@ pub enum JobKind {
 
 impl JobKind {
     /// Every kind, in the order of their discriminants.
-    pub const ALL: [Self; 6] =
-        [Self::Flush, Self::Snapshot, Self::Expire, Self::Compact, Self::Scrub, Self::Reshard];
+    pub const ALL: [Self; 7] = [
+        Self::Flush,
+        Self::Snapshot,
+        Self::Expire,
+        Self::Retire,
+        Self::Compact,
+        Self::Scrub,
+        Self::Reshard,
+    ];
 
     /// The kind as a word.
     #[must_use]
@@ -36,6 +45,7 @@ impl JobKind {
             Self::Flush => "flush",
             Self::Snapshot => "snapshot",
             Self::Expire => "expire",
+            Self::Retire => "retire",
             Self::Compact => "compact",
             Self::Scrub => "scrub",
             Self::Reshard => "reshard",
