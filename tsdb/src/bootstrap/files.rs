@@ -199,14 +199,14 @@ impl Files {
         filled.map(|file| file.totals().series_max).max()
     }
 
-    /// Whether a file names a series in the range. Pages that are damaged count as if they did
-    /// not.
+    /// Whether a file names a series in the range. One whose index cannot be read counts as if it
+    /// did not.
     pub(super) fn names_any(&self, range: &RangeInclusive<u32>) -> bool {
-        let overlapping = self.readers().filter(|file| {
+        let mut overlapping = self.readers().filter(|file| {
             let totals = file.totals();
             totals.series_min <= *range.end() && totals.series_max >= *range.start()
         });
-        let mut entries = overlapping.flat_map(|file| file.entries());
-        entries.any(|entry| entry.is_ok_and(|entry| range.contains(&entry.series)))
+        overlapping
+            .any(|file| file.series_set().is_ok_and(|set| set.range_cardinality(range.clone()) > 0))
     }
 }

@@ -272,7 +272,7 @@ mod tests {
         let stale = NamespaceOptions { shard_count: 4, ..meta.options.clone() };
         let error = catalog.renumber("a", stale).expect_err("other shards");
         assert!(matches!(error, TsdbError::Options { .. }), "{error}");
-        assert_eq!(catalog.live, [meta.clone()]);
+        assert_eq!(catalog.live, std::slice::from_ref(&meta));
         let unlogged = NamespaceOptions { writes_to_commit_log: false, ..meta.options };
         assert_eq!(catalog.renumber("a", unlogged).expect("the same files").id, 2);
     }
