@@ -297,10 +297,7 @@ fn a_request_that_the_log_refused_half_way_leaves_no_second_series() {
         let namespace = world.namespace("default");
         assert_eq!(namespace.series_count(), 42);
         let by_name = [vec![Matcher::equal("__name__", "m")]];
-        assert_eq!(
-            namespace.series(&by_name, EVER, 0).expect("listed").items.len(),
-            42
-        );
+        assert_eq!(namespace.series(&by_name, EVER, 0).expect("listed").items.len(), 42);
         world.database().snapshot().expect("a snapshot");
     }
 }
