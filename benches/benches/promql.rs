@@ -132,6 +132,7 @@ fn histogram_queries(c: &mut Criterion) {
         let columns = SampleColumns {
             ts: (0..1440).map(|t| START_MS + t * 15_000).collect(),
             vs: (0..1440).map(|t| (t * (i % 10 + 1) as i64) as f64).collect(),
+            ..SampleColumns::default()
         };
         source.insert(&labels.expect("labels are valid"), columns);
     }

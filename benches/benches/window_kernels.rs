@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use m3rs_core::model::STALE_NAN;
-use m3rs_query::promql::function::{RangeInput, RangeKernel, Stop, range_kernel};
+use m3rs_query::promql::function::{RangeInput, RangeKernel, range_kernel};
 use m3rs_query::step::StepGrid;
 
 const SERIES: usize = 400;
@@ -65,8 +65,7 @@ fn data() -> Data {
 fn run(kernel: RangeKernel, data: &Data, range_ms: i64, params: &[&[f64]], out: &mut [f64]) {
     for vs in &data.series {
         out.fill(STALE_NAN);
-        let (ends, eval, stop) = (GRID, GRID, Stop::NEVER);
-        let input = RangeInput { ts: &data.ts, vs, ends, range_ms, eval, params, stop };
+        let input = RangeInput { params, ..RangeInput::of(&data.ts, vs, GRID, range_ms) };
         kernel(black_box(&input), out);
         black_box(&mut *out);
     }

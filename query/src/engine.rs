@@ -40,6 +40,9 @@ pub struct EngineOptions {
     /// Whether names go at the end of a query instead of with the first operation that makes
     /// another quantity of a metric; Prometheus's feature `promql-delayed-name-removal`.
     pub delays_name_removal: bool,
+    /// Whether start timestamps tell of counter resets; Prometheus's feature
+    /// `use-start-timestamps`.
+    pub uses_start_timestamps: bool,
     /// Measures the time of queries.
     pub clock: SharedClock,
 }
@@ -52,6 +55,7 @@ impl Default for EngineOptions {
             lookback_ms: 5 * 60 * 1000,
             subquery_step_ms: 60 * 1000,
             delays_name_removal: false,
+            uses_start_timestamps: true,
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -221,8 +225,12 @@ impl Engine {
             cancel,
             clock: &self.options.clock,
             deadline: started.saturating_add(time_max),
-            lookback_ms: options.lookback_ms.unwrap_or(self.options.lookback_ms).max(1),
+            lookback_ms: options
+                .lookback_ms
+                .unwrap_or(self.options.lookback_ms)
+                .clamp(1, TIME_MAX_MS),
             name_removal,
+            uses_start_times: self.options.uses_start_timestamps,
             notes: Mutex::new(Annotations::default()),
             selections: Mutex::new(Vec::new()),
         };

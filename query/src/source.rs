@@ -1,5 +1,6 @@
 //! The only door from queries to storage.
 
+pub(crate) mod condition;
 pub mod vector;
 
 use std::fmt;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use m3rs_core::ErrorKind;
-use m3rs_core::model::{Labels, Matcher};
+use m3rs_core::model::{Histogram, Labels, Matcher};
 
 /// Times from `start_ms` to `end_ms`, both included, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct SelectHints {
     pub range_ms: i64,
     /// The function or aggregation right above the selector, if there is one.
     pub function: Option<String>,
+    /// Whether start timestamps matter. If not, a source may leave them out.
+    pub start_times: bool,
 }
 
 /// One request for series.
@@ -71,13 +74,30 @@ pub enum SourceError {
 
 /// Samples of one series in columns of equal length, ascending by time, each time once.
 ///
-/// Staleness markers are included: the operators give them their meaning.
+/// Staleness markers are included: the operators give them their meaning. A time is among the
+/// floats or among the histograms, never in both.
 #[derive(Clone, Debug, Default)]
 pub struct SampleColumns {
+    /// Times of the floats in milliseconds.
+    pub ts: Vec<i64>,
+    /// Values of the floats.
+    pub vs: Vec<f64>,
+    /// Start timestamps of the floats in milliseconds, 0 for one that has none. Empty if no float
+    /// has one.
+    pub starts: Vec<i64>,
+    /// Native histograms. Empty for most series, and costs nothing then.
+    pub histograms: HistogramColumns,
+}
+
+/// Native histograms of one series in columns of equal length, ascending by time.
+#[derive(Clone, Debug, Default)]
+pub struct HistogramColumns {
     /// Times in milliseconds.
     pub ts: Vec<i64>,
-    /// Values.
-    pub vs: Vec<f64>,
+    /// Histograms.
+    pub hs: Vec<Arc<Histogram>>,
+    /// Start timestamps in milliseconds, 0 for one that has none. Empty if none has one.
+    pub starts: Vec<i64>,
 }
 
 impl SampleColumns {
@@ -85,6 +105,50 @@ impl SampleColumns {
     pub fn clear(&mut self) {
         self.ts.clear();
         self.vs.clear();
+        self.starts.clear();
+        self.histograms.clear();
+    }
+
+    /// The number of samples of every kind.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ts.len() + self.histograms.ts.len()
+    }
+
+    /// Whether there is no sample.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether columns that belong together have the same length.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let HistogramColumns { ts, hs, starts } = &self.histograms;
+        self.ts.len() == self.vs.len()
+            && (self.starts.is_empty() || self.starts.len() == self.ts.len())
+            && ts.len() == hs.len()
+            && (starts.is_empty() || starts.len() == ts.len())
+    }
+}
+
+impl HistogramColumns {
+    /// Takes out the histograms that say that the series ended.
+    pub(crate) fn retain_fresh(&mut self) {
+        let is_fresh: Vec<bool> = self.hs.iter().map(|h| !h.is_stale()).collect();
+        let mut fresh = is_fresh.iter();
+        self.ts.retain(|_| fresh.next() == Some(&true));
+        let mut fresh = is_fresh.iter();
+        self.starts.retain(|_| fresh.next() == Some(&true));
+        let mut fresh = is_fresh.iter();
+        self.hs.retain(|_| fresh.next() == Some(&true));
+    }
+
+    /// Empties the columns and keeps their memory.
+    pub fn clear(&mut self) {
+        self.ts.clear();
+        self.hs.clear();
+        self.starts.clear();
     }
 }
 

@@ -6,9 +6,8 @@
 //! differ by a relative 1e-6, an instant query is also run as the middle step of a range query and
 //! with its time fixed by `@` at other evaluation times.
 //!
-//! **What it is not:** a judge of native histograms and start timestamps, which this engine does
-//! not have yet. Scripts may contain both; queries that meet such series are counted as
-//! unsupported, not as passed.
+//! **What it is not:** a judge of native histograms, which this engine does not have yet. Scripts
+//! may contain them; queries that meet such series are counted as unsupported, not as passed.
 //!
 //! **In, out:** script text gives a [`Script`]; a script and an engine give a [`Report`].
 

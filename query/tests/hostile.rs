@@ -27,7 +27,8 @@ fn source(series: usize, samples: i64) -> VectorSource {
         let labels = Labels::from_pairs([("__name__", "x"), ("i", &i.to_string())]);
         let ts = (0..samples).map(|t| t * 1000).collect();
         let vs = (0..samples).map(|t| (t % 97) as f64).collect();
-        source.insert(&labels.expect("valid labels"), SampleColumns { ts, vs });
+        let columns = SampleColumns { ts, vs, ..SampleColumns::default() };
+        source.insert(&labels.expect("valid labels"), columns);
     }
     source
 }

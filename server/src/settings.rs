@@ -250,7 +250,7 @@ mod tests {
             ("  - name: a\n  - name: a\n", "twice"),
             ("  - name: a\n    block_size: 2h\n    retention: 1h\n", "block_size, 2h"),
             ("  - name: a\n    shards: 0\n", "shards"),
-            ("  - name: a\n    do_not_index: ['a=~\"(\"']\n", "regular expression"),
+            ("  - name: a\n    do_not_index: ['a=~\"(\"']\n", "parsing regexp"),
             ("  - name: a\n    schema_options: {}\n", "protobuf messages"),
             ("  - name: a\n    do_not_index: ['a=\"b\",c=\"d\"']\n", "not one matcher"),
             ("  - name: a\n    retentoin: 1h\n", "retentoin"),

@@ -22,7 +22,7 @@ use crate::activity::ActiveSets;
 use crate::commitlog::{self, CommitLog, CommitLogOptions};
 use crate::database::DatabaseOptions;
 use crate::error::{Damage, TsdbError};
-use crate::limits::{DiskFloor, Limits, RuntimeLimits, Throttle, ThrottledFs};
+use crate::limits::{DiskFloor, Limits, PersistRate, RuntimeLimits};
 use crate::names::Layout;
 use crate::namespace::{Catalog, Namespace, NamespaceMeta, Parts, Secret};
 use crate::progress::{Progress, Stage};
@@ -39,7 +39,7 @@ pub(crate) struct Loaded {
     pub(crate) namespaces: BTreeMap<String, Arc<Namespace>>,
     pub(crate) catalog: Catalog,
     pub(crate) opener: Opener,
-    pub(crate) throttle: Arc<Throttle>,
+    pub(crate) persist_rate: PersistRate,
     pub(crate) log: Arc<CommitLog>,
     pub(crate) damage: Vec<Damage>,
     /// Bytes of log that were replayed.
@@ -51,7 +51,7 @@ pub(crate) struct Loaded {
 pub(crate) struct Opener {
     /// Not held to the persist rate.
     pub(crate) fs: SharedFs,
-    throttled: SharedFs,
+    persist_rate: PersistRate,
     pub(crate) layout: Layout,
     clock: SharedClock,
     log: Arc<CommitLog>,
@@ -87,10 +87,10 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
     let log = Arc::new(open_log(&fs, &log_dir, &options, newest_in_files)?);
     let clock = Arc::clone(&options.clock);
     let rate = options.limits.persist_bytes_per_second_max;
-    let throttle = Arc::new(Throttle::new(Arc::clone(&clock), rate));
+    let persist_rate = PersistRate::new(&clock, rate);
     let floor = options.limits.disk_floor_bytes_max;
     let opener = Opener {
-        throttled: Arc::new(ThrottledFs::new(Arc::clone(&fs), Arc::clone(&throttle))),
+        persist_rate: persist_rate.clone(),
         disk: Arc::new(DiskFloor::new(Arc::clone(&fs), dir.clone(), floor)),
         fs,
         layout,
@@ -113,8 +113,17 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
     for found in &damage {
         tracing::error!(path = %found.path.display(), damage = %found, "damage found at start");
     }
-    let loaded =
-        Loaded { dir, lock, namespaces, catalog, opener, throttle, log, damage, replayed_bytes };
+    let loaded = Loaded {
+        dir,
+        lock,
+        namespaces,
+        catalog,
+        opener,
+        persist_rate,
+        log,
+        damage,
+        replayed_bytes,
+    };
     Ok(loaded)
 }
 
@@ -252,7 +261,8 @@ impl Opener {
             limits: self.limits,
             runtime: Arc::clone(&self.runtime),
             disk: Arc::clone(&self.disk),
-            fs: Arc::clone(&self.throttled),
+            fs: self.persist_rate.fs_of_checkpoints(&self.fs),
+            compaction_fs: self.persist_rate.fs_of_compaction(&self.fs),
             layout: self.layout.clone(),
             clock: Arc::clone(&self.clock),
             log: Arc::clone(&self.log),

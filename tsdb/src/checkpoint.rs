@@ -11,18 +11,21 @@
 //! each time.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::blocks::{BlockFiles, BlockId, Layer};
 use crate::error::TsdbError;
 use crate::fileset::{self, FilesetInfo, FilesetKind};
-use crate::names::{compacted_dir, damaged_name, snapshot_name};
+use crate::mediator::FirstError;
+use crate::merge::Output;
+use crate::names::{compacted_dir, snapshot_name};
 use crate::namespace::Namespace;
+use crate::removal::{Durable, Fate};
 use crate::shard::Shard;
 
-/// Layers over a block at which it is merged though it is still open: more would slow reads.
-const LAYERS_MAX: usize = 8;
+/// Snapshots of a block from which on some of them are merged: more would slow reads.
+const SNAPSHOTS_MAX: usize = 8;
 
 /// How long a block that is past its time must be left alone before it is flushed.
 const IDLE: Duration = Duration::from_secs(60);
@@ -49,7 +52,7 @@ impl Written {
 pub(crate) enum Merge {
     /// Every block with layers.
     All,
-    /// Those that are past their time and idle, and those with many layers.
+    /// Those that are past their time and idle.
     Due,
     /// None: the namespace is not flushed.
     Never,
@@ -65,7 +68,8 @@ impl Namespace {
         }
     }
 
-    /// Puts every frozen window into a durable file.
+    /// Puts every frozen window into a durable file. A block that cannot be written does not hold
+    /// up the others.
     pub(crate) fn persist_frozen(
         &self,
         segment: u64,
@@ -73,28 +77,31 @@ impl Namespace {
         due: &[(u16, BlockId)],
     ) -> Result<Written, TsdbError> {
         let mut written = Written::default();
+        let mut first = FirstError::default();
         for shard in &self.shards {
             let blocks = shard.lock().blocks();
-            for (id, files) in blocks.iter().filter(|(_, f)| !f.layers.is_empty()) {
+            for (id, _) in blocks.iter().filter(|(_, f)| !f.layers.is_empty()) {
                 let is_due = match merge {
                     Merge::All => true,
-                    Merge::Due => due.contains(&(shard.id, id)) || files.layers.len() > LAYERS_MAX,
+                    Merge::Due => due.contains(&(shard.id, id)),
                     Merge::Never => false,
                 };
-                if is_due {
-                    self.flush_block(shard, id, segment, &mut written)?;
+                first.note(if is_due {
+                    self.flush_block(shard, id, segment, &mut written)
                 } else {
-                    self.snapshot_block(shard, id, segment, &mut written)?;
-                }
+                    self.snapshot_block(shard, id, segment, &mut written)
+                });
             }
         }
-        Ok(written)
+        first.into_result().map(|()| written)
     }
 
-    /// Blocks that are past their time and were not written to for a while, by shard.
+    /// Blocks that are past their time and were not written to for a while, by shard. Those that
+    /// have deletions alone over their volume are left to compaction, if these go to snapshots.
     pub(crate) fn due_blocks(&self) -> Vec<(u16, BlockId)> {
         let now = self.clock.monotonic();
-        let closed_before = self.clock.now().0.saturating_sub(self.options().buffer_past_ns);
+        let options = self.options();
+        let closed_before = self.clock.now().0.saturating_sub(options.buffer_past_ns);
         let mut due = Vec::new();
         for shard in &self.shards {
             let state = shard.lock();
@@ -107,7 +114,9 @@ impl Namespace {
                 .collect();
             let open = state.buffer.windows().map(|(start, _)| window(start));
             let blocks = state.blocks();
-            let layered = blocks.iter().filter(|(_, f)| !f.layers.is_empty()).map(|(id, _)| id);
+            let waits = |f: &BlockFiles| options.snapshot_enabled && f.has_all_samples_in_volume();
+            let layered = blocks.iter().filter(|(_, f)| !f.layers.is_empty() && !waits(f));
+            let layered = layered.map(|(id, _)| id);
             let is_due = |id: &BlockId| id.end() <= closed_before && !busy.contains(id);
             let mut ids: Vec<BlockId> = open.chain(layered).filter(is_due).collect();
             ids.sort_unstable();
@@ -133,11 +142,12 @@ impl Namespace {
             self.shards[usize::from(shard)].freeze(now, |start| start == id.start());
         }
         self.seal_index()?;
+        let mut first = FirstError::default();
         for (shard, id) in due {
             // Segment 0 claims nothing about the log: it is replayed over the volume, harmlessly.
-            self.flush_block(&self.shards[usize::from(shard)], id, 0, &mut written)?;
+            first.note(self.flush_block(&self.shards[usize::from(shard)], id, 0, &mut written));
         }
-        Ok(written)
+        first.into_result().map(|()| written)
     }
 
     /// Makes every series durable in the index. Comes before a file with samples: a series that
@@ -149,41 +159,8 @@ impl Namespace {
         Ok(())
     }
 
-    /// Removes blocks that are older than retention.
-    pub(crate) fn expire(&self) -> Result<u64, TsdbError> {
-        let options = self.options();
-        if options.retention_ns == 0 || !options.cleanup_enabled {
-            return Ok(0);
-        }
-        let horizon = self.horizon().0;
-        let now = self.clock.monotonic();
-        let mut removed = 0;
-        for shard in &self.shards {
-            let mut gone = Vec::new();
-            {
-                let mut state = shard.lock();
-                state.buffer.expire(horizon, now);
-                state.edit_blocks(|blocks| {
-                    blocks.retain(|id, files| {
-                        let expired = id.end() <= horizon;
-                        if expired {
-                            gone.push(std::mem::take(files));
-                        }
-                        !expired
-                    });
-                });
-            }
-            for files in gone {
-                for path in files.paths() {
-                    self.remove_file(&path)?;
-                    removed += 1;
-                }
-            }
-        }
-        Ok(removed)
-    }
-
-    /// Writes the layers of a block that are in memory into one snapshot file.
+    /// Writes the layers of a block that are in memory into one snapshot file, together with older
+    /// snapshots if there are many.
     fn snapshot_block(
         &self,
         shard: &Shard,
@@ -193,26 +170,33 @@ impl Namespace {
     ) -> Result<(), TsdbError> {
         let Some(files) = shard.lock().blocks().get(id).cloned() else { return Ok(()) };
         let on_disk = files.layers.iter().take_while(|l| matches!(l, Layer::File(_))).count();
-        let memory = BlockFiles { volume: None, layers: files.layers[on_disk..].to_vec() };
-        if memory.layers.is_empty() {
+        if on_disk == files.layers.len() {
             return Ok(());
         }
+        let first = on_disk - merged_snapshots(&files.layers[..on_disk]);
+        let merged = BlockFiles { volume: None, layers: files.layers[first..].to_vec() };
+        self.settle_block(shard, id)?;
         let dir = self.block_dir(self.layout.snapshots(&self.dir, shard.id), id);
         self.fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;
         let path = dir.join(snapshot_name(id.start(), segment));
         let info = self.info(shard, id, FilesetKind::Snapshot, 0, segment);
-        let Some(reader) = self.write_block(shard, &memory, &path, info, written, || Ok(()))?
-        else {
+        let damaged_before = written.damaged;
+        let output = Output { fs: self.fs.as_ref(), path, info };
+        let Some(reader) = self.write_block(shard, &merged, &output, written, || Ok(()))? else {
             return Ok(());
         };
         written.snapshots += 1;
         shard.lock().edit_blocks(|blocks| {
             if let Some(block) = blocks.get_mut(id) {
-                let merged = on_disk..on_disk + memory.layers.len();
-                block.layers.splice(merged, [Layer::File(reader)]);
+                let range = first..first + merged.layers.len();
+                block.layers.splice(range, [Layer::File(reader)]);
             }
         });
-        Ok(())
+        let is_sound = written.damaged == damaged_before;
+        let fate = if is_sound { Fate::Remove } else { Fate::SetAside };
+        // One that came back could outlive the new one, which has deletions for it.
+        self.forget(shard, id, merged.paths(), (fate, Durable::InTheEnd));
+        self.settle_block(shard, id)
     }
 
     /// Merges a block's volume and layers into the next volume.
@@ -227,50 +211,32 @@ impl Namespace {
         if files.layers.is_empty() {
             return Ok(());
         }
+        self.settle_block(shard, id)?;
         let volume = files.volume.as_ref().map_or(0, |v| v.info().volume + 1);
         let covered = files.readers().map(|r| r.info().log_segment).chain([segment]).max();
         let path = self.volume_path(shard, id, volume)?;
         let damaged_before = written.damaged;
         let info = self.info(shard, id, FilesetKind::Volume, volume, covered.unwrap_or(0));
-        let Some(reader) = self.write_block(shard, &files, &path, info, written, || Ok(()))? else {
-            return self.drop_block(shard, id, &files);
-        };
-        written.volumes += 1;
+        let output = Output { fs: self.fs.as_ref(), path, info };
+        let reader = self.write_block(shard, &files, &output, written, || Ok(()))?;
+        // What could not be taken over stays for a closer look.
+        let is_sound = written.damaged == damaged_before;
+        let fate = if is_sound { Fate::Remove } else { Fate::SetAside };
+        // If no sample is left, only the files themselves hide what is below them: the deletions
+        // go last.
+        let durable = if reader.is_some() { Durable::Whenever } else { Durable::OneByOne };
+        written.volumes += u64::from(reader.is_some());
         shard.lock().edit_blocks(|blocks| {
             if let Some(block) = blocks.get_mut(id) {
-                block.volume = Some(reader);
-                block.layers.drain(..files.layers.len());
-            }
-        });
-        for old in files.paths() {
-            if written.damaged == damaged_before {
-                self.remove_file(&old)?;
-            } else {
-                // It has bytes that the merge could not take over; they stay for a closer look.
-                self.set_aside(&old)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Forgets what a block had when nothing is left of it: all of it was deleted.
-    fn drop_block(&self, shard: &Shard, id: BlockId, files: &BlockFiles) -> Result<(), TsdbError> {
-        shard.lock().edit_blocks(|blocks| {
-            if let Some(block) = blocks.get_mut(id) {
-                block.volume = None;
+                block.volume = reader;
                 block.layers.drain(..files.layers.len());
                 if block.is_empty() {
                     let _empty = blocks.remove(id);
                 }
             }
         });
-        for path in files.paths() {
-            self.remove_file(&path)?;
-            // Each removal is durable before the next: the deletion goes last, as nothing else
-            // would hide the samples below it.
-            self.sync_block_dirs(shard, std::iter::once(id))?;
-        }
-        Ok(())
+        self.forget(shard, id, files.paths(), (fate, durable));
+        self.settle_block(shard, id)
     }
 
     /// The directory of blocks of this length; `shard_dir` is that of the shard.
@@ -342,13 +308,61 @@ impl Namespace {
             created_ns: self.clock.now().0,
         }
     }
+}
 
-    /// Renames a damaged file, so that its name is free and its bytes stay for a closer look.
-    pub(crate) fn set_aside(&self, path: &Path) -> Result<(), TsdbError> {
-        self.fs.rename(path, &damaged_name(path)).map_err(|e| TsdbError::io("rename", path, e))
+/// How many of the newest snapshots are merged with what is in memory: the longest run of which no
+/// file has more than two thirds of what comes out.
+///
+/// So whatever is written again ends up in a file half as large again, at least, and a byte is
+/// written a logarithmic number of times in the life of its block. A run that cannot be merged at
+/// all triples in size with each file, so it is short.
+fn merged_snapshots(layers: &[Layer]) -> usize {
+    let lens: Vec<u64> = layers
+        .iter()
+        .filter_map(|layer| match layer {
+            Layer::File(file) => Some(file.file_len()),
+            Layer::Memory(_) | Layer::Deletion(_) => None,
+        })
+        .collect();
+    run_to_merge(&lens)
+}
+
+fn run_to_merge(lens: &[u64]) -> usize {
+    if lens.len() < SNAPSHOTS_MAX {
+        return 0;
     }
+    // What is in memory has no length yet; it is not smaller than the smallest.
+    let mut total = lens.iter().copied().min().unwrap_or(0);
+    let (mut largest, mut run) = (0, 0);
+    for (i, len) in lens.iter().rev().enumerate() {
+        total += len;
+        largest = largest.max(*len);
+        if largest.saturating_mul(3) <= total.saturating_mul(2) {
+            run = i + 1;
+        }
+    }
+    run
+}
 
-    pub(crate) fn remove_file(&self, path: &Path) -> Result<(), TsdbError> {
-        self.fs.remove_file(path).map_err(|e| TsdbError::io("remove", path, e))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshots_are_merged_a_logarithmic_number_of_times() {
+        for sizes in [[1000, 1000, 1000], [10, 1000, 70], [1, 500, 5000]] {
+            let (mut lens, mut written, mut total, mut most) = (Vec::new(), 0u64, 0u64, 0);
+            for i in 0..2000 {
+                let new: u64 = sizes[i % 3];
+                total += new;
+                let kept = lens.len() - run_to_merge(&lens);
+                let merged: u64 = lens.drain(kept..).sum();
+                lens.push(merged + new);
+                written += merged + new;
+                most = most.max(lens.len());
+            }
+            assert!(most <= SNAPSHOTS_MAX + 4, "{most} snapshots at a time");
+            assert!(written <= total * 8, "{written} bytes written for {total}");
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! Compaction: closed blocks become longer ones, so that there are few files, and each series'
-//! samples stand together where codecs do best.
+//! samples stand together where codecs do best; and deleted samples give their space back.
 //!
 //! Lengths form a ladder of which each is a multiple of the one before: a day, then eight days,
 //! then thirty-two. A span is compacted when it is past its time, nothing waits to be flushed in
@@ -7,23 +7,35 @@
 //! each rung of the ladder; late samples wait as short blocks over the long one until they are an
 //! eighth of it.
 //!
-//! A compaction reads volumes, which never change, and holds up neither reads nor writes. What it
+//! A deletion waits as a snapshot over its block until it concerns an eighth of the block's series
+//! or is a day old; then the block is written anew without the samples.
+//!
+//! A compaction reads files, which never change, and holds up neither reads nor writes. What it
 //! wrote gets its name and is published only if its sources are still what they were; the files of
 //! the sources go after that. A crash at any moment leaves files that say the same twice, never
 //! less. `tests/flush_versions.rs` is a model of these rules.
+//!
+//! A compaction that fails rests, and for longer each time; others go on.
+
+mod publish;
+mod rests;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use m3rs_core::fs::TEMP_SUFFIX;
 use m3rs_core::time::{NS_PER_MS, NS_PER_S};
 
-use crate::blocks::{BlockFiles, BlockId, Blocks, Layer};
+pub(crate) use rests::Rests;
+
+use crate::blocks::{BlockFiles, BlockId, Layer};
 use crate::checkpoint::Written;
 use crate::error::TsdbError;
 use crate::fileset::{FilesetKind, FilesetReader};
+use crate::limits::COMPACTED_SAMPLES_MAX;
 use crate::mediator::Stop;
+use crate::merge::Output;
 use crate::namespace::Namespace;
 use crate::shard::Shard;
 
@@ -33,14 +45,32 @@ const DAY_NS: i64 = 24 * 3600 * NS_PER_S;
 const LADDER: [i64; 2] = [8, 4];
 
 /// A block that was extended by late samples is compacted again when these are at least one part
-/// in so many of it: each sample is written again at most so often for late ones.
+/// in so many of it: each late sample then costs the writing of at most nine samples.
 const LATE_SHARE: u64 = 8;
 
-/// A block and its volume.
-type Source = (BlockId, Arc<FilesetReader>);
+/// A block is written anew without deleted samples when at least one in so many of its series has
+/// lost some.
+const DELETED_SHARE: u64 = 8;
+
+/// The longest that deleted samples of a closed block keep their space.
+const DELETED_AGE_NS: i64 = DAY_NS;
+
+/// A block whose volume, and perhaps deletions over it, are merged.
+#[derive(Clone, Debug)]
+struct Source {
+    id: BlockId,
+    /// Has a volume; its layers are files.
+    files: BlockFiles,
+}
+
+impl Source {
+    fn bytes(&self) -> u64 {
+        self.files.readers().map(|reader| reader.file_len()).sum()
+    }
+}
 
 /// What a compaction is to do: make one block of these.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Compaction {
     shard: usize,
     span: BlockId,
@@ -57,14 +87,6 @@ pub(crate) struct Compacted {
     /// Nothing, if no sample was left.
     reader: Option<Arc<FilesetReader>>,
     written: Written,
-}
-
-/// What was compacted so far, for metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct CompactionReport {
-    pub(crate) sources: u64,
-    pub(crate) bytes_read: u64,
-    pub(crate) bytes_written: u64,
 }
 
 /// Lengths of compacted blocks for a namespace, the shortest first.
@@ -91,21 +113,41 @@ pub(crate) fn lengths(block_size_ns: i64, retention_ns: i64) -> Vec<i64> {
 }
 
 impl Namespace {
-    /// The next compaction that is due, if there is one.
+    /// The next compaction that is due and does not rest, if there is one.
     fn next_compaction(&self) -> Option<Compaction> {
         let options = self.options();
         let now = self.clock.now().0;
         // The last block of a span is flushed first, and late samples get a chance.
         let wait = options.buffer_past_ns.saturating_add(options.block_size_ns);
         let closed_before = now.saturating_sub(wait);
+        let rests = self.compaction_rests.lock();
+        let monotonic = self.clock.monotonic();
         for length in lengths(options.block_size_ns, options.retention_ns) {
             for (number, shard) in self.shards.iter().enumerate() {
-                if let Some((span, sources)) = next_span(shard, length, closed_before) {
+                let may = |span| !rests.has(number, span, monotonic);
+                if let Some((span, sources)) = next_span(shard, length, closed_before, may) {
                     return Some(Compaction { shard: number, span, sources });
                 }
             }
         }
+        for (number, shard) in self.shards.iter().enumerate() {
+            let may = |span| !rests.has(number, span, monotonic);
+            if let Some(source) = next_deleted(shard, now, closed_before, may) {
+                let span = source.id;
+                return Some(Compaction { shard: number, span, sources: vec![source] });
+            }
+        }
         None
+    }
+
+    /// Whether deletions are in memory that compaction waits for.
+    pub(crate) fn holds_deletions(&self) -> bool {
+        let waits = |files: &BlockFiles| !files.is_flushed() && files.has_all_samples_in_volume();
+        self.options().snapshot_enabled
+            && self.shards.iter().any(|shard| {
+                let blocks = shard.lock().blocks();
+                blocks.iter().any(|(_, files)| waits(files))
+            })
     }
 
     /// Whether a compaction is due.
@@ -115,17 +157,76 @@ impl Namespace {
 
     /// Finds the next compaction, if one is due, and writes its block, which can take long.
     pub(crate) fn compact_next(&self, stop: &Stop) -> Result<Option<Compacted>, TsdbError> {
-        let Some(compaction) = self.next_compaction() else { return Ok(None) };
-        self.compact(compaction, stop).map(Some)
+        while let Some(compaction) = self.next_compaction() {
+            let (shard, span) = (compaction.shard, compaction.span);
+            if let Some(why) = self.obstacle(&compaction) {
+                self.counters.compactions_skipped.add(1);
+                let (start_ns, length_ns) = (span.start(), span.length());
+                tracing::warn!(
+                    namespace = self.name(),
+                    shard,
+                    start_ns,
+                    length_ns,
+                    why,
+                    "a compaction is not begun for now"
+                );
+                self.rest(shard, span);
+                continue;
+            }
+            let compacted = self.compact(compaction, stop);
+            if !matches!(compacted, Ok(_) | Err(TsdbError::Closing)) {
+                self.rest(shard, span);
+            }
+            return compacted.map(Some);
+        }
+        Ok(None)
+    }
+
+    /// Lets a compaction rest that did not succeed.
+    fn rest(&self, shard: usize, span: BlockId) {
+        self.compaction_rests.lock().add(shard, span, self.clock.monotonic());
+    }
+
+    /// What forbids a compaction, if anything does.
+    fn obstacle(&self, compaction: &Compaction) -> Option<String> {
+        let needed: u64 = compaction.sources.iter().map(Source::bytes).sum();
+        if let Some(room) = self.disk.room().filter(|room| *room < needed) {
+            return Some(format!("it may need {needed} bytes, and {room} are free over the floor"));
+        }
+        let own = compaction.sources.iter().all(|source| source.id == compaction.span);
+        let most = if own { 0 } else { self.samples_most(compaction) };
+        (most > COMPACTED_SAMPLES_MAX)
+            .then(|| format!("a series has {most} samples, more than {COMPACTED_SAMPLES_MAX}"))
+    }
+
+    /// The most samples that a series may have in the new block.
+    fn samples_most(&self, compaction: &Compaction) -> u64 {
+        let readers = || compaction.sources.iter().flat_map(|source| source.files.readers());
+        let all: u64 = readers().map(|reader| reader.totals().samples).sum();
+        if all <= COMPACTED_SAMPLES_MAX {
+            return all;
+        }
+        let by_slot = self.shards[compaction.shard].lock().buffer.refs().to_vec();
+        let mut counts = vec![0u64; by_slot.len()];
+        // What is damaged is told by the merge.
+        for entry in readers().flat_map(|reader| reader.entries()).flatten() {
+            if let Ok(slot) = by_slot.binary_search(&entry.series) {
+                counts[slot] += u64::from(entry.count);
+            }
+        }
+        counts.into_iter().max().unwrap_or(0)
     }
 
     fn compact(&self, compaction: Compaction, stop: &Stop) -> Result<Compacted, TsdbError> {
         let shard = &self.shards[compaction.shard];
         let span = compaction.span;
-        let own = compaction.sources.first().filter(|(id, _)| *id == span);
-        let volume = own.map_or(0, |(_, reader)| reader.info().volume + 1);
-        let covered = own.map_or(0, |(_, reader)| reader.info().log_segment);
-        let layers = compaction.sources.iter().map(|(_, r)| Layer::File(Arc::clone(r)));
+        let own = compaction.sources.first().filter(|source| source.id == span);
+        let volume = own.and_then(|source| source.files.volume.as_ref());
+        let volume = volume.map_or(0, |reader| reader.info().volume + 1);
+        let covered = own.into_iter().flat_map(|source| source.files.readers());
+        let covered = covered.map(|reader| reader.info().log_segment).max().unwrap_or(0);
+        let readers = compaction.sources.iter().flat_map(|source| source.files.readers());
+        let layers = readers.map(|reader| Layer::File(Arc::clone(reader)));
         let files = BlockFiles { volume: None, layers: layers.collect() };
         let path = self.volume_path(shard, span, volume)?;
         let info = self.info(shard, span, FilesetKind::Volume, volume, covered);
@@ -133,102 +234,21 @@ impl Namespace {
         // Under its own name a crash would publish it, though a deletion may have come meanwhile.
         let mut unnamed = path.clone().into_os_string();
         unnamed.push(format!(".compacted{TEMP_SUFFIX}"));
-        let unnamed = PathBuf::from(unnamed);
-        let go_on = || stop.check();
-        let reader = self.write_block(shard, &files, &unnamed, info, &mut written, go_on)?;
+        let fs = self.compaction_fs.as_ref();
+        let output = Output { fs, path: PathBuf::from(unnamed), info };
+        let reader = self.write_block(shard, &files, &output, &mut written, || stop.check())?;
         Ok(Compacted { compaction, path, reader, written })
     }
-
-    /// Lets readers see the new block instead of its sources, and removes these; `None` if the
-    /// sources are not what they were, and the new block is thrown away.
-    ///
-    /// The caller holds the maintenance lock, so no flush works on the sources.
-    pub(crate) fn publish(
-        &self,
-        compacted: Compacted,
-    ) -> Result<Option<CompactionReport>, TsdbError> {
-        let Compacted { compaction, path, reader, written } = compacted;
-        let Compaction { shard, span, sources } = compaction;
-        let shard = &self.shards[shard];
-        // A volume hides older ones and the snapshots that it was merged from. Once it is gone,
-        // none of them may come back from a removal that was not durable yet, and lie over newer
-        // samples.
-        self.sync_block_dirs(shard, sources.iter().map(|(id, _)| *id))?;
-        let bytes_written = reader.as_ref().map_or(0, |r| r.file_len());
-        let unnamed = reader.as_ref().map(|r| r.path().to_owned());
-        if !self.replace(shard, span, &sources, reader, &path)? {
-            if let Some(unnamed) = unnamed {
-                self.remove_file(&unnamed)?;
-            }
-            return Ok(None);
-        }
-        let mut report = CompactionReport { bytes_written, ..CompactionReport::default() };
-        for (_, source) in &sources {
-            report.sources += 1;
-            report.bytes_read += source.file_len();
-            if written.is_sound() {
-                self.remove_file(source.path())?;
-            } else {
-                // It has bytes that could not be taken over; they stay for a closer look.
-                self.set_aside(source.path())?;
-            }
-        }
-        // A deletion after this is told of the new block alone, so no source may come back.
-        self.sync_block_dirs(shard, sources.iter().map(|(id, _)| *id))?;
-        Ok(Some(report))
-    }
-
-    /// Names the new file and puts it in the place of the sources, if they are still what is
-    /// served. Holds the shard's lock for a rename and the sync of a directory.
-    fn replace(
-        &self,
-        shard: &Shard,
-        span: BlockId,
-        sources: &[Source],
-        reader: Option<Arc<FilesetReader>>,
-        path: &Path,
-    ) -> Result<bool, TsdbError> {
-        let mut state = shard.lock();
-        if !is_unchanged(&state.blocks(), span, sources) {
-            return Ok(false);
-        }
-        let mut named = None;
-        if let Some(reader) = reader {
-            let io = |action| move |e| TsdbError::io(action, path, e);
-            self.fs.rename(reader.path(), path).map_err(io("name"))?;
-            let dir = path.parent().unwrap_or(path);
-            self.fs.sync_dir(dir).map_err(io("name"))?;
-            named = Some(Arc::new(FilesetReader::open(self.fs.as_ref(), path)?));
-        }
-        state.edit_blocks(|blocks| {
-            for (id, _) in sources {
-                let _empty = blocks.remove(*id);
-            }
-            if let Some(named) = named {
-                blocks.entry(span).volume = Some(named);
-            }
-        });
-        Ok(true)
-    }
 }
 
-/// Whether the sources are all that is served of the span, and nothing lies over them.
-fn is_unchanged(blocks: &Blocks, span: BlockId, sources: &[Source]) -> bool {
-    let is_same = |(id, source): &Source| {
-        let files = blocks.get(*id);
-        // A layer may delete what the new block has, and would not lie over it any more.
-        files.is_some_and(|f| {
-            f.layers.is_empty() && f.volume.as_ref().is_some_and(|v| Arc::ptr_eq(v, source))
-        })
-    };
-    // A block of the span that came meanwhile would be hidden.
-    let own = blocks.get(span).is_some_and(|files| !files.is_empty());
-    let own_is_source = sources.first().is_some_and(|(id, _)| *id == span);
-    sources.iter().all(is_same) && own == own_is_source
-}
-
-/// The first span of `length` in a shard that is due, with the volumes in it from old to new.
-fn next_span(shard: &Shard, length: i64, closed_before: i64) -> Option<(BlockId, Vec<Source>)> {
+/// The next span of `length` in a shard that is due and that `may` be compacted, with the blocks in
+/// it from old to new.
+fn next_span(
+    shard: &Shard,
+    length: i64,
+    closed_before: i64,
+    may: impl Fn(BlockId) -> bool,
+) -> Option<(BlockId, Vec<Source>)> {
     let (blocks, windows) = {
         let state = shard.lock();
         let windows: Vec<i64> = state.buffer.windows().map(|(start, _)| start).collect();
@@ -242,25 +262,67 @@ fn next_span(shard: &Shard, length: i64, closed_before: i64) -> Option<(BlockId,
     spans.into_iter().find_map(|(span, held)| {
         let is_busy = windows.iter().any(|&start| span_of(start) == span);
         let is_closed = span.end() <= closed_before;
-        let is_flushed = held.iter().all(|(_, f)| f.layers.is_empty() && f.volume.is_some());
+        let is_flushed = held.iter().all(|(_, files)| files.is_flushed());
         let is_nested = held.iter().all(|(id, _)| id.end() <= span.end());
         if is_busy || !is_closed || !is_flushed || !is_nested {
             return None;
         }
         let sources: Vec<Source> =
-            held.into_iter().filter_map(|(id, f)| Some((id, f.volume.clone()?))).collect();
-        is_worth(span, &sources).then_some((span, sources))
+            held.into_iter().map(|(id, files)| Source { id, files: files.clone() }).collect();
+        (is_worth(span, &sources) && may(span)).then_some((span, sources))
     })
 }
 
 fn is_worth(span: BlockId, sources: &[Source]) -> bool {
-    let bytes =
-        |sources: &[Source]| -> u64 { sources.iter().map(|(_, reader)| reader.file_len()).sum() };
     match sources {
-        [(id, own), late @ ..] if *id == span => {
-            !late.is_empty() && bytes(late).saturating_mul(LATE_SHARE) >= own.file_len()
+        [own, late @ ..] if own.id == span => {
+            let late_bytes: u64 = late.iter().map(Source::bytes).sum();
+            !late.is_empty() && late_bytes.saturating_mul(LATE_SHARE) >= own.bytes()
         }
         shorter => shorter.len() >= 2,
+    }
+}
+
+/// The next block of a shard that is to be written anew without deleted samples.
+fn next_deleted(
+    shard: &Shard,
+    now: i64,
+    closed_before: i64,
+    may: impl Fn(BlockId) -> bool,
+) -> Option<Source> {
+    let blocks = shard.lock().blocks();
+    let mut closed = blocks.iter().filter(|(id, _)| id.end() <= closed_before);
+    let found =
+        closed.find(|(id, files)| files.is_flushed() && has_deleted(files, now) && may(*id));
+    found.map(|(id, files)| Source { id, files: files.clone() })
+}
+
+/// Whether a flushed block has enough deletions over it, or one for long enough.
+fn has_deleted(files: &BlockFiles, now: i64) -> bool {
+    let Some(volume) = &files.volume else { return false };
+    let deletions = || files.readers().skip(1);
+    let series: u64 = deletions().map(|file| u64::from(file.totals().series)).sum();
+    let is_old =
+        |file: &Arc<FilesetReader>| file.info().created_ns <= now.saturating_sub(DELETED_AGE_NS);
+    series.saturating_mul(DELETED_SHARE) >= u64::from(volume.totals().series).max(1)
+        || deletions().any(is_old)
+}
+
+impl BlockFiles {
+    /// Whether over its volume are deletions alone.
+    pub(crate) fn has_all_samples_in_volume(&self) -> bool {
+        let is_deletions = |layer: &Layer| match layer {
+            Layer::File(file) => file.totals().samples == 0,
+            Layer::Deletion(_) => true,
+            Layer::Memory(_) => false,
+        };
+        self.volume.is_some() && self.layers.iter().all(is_deletions)
+    }
+
+    /// As [`BlockFiles::has_all_samples_in_volume`], and the deletions are in files.
+    fn is_flushed(&self) -> bool {
+        let is_file = |layer: &Layer| matches!(layer, Layer::File(_));
+        self.has_all_samples_in_volume() && self.layers.iter().all(is_file)
     }
 }
 

@@ -10,6 +10,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use m3rs_core::clock::SharedClock;
 use m3rs_core::fs::{FsLock, SharedFs};
@@ -23,8 +24,8 @@ use crate::bootstrap::{self, Opener};
 use crate::checkpoint::{Merge, Written};
 use crate::commitlog::{CommitLog, SyncMode};
 use crate::error::{Damage, TsdbError};
-use crate::limits::{Limits, Throttle};
-use crate::mediator::{self, JobKind, Jobs, Stop};
+use crate::limits::{Limits, PersistRate, Throttle};
+use crate::mediator::{self, FirstError, JobKind, Jobs, Stop};
 use crate::namespace::{
     Catalog, ConfiguredNamespace, Counter, Counters, DEFAULT_NAMESPACE, Namespace, NamespaceOptions,
 };
@@ -33,6 +34,9 @@ use crate::scrub::{Scrub, ScrubReport};
 
 /// New series of a namespace at which its index is sealed before its samples are due.
 const SEAL_SERIES: u64 = 1 << 16;
+
+/// How long deletions over closed blocks wait for a checkpoint that comes by itself.
+const DELETIONS_WAIT: Duration = Duration::from_secs(300);
 
 /// What a database is opened with.
 #[derive(Clone)]
@@ -139,8 +143,11 @@ pub(crate) struct Core {
     pub(crate) snapshot_log_bytes: u64,
     pub(crate) background_failures: Counter,
     pub(crate) jobs: Jobs,
-    throttle: Arc<Throttle>,
+    clock: SharedClock,
+    persist_rate: PersistRate,
     pub(crate) scrub: Scrub,
+    /// Since when deletions over closed blocks have been in memory alone, by monotonic time.
+    deletions_since: Mutex<Option<Duration>>,
     /// Held by whoever compacts; taken before `maintenance`.
     compaction: Mutex<()>,
     /// Held by whoever freezes, merges or removes.
@@ -162,12 +169,15 @@ impl Core {
     fn checkpoint(&self, merge: Merge) -> Result<(Written, u64), TsdbError> {
         let segment = self.log.rotate()?;
         let written = self.persist(segment, merge, Extent::ByOptions)?;
+        // A start that finds a file which should be gone needs the log of what came after.
+        self.settle_removals()?;
         let needed = self.all().iter().filter_map(|n| n.log_need.lock().oldest()).min();
         let removed = self.log.remove_before(needed.unwrap_or(segment).min(segment))?;
         Ok((written, removed as u64))
     }
 
-    /// Makes series and samples in memory durable in files.
+    /// Makes series and samples in memory durable in files. A namespace that fails does not hold
+    /// up the others.
     fn persist(&self, segment: u64, merge: Merge, extent: Extent) -> Result<Written, TsdbError> {
         let mut written = Written::default();
         self.for_each(|namespace| {
@@ -180,23 +190,22 @@ impl Core {
         Ok(written)
     }
 
+    /// Lets the files go that earlier jobs could not remove.
+    fn settle_removals(&self) -> Result<(), TsdbError> {
+        self.for_each(Namespace::settle_removals)
+    }
+
     /// Does `work` for each namespace, whatever becomes of the others. Of several errors the first
     /// is returned and the others are logged.
     fn for_each(
         &self,
         mut work: impl FnMut(&Namespace) -> Result<(), TsdbError>,
     ) -> Result<(), TsdbError> {
-        let mut first = Ok(());
+        let mut first = FirstError::default();
         for namespace in self.all() {
-            match (work(&namespace), &first) {
-                (Ok(()), _) => {}
-                (failed, Ok(())) => first = failed,
-                (Err(error), Err(_)) => {
-                    tracing::error!(namespace = namespace.name(), %error, "one more that failed");
-                }
-            }
+            first.note(work(&namespace));
         }
-        first
+        first.into_result()
     }
 
     /// Puts the buffers into snapshots and drops the log before them.
@@ -211,10 +220,16 @@ impl Core {
     /// Seals indexes to which many series came: after a crash, a sealed series is an entry of an
     /// array, another one is read from the log, hashed and indexed anew.
     pub(crate) fn seal_new_series(&self) -> Result<(), TsdbError> {
+        let is_due = |namespace: &Namespace| namespace.index.unsealed_len() >= SEAL_SERIES;
+        if !self.all().iter().any(|namespace| is_due(namespace)) {
+            return Ok(());
+        }
         let _one = self.maintenance.lock();
-        self.for_each(|namespace| match namespace.index.unsealed_len() {
-            SEAL_SERIES.. => namespace.seal_index(),
-            _ => Ok(()),
+        self.jobs.run(JobKind::Seal, || {
+            self.for_each(|namespace| match is_due(namespace) {
+                true => namespace.seal_index(),
+                false => Ok(()),
+            })
         })
     }
 
@@ -249,29 +264,25 @@ impl Core {
     fn compact_in(&self, namespace: &Namespace, stop: &Stop) -> Result<bool, TsdbError> {
         let Some(compacted) = namespace.compact_next(stop)? else { return Ok(false) };
         let _one = self.maintenance.lock();
-        let Some(report) = namespace.publish(compacted)? else { return Ok(false) };
-        let counters = &namespace.counters;
-        counters.compactions.add(1);
-        counters.compaction_read_bytes.add(report.bytes_read);
-        counters.compaction_written_bytes.add(report.bytes_written);
-        tracing::info!(namespace = namespace.name(), ?report, "compacted");
-        Ok(true)
+        namespace.publish(compacted)
     }
 
     /// Removes what is older than retention, and what removed namespaces left.
     pub(crate) fn expire(&self) -> Result<(), TsdbError> {
         let maintenance = self.maintenance.lock();
-        self.jobs.run(JobKind::Expire, || {
-            let expired = self.for_each(|namespace| {
+        let expired = self.jobs.run(JobKind::Expire, || {
+            self.for_each(|namespace| {
                 let removed = namespace.expire()?;
                 if removed > 0 {
                     tracing::info!(namespace = namespace.name(), files = removed, "expired");
                 }
                 Ok(())
-            });
-            self.purge(&maintenance)?;
-            expired
-        })
+            })
+        });
+        let mut first = FirstError::default();
+        first.note(expired);
+        first.note(self.jobs.run(JobKind::Purge, || self.purge(&maintenance)));
+        first.into_result()
     }
 
     /// Takes out series that have no samples any more.
@@ -297,15 +308,29 @@ impl Core {
             }
             let segment = self.log.rotate()?;
             self.jobs.run(JobKind::Snapshot, || {
-                persist_one(namespace, segment, Merge::Due, Extent::Everything).map(drop)
+                persist_one(namespace, segment, Merge::Due, Extent::Everything)?;
+                namespace.settle_removals()
             })
         })
+    }
+
+    /// Makes a checkpoint if deletions over closed blocks have been in memory for a while: only
+    /// from files can compaction take them, and little may be written that would bring one.
+    pub(crate) fn save_deletions(&self) -> Result<(), TsdbError> {
+        let now = self.clock.monotonic();
+        let is_due = {
+            let mut since = self.deletions_since.lock();
+            let holds = self.all().iter().any(|namespace| namespace.holds_deletions());
+            *since = holds.then(|| since.unwrap_or(now));
+            since.is_some_and(|since| now.saturating_sub(since) >= DELETIONS_WAIT)
+        };
+        if is_due { self.snapshot() } else { Ok(()) }
     }
 
     /// Recovers the log if it failed.
     pub(crate) fn recover_failed_log(&self) -> Result<(), TsdbError> {
         let Some(why) = self.log.failure() else { return Ok(()) };
-        self.recover_log()?;
+        self.jobs.run(JobKind::Recover, || self.recover_log())?;
         tracing::warn!(%why, "commit log takes writes again, on a new segment");
         Ok(())
     }
@@ -317,6 +342,7 @@ impl Core {
         let segment = self.log.probe()?;
         self.persist(segment, Merge::Due, Extent::Everything)?;
         self.log.resume()?;
+        self.settle_removals()?;
         self.log.remove_before(segment)?;
         Ok(())
     }
@@ -386,8 +412,10 @@ impl Database {
             snapshot_log_bytes,
             background_failures: Counter::default(),
             jobs: Jobs::new(Arc::clone(&clock)),
-            throttle: loaded.throttle,
+            clock: Arc::clone(&clock),
+            persist_rate: loaded.persist_rate,
             scrub: Scrub::new(Throttle::new(Arc::clone(&clock), scrub_rate)),
+            deletions_since: Mutex::default(),
             compaction: Mutex::new(()),
             maintenance: Mutex::new(()),
         });
@@ -450,28 +478,41 @@ impl Database {
         self.core.snapshot()
     }
 
-    /// Does what the mediator does by itself, without waiting for its time: lets a failed log take
-    /// writes again, flushes blocks that are past their time, removes those outside retention.
+    /// Does what the mediator does by itself, without waiting for its time: removes blocks outside
+    /// retention, lets a failed log take writes again, flushes blocks that are past their time.
     ///
     /// # Errors
-    /// As [`Database::flush_all`].
+    /// As [`Database::flush_all`]; the first one, after all of it was tried.
     pub fn tick(&self) -> Result<(), TsdbError> {
-        self.core.recover_failed_log()?;
-        self.core.flush_due()?;
-        self.core.expire()?;
-        self.core.retire_series()
+        let mut first = FirstError::default();
+        // First, as it frees space for the others.
+        first.note(self.core.expire());
+        first.note(self.core.recover_failed_log());
+        first.note(self.core.flush_due());
+        first.note(self.core.save_deletions());
+        first.note(self.core.retire_series());
+        first.into_result()
     }
 
-    /// Makes longer blocks of closed ones until there is nothing left to do; returns how many.
+    /// Makes longer blocks of closed ones, and writes blocks anew without what was deleted, until
+    /// there is nothing left to do; returns how many.
     ///
     /// # Errors
-    /// As [`Database::flush_all`]; what was compacted before stays.
+    /// As [`Database::flush_all`]; the first one, after the others were compacted. What failed
+    /// rests for a minute.
     pub fn compact(&self) -> Result<u64, TsdbError> {
         let mut blocks = 0;
-        while self.core.compact_one(&self.stop)? {
-            blocks += 1;
+        let mut first = FirstError::default();
+        loop {
+            match self.core.compact_one(&self.stop) {
+                Ok(false) => break,
+                Ok(true) => blocks += 1,
+                Err(TsdbError::Closing) => return Err(TsdbError::Closing),
+                // It rests, so that this ends.
+                Err(error) => drop(first.note(Err::<(), _>(error))),
+            }
         }
-        Ok(blocks)
+        first.into_result().map(|()| blocks)
     }
 
     /// Reads every file once and checks its checksums, at the rate of
@@ -492,7 +533,7 @@ impl Database {
     /// Lets flushes, snapshots and merges write so many bytes a second from now on, those under
     /// way too; 0 is no limit. It is not kept over a restart.
     pub fn set_persist_rate(&self, bytes_per_second: u64) {
-        self.core.throttle.set(bytes_per_second);
+        self.core.persist_rate.set(bytes_per_second);
         tracing::info!(bytes_per_second, "persist rate");
     }
 
@@ -526,7 +567,7 @@ impl Database {
     /// Ends the background threads; says whether that was done before.
     fn stop_work(&self) -> bool {
         let was_stopped = self.stop.stop();
-        self.core.throttle.release();
+        self.core.persist_rate.release();
         self.core.scrub.throttle.release();
         for thread in self.background.lock().drain(..) {
             if thread.join().is_err() {

@@ -8,7 +8,7 @@ mod throttle;
 pub(crate) use disk::DiskFloor;
 pub(crate) use rate::RateLimit;
 pub(crate) use runtime::RuntimeLimits;
-pub(crate) use throttle::{Throttle, ThrottledFs};
+pub(crate) use throttle::{PersistRate, Throttle};
 
 use crate::metadata::MetadataLimits;
 
@@ -23,6 +23,10 @@ pub const EXEMPLAR_LABEL_BYTES_MAX: usize = 1024;
 
 /// The longest annotation of one sample, in bytes. What M3 writes is a few bytes long.
 pub const ANNOTATION_BYTES_MAX: usize = 4096;
+
+/// The most samples of one series in a block that compaction makes (`COMPACTED_SAMPLES_MAX`), as a
+/// merge holds one series in memory. Above it the shorter blocks stay.
+pub(crate) const COMPACTED_SAMPLES_MAX: u64 = 1 << 20;
 
 /// What the engine refuses to go beyond. Every refusal names the limit and its setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +51,7 @@ pub struct Limits {
     /// Free bytes of the volume below which writes are refused, unless 1 % of the volume is less
     /// (`limits.disk_floor_bytes_max`); 0 is no floor.
     pub disk_floor_bytes_max: u64,
-    /// Bytes a second that flushes, snapshots and merges write at most
+    /// Bytes a second that flushes and snapshots together, and compaction by itself, write at most
     /// (`limits.persist_bytes_per_second_max`); 0 is no limit. May change while running.
     pub persist_bytes_per_second_max: u64,
     /// Bytes a second that scrubs read at most (`limits.scrub_bytes_per_second_max`); 0 switches

@@ -2,16 +2,19 @@
 //! other, and one for compaction, which can take long and can wait.
 
 mod jobs;
+mod outcome;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use m3rs_core::clock::SharedClock;
+use m3rs_core::telemetry::invariant;
 use parking_lot::{Condvar, Mutex};
 
 pub(crate) use jobs::Jobs;
 pub use jobs::{JobKind, JobStatus};
+pub(crate) use outcome::FirstError;
 
 use crate::database::Core;
 use crate::error::TsdbError;
@@ -22,9 +25,6 @@ const TICK: Duration = Duration::from_millis(500);
 const SLOW_TICK: Duration = Duration::from_secs(10);
 /// How long a job that failed waits before it is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-
-/// How long compaction rests after a failure, which may be a full disk.
-const COMPACTION_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// When the first scrub begins.
 const SCRUB_FIRST_AFTER: Duration = Duration::from_secs(600);
@@ -74,7 +74,7 @@ pub(crate) fn run(core: &Arc<Core>, stop: &Stop, clock: &SharedClock) {
             continue;
         }
         let slow = now >= slow_at;
-        if let Err(error) = work(core, slow) {
+        if let Err(error) = contained("mediator", || work(core, slow)) {
             core.background_failures.add(1);
             let retry_after_s = RETRY_AFTER.as_secs();
             tracing::error!(%error, retry_after_s, "background work failed");
@@ -89,14 +89,14 @@ pub(crate) fn run(core: &Arc<Core>, stop: &Stop, clock: &SharedClock) {
 pub(crate) fn run_compaction(core: &Arc<Core>, stop: &Stop, _clock: &SharedClock) {
     let mut pause = SLOW_TICK;
     while !stop.wait(pause) {
-        pause = match core.compact_one(stop) {
+        pause = match contained("compactor", || core.compact_one(stop)) {
             Ok(true) => Duration::ZERO,
             Ok(false) => SLOW_TICK,
             Err(TsdbError::Closing) => return,
             Err(error) => {
                 core.background_failures.add(1);
                 tracing::error!(%error, "a compaction failed");
-                COMPACTION_RETRY_AFTER
+                SLOW_TICK
             }
         };
     }
@@ -107,7 +107,7 @@ pub(crate) fn run_scrub(core: &Arc<Core>, stop: &Stop, _clock: &SharedClock) {
     let mut pause = SCRUB_FIRST_AFTER;
     while !stop.wait(pause) {
         pause = SCRUB_REST;
-        match core.scrub(stop) {
+        match contained("scrubber", || core.scrub(stop)) {
             Ok(report) => tracing::debug!(?report, "scrub"),
             Err(TsdbError::Closing) => return,
             Err(error) => {
@@ -118,16 +118,55 @@ pub(crate) fn run_scrub(core: &Arc<Core>, stop: &Stop, _clock: &SharedClock) {
     }
 }
 
+/// One round of the mediator. Each job is done whatever comes of the others; the first error is
+/// returned.
 fn work(core: &Arc<Core>, slow: bool) -> Result<(), TsdbError> {
-    core.recover_failed_log()?;
-    if core.log.bytes_since_rotation() >= core.snapshot_log_bytes {
-        core.snapshot()?;
-    }
-    core.seal_new_series()?;
+    let mut first = FirstError::default();
     if slow {
-        core.flush_due()?;
-        core.expire()?;
-        core.retire_series()?;
+        // First, as it frees space for the others.
+        first.note(core.expire());
     }
-    Ok(())
+    first.note(core.recover_failed_log());
+    if core.log.bytes_since_rotation() >= core.snapshot_log_bytes {
+        first.note(core.snapshot());
+    }
+    first.note(core.seal_new_series());
+    if slow {
+        first.note(core.flush_due());
+        first.note(core.save_deletions());
+        first.note(core.retire_series());
+    }
+    first.into_result()
+}
+
+/// Runs `work`; a panic in it is a broken invariant and an error, and not the end of the thread.
+/// What it had begun is as after an error: in memory and in the log.
+fn contained<T>(
+    thread: &'static str,
+    work: impl FnOnce() -> Result<T, TsdbError>,
+) -> Result<T, TsdbError> {
+    // Locks are not poisoned, and all that is shared is behind one.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        invariant::violated(thread);
+        Err(TsdbError::Panicked { thread })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_counted_and_ends_no_thread() {
+        let before = invariant::count();
+        let caught = std::panic::catch_unwind(|| {
+            contained("test", || -> Result<(), TsdbError> { panic!("as the test wants") })
+        });
+        assert_eq!(invariant::count(), before + 1);
+        // In debug builds a broken invariant is fatal, so that tests fail.
+        assert_eq!(caught.is_err(), cfg!(debug_assertions));
+        let panicked = caught.map(|result| matches!(result, Err(TsdbError::Panicked { .. })));
+        assert!(panicked.unwrap_or(true));
+        assert!(contained("test", || Ok(7)).is_ok_and(|n| n == 7));
+    }
 }

@@ -1,35 +1,75 @@
 //! One file out of the layers of a block, series by series.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bitvec::bitvec;
+use m3rs_core::fs::Fs;
 use m3rs_core::model::{Labels, SampleKind};
+use m3rs_index::IndexError;
 
 use crate::blocks::{BlockFiles, BlockId, Layer};
 use crate::buffer::{Columns, Slot};
 use crate::checkpoint::Written;
-use crate::error::TsdbError;
+use crate::error::{FilesetError, TsdbError};
 use crate::fileset::{self, BlockCodec, FilesetInfo, FilesetKind, FilesetReader, SeriesBlock};
 use crate::namespace::Namespace;
+use crate::removal::{Durable, Fate};
 use crate::series_block::{BlockDecoder, BlockEncoder, Effort};
 use crate::shard::Shard;
 
 /// Series whose labels are read at a time.
 const LABELS_BATCH: usize = 256;
 
+/// A file that is to be written.
+#[derive(Debug)]
+pub(crate) struct Output<'a> {
+    /// Where samples go, at the rate of who writes them.
+    pub(crate) fs: &'a dyn Fs,
+    pub(crate) path: PathBuf,
+    pub(crate) info: FilesetInfo,
+}
+
 impl Namespace {
-    /// Writes all samples of `files` as one file; `None` if there are none. `go_on` is asked at
-    /// each series, and its error ends the work.
+    /// Writes all samples of `files` as one file; `None` if there are none, or none that can be
+    /// read. `go_on` is asked at each series, and its error ends the work.
+    ///
+    /// After an error there is no file, or it stands in the list of removals: one that nobody
+    /// knows would be served after a start.
     pub(crate) fn write_block(
         &self,
         shard: &Shard,
         files: &BlockFiles,
-        path: &Path,
-        info: FilesetInfo,
+        output: &Output<'_>,
         written: &mut Written,
         go_on: impl Fn() -> Result<(), TsdbError>,
     ) -> Result<Option<Arc<FilesetReader>>, TsdbError> {
+        let Output { path, info, .. } = output;
+        let id = BlockId::new(info.block_start_ns, info.block_size_ns);
+        let result = self.write_file(shard, files, output, written, go_on);
+        let is_served = |path: &Path| {
+            let blocks = shard.lock().blocks();
+            blocks.get(id).is_some_and(|files| files.readers().any(|r| r.path() == path))
+        };
+        if result.is_err() && !is_served(path) {
+            let how = (Fate::Remove, Durable::InTheEnd);
+            self.forget(shard, id, [path.clone()], how);
+            if let Err(error) = self.settle_block(shard, id) {
+                tracing::warn!(%error, "a file that was not finished stays for now");
+            }
+        }
+        result
+    }
+
+    fn write_file(
+        &self,
+        shard: &Shard,
+        files: &BlockFiles,
+        output: &Output<'_>,
+        written: &mut Written,
+        go_on: impl Fn() -> Result<(), TsdbError>,
+    ) -> Result<Option<Arc<FilesetReader>>, TsdbError> {
+        let Output { path, info, fs } = output;
         let known = shard.lock().buffer.series();
         let all = files.series(known, &mut written.damaged);
         if all.is_empty() {
@@ -37,8 +77,9 @@ impl Namespace {
         }
         let is_compacted = info.block_size_ns > self.block_size_ns();
         let effort = if is_compacted { Effort::Compact } else { Effort::Flush };
-        let mut merger = Merger::new(self, files, &info, effort);
-        let totals = fileset::write_fileset(self.fs.as_ref(), path, &info, |sink| {
+        let mut merger = Merger::new(self, files, info, effort);
+        let outcome = fileset::write_fileset(*fs, path, info, |sink| {
+            let before = written.series_blocks;
             for batch in all.chunks(LABELS_BATCH) {
                 // Neighbours share most labels, so it is cheaper to read several at a time.
                 let refs: Vec<u32> = batch.iter().map(|(series, _)| *series).collect();
@@ -46,7 +87,8 @@ impl Namespace {
                     go_on()?;
                     let Some(labels) = labels else {
                         let path = path.display();
-                        tracing::error!(series, %path, "BUG: series without labels");
+                        tracing::error!(series, %path, "a series without labels is left out");
+                        written.damaged += 1;
                         continue;
                     };
                     if merger.push(sink, series, slot, &labels)? {
@@ -54,15 +96,41 @@ impl Namespace {
                     }
                 }
             }
-            Ok::<(), TsdbError>(())
-        })?;
+            // Under its name an empty file would hide the others.
+            if written.series_blocks == before { Err(Unwritten::Empty) } else { Ok(()) }
+        });
         written.damaged += merger.damaged;
-        if totals.series == 0 {
-            // All of it was deleted.
-            self.remove_file(path)?;
-            return Ok(None);
+        match outcome {
+            Ok(_) => {}
+            Err(Unwritten::Empty) => return Ok(None),
+            Err(Unwritten::Failed(error)) => return Err(error),
         }
-        Ok(Some(Arc::new(FilesetReader::open(self.fs.as_ref(), path)?)))
+        Ok(Some(Arc::new(FilesetReader::open(*fs, path)?)))
+    }
+}
+
+/// Why no file was written.
+enum Unwritten {
+    /// No sample is left.
+    Empty,
+    Failed(TsdbError),
+}
+
+impl From<TsdbError> for Unwritten {
+    fn from(error: TsdbError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<FilesetError> for Unwritten {
+    fn from(error: FilesetError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<IndexError> for Unwritten {
+    fn from(error: IndexError) -> Self {
+        Self::Failed(error.into())
     }
 }
 

@@ -11,7 +11,7 @@ mod window;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use hashbrown::HashTable;
 use m3rs_core::clock::SharedClock;
@@ -34,9 +34,11 @@ pub(crate) use window::WriteWindow;
 
 use crate::activity::{ActiveSets, Retiring};
 use crate::commitlog::{self, CommitLog};
+use crate::compact::Rests;
 use crate::database::LogNeed;
 use crate::error::TsdbError;
 use crate::exemplar::Exemplar;
+use crate::expire::StepWatch;
 use crate::limits::{DiskFloor, Limits, RateLimit, RuntimeLimits};
 use crate::metadata::MetadataStore;
 use crate::names::Layout;
@@ -62,6 +64,10 @@ pub struct Namespace {
     pub(crate) disk: Arc<DiskFloor>,
     /// Held to the persist rate.
     pub(crate) fs: SharedFs,
+    /// Held to the same rate, by itself.
+    pub(crate) compaction_fs: SharedFs,
+    /// Which compactions wait before they are tried again.
+    pub(crate) compaction_rests: Mutex<Rests>,
     pub(crate) layout: Layout,
     pub(crate) clock: SharedClock,
     pub(crate) log: Arc<CommitLog>,
@@ -83,6 +89,12 @@ pub struct Namespace {
     pub(crate) log_need: Mutex<LogNeed>,
     /// Whether memory holds samples or deletions that were not logged.
     pub(crate) holds_unlogged: AtomicBool,
+    /// Whether the wall clock may decide what is removed.
+    pub(crate) step_watch: StepWatch,
+    /// Whether nothing expires, as the clock is not trusted.
+    pub(crate) expiry_held: AtomicBool,
+    /// The block up to which files that were set aside have expired.
+    pub(crate) set_aside_expired_to: AtomicI64,
     /// Set when it is removed or replaced: it takes no writes any more, reads go on.
     retired: AtomicBool,
 }
@@ -100,6 +112,8 @@ pub(crate) struct Counters {
     pub(crate) compaction_read_bytes: Counter,
     /// Bytes of the blocks that it wrote.
     pub(crate) compaction_written_bytes: Counter,
+    /// Compactions that were due and not begun, as a limit forbids them.
+    pub(crate) compactions_skipped: Counter,
     /// New series that the limit on their rate refused.
     pub(crate) series_rate_refusals: Counter,
 }
@@ -153,6 +167,8 @@ pub(crate) struct Parts {
     pub(crate) disk: Arc<DiskFloor>,
     /// Held to the persist rate.
     pub(crate) fs: SharedFs,
+    /// Held to the same rate, by itself.
+    pub(crate) compaction_fs: SharedFs,
     pub(crate) layout: Layout,
     pub(crate) clock: SharedClock,
     pub(crate) log: Arc<CommitLog>,
@@ -177,7 +193,12 @@ impl Namespace {
             runtime: parts.runtime,
             disk: parts.disk,
             fs: parts.fs,
+            compaction_fs: parts.compaction_fs,
+            compaction_rests: Mutex::default(),
             layout: parts.layout,
+            step_watch: StepWatch::new(Arc::clone(&parts.clock)),
+            expiry_held: AtomicBool::new(true),
+            set_aside_expired_to: AtomicI64::new(i64::MIN),
             clock: parts.clock,
             log: parts.log,
             index: parts.index,
@@ -300,7 +321,8 @@ impl Namespace {
     /// Puts metadata and exemplars into their file, if it lacks any.
     pub(crate) fn persist_side(&self) -> Result<(), TsdbError> {
         let path = self.layout.side(&self.dir);
-        self.side.persist(self.fs.as_ref(), &path, self.id, self.horizon().0)
+        let oldest = self.removal_horizon().unwrap_or(i64::MIN);
+        self.side.persist(self.fs.as_ref(), &path, self.id, oldest)
     }
 
     /// Starts a write. Keep it on one thread, then [`WriteSession::commit`] it.

@@ -10,6 +10,7 @@ use crate::buffer::{BlockCopy, Buffer, Columns, Slot};
 use crate::error::TsdbError;
 use crate::fileset::FilesetReader;
 use crate::namespace::BlockGrid;
+use crate::removal::Removals;
 use crate::series_block::{BlockDecoder, EncodedBlock};
 
 /// A shard. Everything that must agree with each other is under one lock.
@@ -18,6 +19,8 @@ pub(crate) struct Shard {
     pub(crate) id: u16,
     block_size_ns: i64,
     state: Mutex<ShardState>,
+    /// Files that are to go; background jobs alone take this lock.
+    pub(crate) removals: Mutex<Removals>,
 }
 
 /// What a shard's lock guards.
@@ -61,7 +64,7 @@ pub(crate) struct ReadScratch {
 impl Shard {
     pub(crate) fn new(id: u16, block_size_ns: i64) -> Self {
         let state = ShardState { buffer: Buffer::new(block_size_ns), blocks: Arc::default() };
-        Self { id, block_size_ns, state: Mutex::new(state) }
+        Self { id, block_size_ns, state: Mutex::new(state), removals: Mutex::default() }
     }
 
     /// Takes the lock: for as long as a batch of samples, or a copy of one series, takes.

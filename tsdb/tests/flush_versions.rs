@@ -11,89 +11,20 @@
 //! 3. Shorter blocks lie over longer ones.
 //! 4. A compaction is published only over sources that did not change; its file has no name that
 //!    start-up knows before that; what the sources hid is durably gone before they are, and they
-//!    are before the next cut.
+//!    are before the next cut. A deletion that comes between the look at the sources and the
+//!    publication lies over the new block.
 //! 5. Segments of the log go one by one, oldest first, each durably.
+//! 6. A file that the disk did not let go is remembered; until it is gone, nothing is written for
+//!    its block and no segment goes.
 //!
 //! Each rule can be switched off, and the search then finds a loss: so the model can fail.
 
+#[path = "flush_versions/parts.rs"]
+mod parts;
+
 use std::collections::{BTreeSet, HashSet};
 
-/// What a file or a layer says of the one sample.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Cell {
-    Silent,
-    Value(u8),
-    Deleted,
-}
-
-impl Cell {
-    fn over(self, older: Cell) -> Cell {
-        if self == Cell::Silent { older } else { self }
-    }
-
-    /// As a volume keeps it: nothing lies below a volume.
-    fn settled(self) -> Cell {
-        if self == Cell::Deleted { Cell::Silent } else { self }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Kind {
-    Volume,
-    Snapshot,
-}
-
-/// A file of a short (0) or long (1) block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct File {
-    block: usize,
-    kind: Kind,
-    /// Volume, or the cut of a snapshot.
-    number: u8,
-    /// The cut that a volume covers.
-    covers: u8,
-    cell: Cell,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Layer {
-    Memory(Cell),
-    File(File),
-}
-
-impl Layer {
-    fn cell(self) -> Cell {
-        match self {
-            Layer::Memory(cell) => cell,
-            Layer::File(file) => file.cell,
-        }
-    }
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Block {
-    volume: Option<File>,
-    layers: Vec<Layer>,
-}
-
-impl Block {
-    fn is_empty(&self) -> bool {
-        self.volume.is_none() && self.layers.is_empty()
-    }
-
-    fn cell(&self) -> Cell {
-        let volume = self.volume.map_or(Cell::Silent, |v| v.cell);
-        self.layers.iter().fold(volume, |below, layer| layer.cell().over(below))
-    }
-
-    fn files(&self) -> Vec<File> {
-        let layers = self.layers.iter().filter_map(|layer| match layer {
-            Layer::File(file) => Some(*file),
-            Layer::Memory(_) => None,
-        });
-        self.volume.into_iter().chain(layers).collect()
-    }
-}
+use parts::{Block, Cell, File, Kind, Layer};
 
 /// A job that removes files one by one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -103,12 +34,21 @@ struct Removals {
     synced: bool,
 }
 
+/// What a checkpoint does with layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Mode {
+    Flush,
+    Snapshot,
+    /// Together with the snapshots that are there.
+    MergedSnapshot,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Checkpoint {
     Idle,
-    Cut { flush: bool, cut: u8 },
-    Frozen { flush: bool, cut: u8, block: usize },
-    Removing { flush: bool, cut: u8, block: usize, removals: Removals },
+    Cut { mode: Mode, cut: u8 },
+    Frozen { mode: Mode, cut: u8, block: usize },
+    Removing { mode: Mode, cut: u8, block: usize, removals: Removals },
     Log { cut: u8 },
 }
 
@@ -117,6 +57,7 @@ enum Compaction {
     Idle,
     Begun { sources: Vec<File> },
     Written { sources: Vec<File>, result: Option<File> },
+    Named { sources: Vec<File>, result: Option<File> },
     Removing { files: Vec<File> },
 }
 
@@ -134,6 +75,10 @@ struct State {
     checkpoint: Checkpoint,
     compaction: Compaction,
     disk: BTreeSet<File>,
+    /// Not served any more, and still there as the disk refused.
+    pending: Vec<File>,
+    /// Sources of a compaction went, and not durably yet.
+    unsynced: bool,
     /// Removed, and a power cut may bring them back.
     undead: BTreeSet<File>,
     undead_log: Vec<(u8, Vec<Cell>)>,
@@ -149,6 +94,8 @@ struct Rules {
     sync_before_sources_go: bool,
     sync_after_sources_went: bool,
     log_removals_synced: bool,
+    deletions_follow: bool,
+    removals_remembered: bool,
 }
 
 const RULES: Rules = Rules {
@@ -159,6 +106,8 @@ const RULES: Rules = Rules {
     sync_before_sources_go: true,
     sync_after_sources_went: true,
     log_removals_synced: true,
+    deletions_follow: true,
+    removals_remembered: true,
 };
 
 const SHORT: usize = 0;
@@ -182,6 +131,8 @@ impl State {
             checkpoint: Checkpoint::Idle,
             compaction: Compaction::Idle,
             disk: BTreeSet::new(),
+            pending: Vec::new(),
+            unsynced: false,
             undead: BTreeSet::new(),
             undead_log: Vec::new(),
         }
@@ -228,6 +179,29 @@ impl State {
         self.undead.retain(|file| file.block != block);
     }
 
+    /// The disk does not let these files go.
+    fn refuse(&mut self, files: Vec<File>, rules: Rules) {
+        if rules.removals_remembered {
+            self.pending.extend(files);
+        }
+    }
+
+    /// Lets the files of a block go that the disk refused to let go before.
+    fn settle(&mut self, block: usize) {
+        let (of_block, others) =
+            std::mem::take(&mut self.pending).into_iter().partition(|file| file.block == block);
+        self.pending = others;
+        let of_block: Vec<File> = of_block;
+        for file in of_block {
+            self.remove(file);
+            self.sync_kind(block, file.kind);
+        }
+        if std::mem::take(&mut self.unsynced) {
+            self.sync(SHORT);
+            self.sync(LONG);
+        }
+    }
+
     fn create(&mut self, file: File) {
         self.sync_kind(file.block, file.kind);
         self.disk.insert(file);
@@ -241,31 +215,35 @@ impl State {
     fn checkpoint(&mut self, rules: Rules) {
         self.checkpoint = match std::mem::replace(&mut self.checkpoint, Checkpoint::Idle) {
             Checkpoint::Idle => Checkpoint::Idle,
-            Checkpoint::Cut { flush, cut } => {
+            Checkpoint::Cut { mode, cut } => {
                 if rules.freeze_after_cut {
                     self.freeze();
                 }
-                Checkpoint::Frozen { flush, cut, block: SHORT }
+                Checkpoint::Frozen { mode, cut, block: SHORT }
             }
-            Checkpoint::Frozen { cut, block: 2, .. } => Checkpoint::Log { cut },
-            Checkpoint::Frozen { flush, cut, block } => {
+            Checkpoint::Frozen { cut, block: 2, .. } => {
+                self.settle(SHORT);
+                self.settle(LONG);
+                Checkpoint::Log { cut }
+            }
+            Checkpoint::Frozen { mode, cut, block } => {
                 let removals = match self.blocks[block].layers.is_empty() {
                     true => Removals::default(),
-                    false if flush => self.flush(block, cut, rules),
-                    false => self.snapshot(block, cut),
+                    false if mode == Mode::Flush => self.flush(block, cut, rules),
+                    false => self.snapshot(block, cut, mode),
                 };
-                Checkpoint::Removing { flush, cut, block, removals }
+                Checkpoint::Removing { mode, cut, block, removals }
             }
-            Checkpoint::Removing { flush, cut, block, mut removals } => {
+            Checkpoint::Removing { mode, cut, block, mut removals } => {
                 if removals.files.is_empty() {
-                    Checkpoint::Frozen { flush, cut, block: block + 1 }
+                    Checkpoint::Frozen { mode, cut, block: block + 1 }
                 } else {
                     let file = removals.files.remove(0);
                     self.remove(file);
                     if removals.synced {
                         self.sync(block);
                     }
-                    Checkpoint::Removing { flush, cut, block, removals }
+                    Checkpoint::Removing { mode, cut, block, removals }
                 }
             }
             Checkpoint::Log { cut } if self.log[0].0 < cut => {
@@ -283,6 +261,7 @@ impl State {
     }
 
     fn flush(&mut self, block: usize, cut: u8, rules: Rules) -> Removals {
+        self.settle(block);
         let old = self.blocks[block].files();
         let cell = self.blocks[block].cell().settled();
         let covers = if rules.volumes_cover { cut } else { 0 };
@@ -297,23 +276,43 @@ impl State {
         Removals { files: old, synced: false }
     }
 
-    fn snapshot(&mut self, block: usize, cut: u8) -> Removals {
-        let layers = &mut self.blocks[block].layers;
+    fn snapshot(&mut self, block: usize, cut: u8, mode: Mode) -> Removals {
+        let layers = &self.blocks[block].layers;
         let on_disk = layers.iter().take_while(|l| matches!(l, Layer::File(_))).count();
-        let memory = layers.split_off(on_disk);
-        if !memory.is_empty() {
-            let cell = memory.iter().fold(Cell::Silent, |below, l| l.cell().over(below));
-            let file = File { block, kind: Kind::Snapshot, number: cut, covers: 0, cell };
-            layers.push(Layer::File(file));
-            self.create(file);
+        if on_disk == layers.len() {
+            return Removals::default();
         }
-        Removals::default()
+        self.settle(block);
+        let first = if mode == Mode::MergedSnapshot { 0 } else { on_disk };
+        let merged = self.blocks[block].layers.split_off(first);
+        let cell = merged.iter().fold(Cell::Silent, |below, l| l.cell().over(below));
+        let file = File { block, kind: Kind::Snapshot, number: cut, covers: 0, cell };
+        self.blocks[block].layers.push(Layer::File(file));
+        self.create(file);
+        let old = merged.into_iter().filter_map(|layer| match layer {
+            Layer::File(file) => Some(file),
+            Layer::Memory(_) => None,
+        });
+        Removals { files: old.collect(), synced: true }
+    }
+
+    /// The files that a compaction merges: volumes, and deletions over them.
+    fn sources(&self) -> Vec<File> {
+        [LONG, SHORT].iter().flat_map(|&block| self.blocks[block].files()).collect()
     }
 
     fn can_compact(&self) -> bool {
         let [short, long] = &self.blocks;
-        let flushed = short.layers.is_empty() && long.layers.is_empty();
-        self.compaction == Compaction::Idle && flushed && short.volume.is_some()
+        let is_deletion = |layer: &Layer| match layer {
+            Layer::File(file) => file.cell == Cell::Deleted,
+            Layer::Memory(_) => false,
+        };
+        let is_flushed = |block: &Block| {
+            block.layers.iter().all(is_deletion)
+                && (block.volume.is_some() || block.layers.is_empty())
+        };
+        let is_due = short.volume.is_some() || !long.layers.is_empty();
+        self.compaction == Compaction::Idle && is_flushed(short) && is_flushed(long) && is_due
     }
 
     fn compact(&mut self, rules: Rules) {
@@ -321,34 +320,45 @@ impl State {
             Compaction::Idle => Compaction::Idle,
             Compaction::Begun { sources } => {
                 let cell = sources.iter().fold(Cell::Silent, |below, f| f.cell.over(below));
-                let own = sources.iter().find(|f| f.block == LONG);
-                let number = own.map_or(0, |f| f.number + 1);
-                let covers = own.map_or(0, |f| f.covers);
-                let result = File { block: LONG, kind: Kind::Volume, number, covers, cell };
+                let own = || sources.iter().filter(|f| f.block == LONG);
+                let number = own().find(|f| f.kind == Kind::Volume).map_or(0, |f| f.number + 1);
+                let covers = own().map(|f| match f.kind {
+                    Kind::Volume => f.covers,
+                    Kind::Snapshot => f.number,
+                });
+                let covers = covers.max().unwrap_or(0);
+                let cell = cell.settled();
+                let file = File { block: LONG, kind: Kind::Volume, number, covers, cell };
+                let result = (cell != Cell::Silent).then_some(file);
                 if !rules.named_when_published {
-                    self.create(result);
+                    result.into_iter().for_each(|file| self.create(file));
                 }
-                Compaction::Written { sources, result: Some(result) }
+                Compaction::Written { sources, result }
             }
             Compaction::Written { sources, result } => {
-                let served: Vec<File> = self.blocks.iter().filter_map(|b| b.volume).collect();
-                let layered = self.blocks.iter().any(|block| !block.layers.is_empty());
-                let same = sources.iter().all(|source| served.contains(source))
-                    && (served.iter().filter(|f| f.block == LONG).count()
-                        == sources.iter().filter(|f| f.block == LONG).count());
-                if rules.publish_unchanged && (layered || !same) {
+                if rules.publish_unchanged && self.sources() != sources
+                    || self
+                        .blocks
+                        .iter()
+                        .flat_map(|b| &b.layers)
+                        .any(|l| rules.publish_unchanged && matches!(l, Layer::Memory(_)))
+                {
                     result.into_iter().for_each(|file| self.remove(file));
                     Compaction::Idle
                 } else {
+                    self.settle(SHORT);
+                    self.settle(LONG);
                     if rules.sync_before_sources_go {
                         self.sync(SHORT);
                         self.sync(LONG);
                     }
                     result.into_iter().for_each(|file| self.create(file));
-                    self.blocks[SHORT].volume = None;
-                    self.blocks[LONG].volume = result;
-                    Compaction::Removing { files: sources }
+                    Compaction::Named { sources, result }
                 }
+            }
+            Compaction::Named { sources, result } => {
+                self.swap(&sources, result, rules);
+                Compaction::Removing { files: sources }
             }
             Compaction::Removing { mut files } => {
                 if files.is_empty() {
@@ -360,10 +370,32 @@ impl State {
                 } else {
                     let file = files.remove(0);
                     self.remove(file);
+                    // Deletions go after what they hide.
+                    if files.iter().any(|f| f.block == file.block && f.kind == Kind::Snapshot) {
+                        self.sync(file.block);
+                    }
                     Compaction::Removing { files }
                 }
             }
         };
+    }
+
+    /// Serves the new block. Layers that came over the sources stay where they are.
+    fn swap(&mut self, sources: &[File], result: Option<File>, rules: Rules) {
+        for block in &mut self.blocks {
+            block.volume = None;
+            let is_source = |l: &Layer| matches!(l, Layer::File(f) if sources.contains(f));
+            block.layers.retain(|layer| !is_source(layer));
+        }
+        let own = sources.iter().any(|f| f.block == LONG);
+        let deleted = self.blocks[SHORT].layers.iter().filter(|l| l.cell() == Cell::Deleted);
+        let deleted: Vec<Layer> = deleted.copied().collect();
+        if result.is_some() {
+            self.blocks[LONG].volume = result;
+            if !own && rules.deletions_follow {
+                self.blocks[LONG].layers = deleted;
+            }
+        }
     }
 
     /// Starts again from the disk, with those of the removed files that came back.
@@ -417,28 +449,44 @@ impl State {
         }
         // Publication and what follows it, and the steps of a checkpoint, hold one lock.
         let (checkpoint, compaction) = (&self.checkpoint, &self.compaction);
-        let publishing = matches!(compaction, Compaction::Removing { .. });
+        let publishing =
+            matches!(compaction, Compaction::Named { .. } | Compaction::Removing { .. });
         let at_publication = publishing || matches!(compaction, Compaction::Written { .. });
         if *checkpoint != Checkpoint::Idle {
             step(&|s| s.checkpoint(rules));
-            // A full disk ends it anywhere; what was done stays done.
-            step(&|s| s.checkpoint = Checkpoint::Idle);
+            // An error of the disk ends it anywhere; what was done stays done.
+            step(&|s| {
+                let ended = std::mem::replace(&mut s.checkpoint, Checkpoint::Idle);
+                if let Checkpoint::Removing { removals, .. } = ended {
+                    s.refuse(removals.files, rules);
+                }
+            });
         } else if self.checkpoints < CHECKPOINTS && !publishing {
-            for flush in [false, true] {
+            for mode in [Mode::Snapshot, Mode::MergedSnapshot, Mode::Flush] {
                 step(&|s| {
                     let cut = s.log.last().expect("a segment").0 + 1;
                     s.log.push((cut, Vec::new()));
                     s.checkpoints += 1;
-                    s.checkpoint = Checkpoint::Cut { flush, cut };
+                    s.checkpoint = Checkpoint::Cut { mode, cut };
                 });
             }
         }
         if *compaction != Compaction::Idle && (!at_publication || *checkpoint == Checkpoint::Idle) {
             step(&|s| s.compact(rules));
+            // An error of the disk.
+            step(&|s| match std::mem::replace(&mut s.compaction, Compaction::Idle) {
+                Compaction::Named { result, .. } => {
+                    s.refuse(result.into_iter().collect(), rules);
+                }
+                Compaction::Removing { files } => {
+                    s.refuse(files, rules);
+                    s.unsynced = rules.removals_remembered;
+                }
+                Compaction::Idle | Compaction::Begun { .. } | Compaction::Written { .. } => {}
+            });
         } else if self.can_compact() && self.compactions < COMPACTIONS {
             step(&|s| {
-                let volumes = [&s.blocks[LONG], &s.blocks[SHORT]].into_iter();
-                let sources = volumes.filter_map(|block| block.volume).collect();
+                let sources = s.sources();
                 s.compactions += 1;
                 s.compaction = Compaction::Begun { sources };
             });
@@ -509,7 +557,7 @@ fn no_order_of_steps_loses_or_revives_a_sample() {
 
 #[test]
 fn every_rule_is_needed() {
-    let without: [(&str, Rules); 7] = [
+    let without: [(&str, Rules); 9] = [
         ("freeze after the cut", Rules { freeze_after_cut: false, ..RULES }),
         ("volumes tell what they cover", Rules { volumes_cover: false, ..RULES }),
         ("only unchanged sources are replaced", Rules { publish_unchanged: false, ..RULES }),
@@ -517,6 +565,8 @@ fn every_rule_is_needed() {
         ("hidden files go before sources", Rules { sync_before_sources_go: false, ..RULES }),
         ("sources are gone when it ends", Rules { sync_after_sources_went: false, ..RULES }),
         ("segments go one by one", Rules { log_removals_synced: false, ..RULES }),
+        ("deletions follow the samples", Rules { deletions_follow: false, ..RULES }),
+        ("removals are remembered", Rules { removals_remembered: false, ..RULES }),
     ];
     for (rule, rules) in without {
         assert!(search(rules).is_err(), "nothing is lost without the rule: {rule}");

@@ -39,6 +39,8 @@ pub(super) struct StorageMetrics {
     compactions: Counter,
     compaction_read_bytes: Counter,
     compaction_written_bytes: Counter,
+    compactions_skipped: Counter,
+    expiry_held: Gauge,
     background_failures: Counter,
     invariant_violations: Counter,
     jobs: JobMetrics,
@@ -93,6 +95,8 @@ impl StorageMetrics {
                 "m3rs_storage_compaction_written_bytes",
                 "Bytes of the files that compaction wrote since start",
             ),
+            compactions_skipped: compactions_skipped(r),
+            expiry_held: expiry_held(r),
             background_failures: put(
                 r,
                 "m3rs_storage_background_failures",
@@ -121,6 +125,7 @@ impl StorageMetrics {
             self.stage.get_or_create(&StageLabels { stage }).set(is_present);
         }
         self.progress.set(status.progress);
+        self.expiry_held.set(i64::from(numbers.expiry_held));
         self.log_failed.set(i64::from(numbers.log_failure.is_some()));
         for (metric, number) in [
             (&self.series, numbers.series),
@@ -139,6 +144,7 @@ impl StorageMetrics {
             (&self.compactions, numbers.compactions),
             (&self.compaction_read_bytes, numbers.compaction_read_bytes),
             (&self.compaction_written_bytes, numbers.compaction_written_bytes),
+            (&self.compactions_skipped, numbers.compactions_skipped),
             (&self.background_failures, numbers.background_failures),
             (&self.invariant_violations, invariant::count()),
         ] {
@@ -146,4 +152,13 @@ impl StorageMetrics {
             metric.inner().store(number, Ordering::Relaxed);
         }
     }
+}
+
+fn compactions_skipped(r: &mut Registry) -> Counter {
+    let help = "Compactions that were due since start and not begun, as a limit forbids them";
+    put(r, "m3rs_storage_compactions_skipped", help)
+}
+
+fn expiry_held(r: &mut Registry) -> Gauge {
+    put(r, "m3rs_storage_expiry_held", "1 if nothing expires for now, as the clock is not trusted")
 }

@@ -13,7 +13,7 @@ use m3rs_query::source::{
     Cancel, LabelRequest, Listing, SampleColumns, SelectRequest, Selection, SeriesReader,
     SeriesSource, SourceError, TimeRange,
 };
-use m3rs_tsdb::{Columns, Limited, TsdbError};
+use m3rs_tsdb::{Columns, Limited, Rich, TsdbError};
 use parking_lot::Mutex;
 
 use crate::local::LocalStorage;
@@ -61,7 +61,8 @@ impl LocalSource {
         let series = found.take_labels();
         let found = Arc::new(found);
         self.selections.lock().push(Arc::clone(&found));
-        Ok(Selection { series, reader: Box::new(LocalReader(found)), warnings: Vec::new() })
+        let reader = Box::new(LocalReader { found, start_times: request.hints.start_times });
+        Ok(Selection { series, reader, warnings: Vec::new() })
     }
 }
 
@@ -106,7 +107,10 @@ impl SeriesSource for LocalSource {
     }
 }
 
-struct LocalReader(Arc<m3rs_tsdb::Selection>);
+struct LocalReader {
+    found: Arc<m3rs_tsdb::Selection>,
+    start_times: bool,
+}
 
 impl SeriesReader for LocalReader {
     fn read(&self, index: usize, out: &mut SampleColumns) -> Result<(), SourceError> {
@@ -115,8 +119,8 @@ impl SeriesReader for LocalReader {
         }
         out.clear();
         COLUMNS.with_borrow_mut(|columns| {
-            columns.values_only = true;
-            self.0.read(index, columns);
+            columns.values_only = !self.start_times;
+            self.found.read(index, columns);
             to_milliseconds(columns, out);
         });
         Ok(())
@@ -125,6 +129,10 @@ impl SeriesReader for LocalReader {
 
 /// Appends `columns` to the empty `out`.
 fn to_milliseconds(columns: &Columns, out: &mut SampleColumns) {
+    let rich = &columns.rich;
+    if !rich.starts.is_empty() || !rich.histograms.is_empty() {
+        return rich_to_milliseconds(columns, out);
+    }
     out.ts.extend(columns.ts.iter().map(|t| t.div_euclid(NS_PER_MS)));
     if out.ts.windows(2).all(|pair| pair[0] != pair[1]) {
         out.vs.extend_from_slice(&columns.vs);
@@ -132,13 +140,64 @@ fn to_milliseconds(columns: &Columns, out: &mut SampleColumns) {
     }
     out.ts.clear();
     for (t, &v) in columns.ts.iter().map(|t| t.div_euclid(NS_PER_MS)).zip(&columns.vs) {
-        match (out.ts.last(), out.vs.last_mut()) {
-            (Some(&last), Some(value)) if last == t => *value = v,
-            _ => {
-                out.ts.push(t);
-                out.vs.push(v);
-            }
+        put_last(t, v, (&mut out.ts, &mut out.vs));
+    }
+}
+
+/// The same for series with histograms or start timestamps.
+fn rich_to_milliseconds(columns: &Columns, out: &mut SampleColumns) {
+    let Rich { histograms, starts, .. } = &columns.rich;
+    let mut floats = columns.ts.iter().zip(&columns.vs).peekable();
+    let mut others = histograms.ts.iter().zip(&histograms.values).peekable();
+    let start_ms = |t: i64| starts.at(t).map_or(0, |start| start.div_euclid(NS_PER_MS));
+    loop {
+        let is_float = match (floats.peek(), others.peek()) {
+            (Some((a, _)), Some((b, _))) => a < b,
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (None, None) => break,
+        };
+        let (len, (start, to_starts)) = if is_float {
+            let Some((&t, &v)) = floats.next() else { break };
+            let t_ms = t.div_euclid(NS_PER_MS);
+            take_last(t_ms, &mut out.histograms.ts, &mut out.histograms.hs);
+            put_last(t_ms, v, (&mut out.ts, &mut out.vs));
+            (out.ts.len(), (start_ms(t), &mut out.starts))
+        } else {
+            let Some((&t, h)) = others.next() else { break };
+            let t_ms = t.div_euclid(NS_PER_MS);
+            take_last(t_ms, &mut out.ts, &mut out.vs);
+            let to = &mut out.histograms;
+            put_last(t_ms, Arc::clone(h), (&mut to.ts, &mut to.hs));
+            (to.ts.len(), (start_ms(t), &mut to.starts))
+        };
+        if !starts.is_empty() {
+            to_starts.resize(len - 1, 0);
+            to_starts.push(start);
         }
+    }
+    if !starts.is_empty() {
+        out.starts.resize(out.ts.len(), 0);
+        out.histograms.starts.resize(out.histograms.ts.len(), 0);
+    }
+}
+
+/// Appends a sample, or replaces that of the same millisecond.
+fn put_last<T>(t: i64, value: T, (ts, values): (&mut Vec<i64>, &mut Vec<T>)) {
+    match (ts.last(), values.last_mut()) {
+        (Some(&last), Some(old)) if last == t => *old = value,
+        _ => {
+            ts.push(t);
+            values.push(value);
+        }
+    }
+}
+
+/// Takes the last sample out if it is of this millisecond.
+fn take_last<T>(t: i64, ts: &mut Vec<i64>, values: &mut Vec<T>) {
+    if ts.last() == Some(&t) {
+        ts.pop();
+        values.pop();
     }
 }
 
@@ -188,6 +247,22 @@ mod tests {
             converted(&[0, 999_999, 1_000_000, 1_500_000, 3_000_000]),
             (vec![0, 1, 3], vec![1.0, 3.0, 4.0])
         );
+    }
+
+    #[test]
+    fn histograms_and_start_timestamps_come_along() {
+        let mut columns = Columns::of_floats(vec![0, 1_000_000, 2_500_000], vec![1.0, 2.0, 3.0]);
+        columns.rich.starts.ts = vec![1_000_000, 2_000_000];
+        columns.rich.starts.values = vec![500_000_000, 700_000_000];
+        columns.rich.histograms.ts = vec![2_000_000, 4_000_000];
+        let histogram = Arc::new(m3rs_core::model::Histogram::stale());
+        columns.rich.histograms.values = vec![Arc::clone(&histogram), histogram];
+        let mut out = SampleColumns::default();
+        to_milliseconds(&columns, &mut out);
+        assert_eq!((out.ts.clone(), out.vs.clone()), (vec![0, 1, 2], vec![1.0, 2.0, 3.0]));
+        assert_eq!(out.starts, [0, 500, 0]);
+        assert_eq!(out.histograms.ts, [4], "the float is later in the same millisecond");
+        assert!(out.is_sound());
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub(crate) struct Annotations {
     warnings: BTreeMap<(u32, String), ()>,
     infos: BTreeMap<(u32, String), ()>,
     forced: BTreeMap<(u32, String), ForcedMonotonicity>,
+    /// How many windows held start timestamps that overlap, by place and metric.
+    overlaps: BTreeMap<(u32, String), u64>,
     source_warnings: Vec<String>,
 }
 
@@ -100,6 +102,11 @@ impl Annotations {
         self.forced.entry(key).and_modify(|f| f.merge(forced)).or_insert(forced);
     }
 
+    /// `count` windows of the metric hold samples that started before the sample before them.
+    pub(crate) fn add_overlap(&mut self, span: Span, name: &str, count: u64) {
+        *self.overlaps.entry((span.start, name.to_owned())).or_default() += count;
+    }
+
     /// A warning of the storage, as it is.
     pub(crate) fn add_source_warning(&mut self, text: String) {
         if !self.source_warnings.contains(&text) {
@@ -116,6 +123,15 @@ impl Annotations {
                 .into_keys()
                 .map(|(start, note)| format!("PromQL warning: {note} ({})", place(start))),
         );
+        warnings.extend(self.overlaps.into_iter().map(|((start, name), count)| {
+            let times = if count > 1 { format!(" ({count} occurrences)") } else { String::new() };
+            format!(
+                "PromQL warning: sample has start time that overlaps with previous sample \
+                 timestamp for metric {}{times} ({})",
+                quote(&name),
+                place(start)
+            )
+        }));
         let mut infos: Vec<String> = self
             .infos
             .into_keys()

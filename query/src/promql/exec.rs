@@ -17,6 +17,7 @@ mod block;
 mod context;
 mod exchange;
 mod histogram;
+mod info;
 mod map;
 mod matching;
 pub(crate) mod operator;
@@ -107,6 +108,14 @@ pub(crate) fn open<'a>(
     match node {
         VectorNode::Select(select) => select::open(select, select::Wants::Value, grid, ctx),
         VectorNode::Timestamp(select) => select::open(select, select::Wants::Time, grid, ctx),
+        VectorNode::StartTimestamp(_) if !ctx.uses_start_times => {
+            Ok(Box::new(Block::empty(grid, ctx)?))
+        }
+        VectorNode::StartTimestamp(select) => {
+            select::open(select, select::Wants::StartTime, grid, ctx)
+        }
+        VectorNode::Nothing => Ok(Box::new(Block::empty(grid, ctx)?)),
+        VectorNode::Info(node) => info::open(node, grid, ctx),
         VectorNode::Range(range) => range_function::open(range, grid, ctx),
         VectorNode::Map { input, mapping } => map::open(input, mapping, grid, ctx),
         VectorNode::OfScalar(scalar) => {

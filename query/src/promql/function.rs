@@ -10,6 +10,7 @@
 
 pub mod aggregate;
 mod change;
+mod extended;
 pub mod histogram;
 pub mod label;
 pub mod math;
@@ -17,10 +18,15 @@ mod over_time;
 mod quantile;
 mod rate;
 mod regression;
+mod start;
 mod time;
 mod window;
 
+use crate::promql::ast::RangeEdges;
 use crate::step::StepGrid;
+
+pub use extended::{cut_samples, extended_kernel, smoothed_values};
+pub use start::overlap_count;
 
 /// Samples of one series for a range function, and the windows to look at.
 ///
@@ -31,17 +37,44 @@ pub struct RangeInput<'a> {
     pub ts: &'a [i64],
     /// Values.
     pub vs: &'a [f64],
+    /// Start timestamps in milliseconds, 0 for a sample that has none; empty if none has one.
+    pub starts: &'a [i64],
     /// Window `i` holds the samples in `(ends.time_ms(i) - range_ms, ends.time_ms(i)]`. The
     /// offset and the `@` modifier are applied already.
     pub ends: StepGrid,
     /// The length of each window.
     pub range_ms: i64,
+    /// How far outside of a window samples may help to know the values at its edges.
+    pub lookback_ms: i64,
     /// Evaluation times, which offset and `@` do not shift; as many as `ends`.
     pub eval: StepGrid,
     /// One row of `ends.count` values for each scalar argument, in the order of the arguments.
     pub params: &'a [&'a [f64]],
     /// Asked during long work.
     pub stop: Stop<'a>,
+}
+
+impl<'a> RangeInput<'a> {
+    /// Samples and windows without arguments and start timestamps.
+    #[must_use]
+    pub fn of(ts: &'a [i64], vs: &'a [f64], ends: StepGrid, range_ms: i64) -> Self {
+        let (starts, params, stop) = (&[][..], &[][..], Stop::NEVER);
+        Self { ts, vs, starts, ends, range_ms, lookback_ms: 0, eval: ends, params, stop }
+    }
+
+    /// The start and the end of a window.
+    fn bounds_ms(&self, step: usize) -> (i64, i64) {
+        let end_ms = self.ends.time_ms(step);
+        (end_ms.saturating_sub(self.range_ms), end_ms)
+    }
+
+    /// The same with all samples in a window that may help to know the values at its edges.
+    fn widened(&self, edges: RangeEdges) -> Self {
+        let after_ms = if edges == RangeEdges::Smoothed { self.lookback_ms } else { 0 };
+        let range_ms = self.range_ms.saturating_add(self.lookback_ms).saturating_add(after_ms);
+        let ends = StepGrid { start_ms: self.ends.start_ms + after_ms, ..self.ends };
+        Self { ends, range_ms, ..*self }
+    }
 }
 
 /// Whether work should stop early, leaving a result that nobody looks at.
@@ -131,6 +164,12 @@ pub fn keeps_name(name: &str) -> bool {
     matches!(name, "first_over_time" | "last_over_time")
 }
 
+/// Whether start timestamps of samples matter to a function.
+#[must_use]
+pub fn uses_start_times(name: &str) -> bool {
+    matches!(name, "increase" | "irate" | "rate" | "resets" | "start_timestamp")
+}
+
 /// Checks scalar arguments that make a query fail, not merely give no result.
 ///
 /// They count only where the function is applied: where [`has_samples`]. Takes the rows of
@@ -183,8 +222,7 @@ mod tests {
         let vs: Vec<f64> = samples.iter().map(|s| s.1).collect();
         let rows: Vec<Vec<f64>> = params.iter().map(|p| vec![*p; ends.count]).collect();
         let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
-        let (eval, params, stop) = (ends, &rows[..], Stop::NEVER);
-        let input = RangeInput { ts: &ts, vs: &vs, ends, range_ms, eval, params, stop };
+        let input = RangeInput { params: &rows, ..RangeInput::of(&ts, &vs, ends, range_ms) };
         let mut out = vec![STALE_NAN; ends.count];
         range_kernel(name).expect("known function")(&input, &mut out);
         out.iter().map(|v| if is_stale(*v) { None } else { Some(*v) }).collect()
@@ -194,9 +232,8 @@ mod tests {
     fn samples_count_within_windows_alone() {
         let ends = StepGrid { start_ms: 0, step_ms: 100, count: 3 };
         for (t, expected) in [(-10, false), (-9, true), (1, false), (95, true), (201, false)] {
-            let (eval, params, stop) = (ends, &[][..], Stop::NEVER);
-            let (ts, vs) = (&[t][..], &[1.0][..]);
-            let input = RangeInput { ts, vs, ends, range_ms: 10, eval, params, stop };
+            let ts = [t];
+            let input = RangeInput::of(&ts, &[1.0], ends, 10);
             assert_eq!(has_samples(&input), expected, "{t}");
         }
     }

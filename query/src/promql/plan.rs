@@ -7,7 +7,7 @@ mod lower;
 
 use m3rs_core::model::{Labels, Matcher};
 
-use super::ast::{AggregateOp, BinaryOp, Span, VectorMatching};
+use super::ast::{AggregateOp, BinaryOp, RangeEdges, Span, VectorMatching};
 use super::function::label::{LabelJoin, LabelReplace};
 use super::function::{ElementKernel, RangeKernel};
 
@@ -46,6 +46,8 @@ pub(crate) enum VectorNode {
     Select(SelectNode),
     /// The times of the selected samples, in seconds.
     Timestamp(SelectNode),
+    /// Their start timestamps, in seconds.
+    StartTimestamp(SelectNode),
     Range(Box<RangeNode>),
     Map {
         input: Box<VectorNode>,
@@ -69,6 +71,9 @@ pub(crate) enum VectorNode {
         relabel: Relabel,
     },
     Histogram(Box<HistogramNode>),
+    Info(Box<InfoNode>),
+    /// No series.
+    Nothing,
     /// The end of a query where names wait for it.
     Settle(Box<VectorNode>),
     /// The same at each step.
@@ -89,6 +94,7 @@ pub(crate) struct SelectNode {
     pub(crate) shift: Shift,
     /// What stands right above it.
     pub(crate) function: Option<String>,
+    pub(crate) edges: Option<RangeEdges>,
 }
 
 /// From the evaluation time to the time that counts.
@@ -163,6 +169,16 @@ pub(crate) struct BinaryNode {
     pub(crate) return_bool: bool,
 }
 
+/// Series with labels of the info series that describe them.
+#[derive(Debug)]
+pub(crate) struct InfoNode {
+    pub(crate) input: VectorNode,
+    /// Which info series, and which of their labels.
+    pub(crate) matchers: Vec<Matcher>,
+    /// The times of the first selector in `input`, which info series share.
+    pub(crate) shift: Shift,
+}
+
 #[derive(Debug)]
 pub(crate) enum SortOrder {
     Value { descending: bool },
@@ -189,6 +205,16 @@ pub(crate) enum HistogramFunction {
     Quantile { q: ScalarNode, span: Span },
     Quantiles { label: String, qs: Vec<(ScalarNode, Span)> },
     Fraction { lower: ScalarNode, upper: ScalarNode },
+}
+
+impl MatrixNode {
+    /// How the selector treats the edges of its range.
+    fn edges(&self) -> Option<RangeEdges> {
+        match self {
+            Self::Select { select, .. } => select.edges,
+            Self::Subquery(_) => None,
+        }
+    }
 }
 
 impl VectorNode {

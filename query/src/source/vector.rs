@@ -1,15 +1,16 @@
 //! Series in memory, for tests, the test language and benches.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use m3rs_core::model::{Labels, MatchOp, Matcher};
-use m3rs_core::regexp::AnchoredRegex;
+use m3rs_core::model::{Histogram, Labels, Matcher};
 
+use super::condition::Condition;
 use super::{
-    Cancel, LabelRequest, Listing, SampleColumns, SelectRequest, Selection, SeriesReader,
-    SeriesSource, SourceError, TimeRange,
+    Cancel, HistogramColumns, LabelRequest, Listing, SampleColumns, SelectRequest, Selection,
+    SeriesReader, SeriesSource, SourceError, TimeRange,
 };
 
 /// Series in memory, in the order in which they were added.
@@ -28,22 +29,29 @@ impl VectorSource {
 
     /// Adds one sample. A sample at the time of an earlier one replaces it.
     pub fn append(&mut self, labels: &Labels, t_ms: i64, v: f64) {
+        self.append_started(labels, t_ms, v, 0);
+    }
+
+    /// Adds one sample with its start timestamp; 0 for none.
+    pub fn append_started(&mut self, labels: &Labels, t_ms: i64, v: f64, start_ms: i64) {
         let columns = self.columns(labels);
-        match columns.ts.last() {
-            Some(&last) if last >= t_ms => {
-                let at = columns.ts.partition_point(|&t| t < t_ms);
-                if columns.ts[at] == t_ms {
-                    columns.vs[at] = v;
-                } else {
-                    columns.ts.insert(at, t_ms);
-                    columns.vs.insert(at, v);
-                }
-            }
-            _ => {
-                columns.ts.push(t_ms);
-                columns.vs.push(v);
-            }
-        }
+        let histograms = &mut columns.histograms;
+        take_out(t_ms, &mut histograms.ts, &mut histograms.hs, &mut histograms.starts);
+        put(t_ms, v, start_ms, (&mut columns.ts, &mut columns.vs, &mut columns.starts));
+    }
+
+    /// Adds a native histogram with its start timestamp; 0 for none.
+    pub fn append_histogram(
+        &mut self,
+        labels: &Labels,
+        t_ms: i64,
+        h: Arc<Histogram>,
+        start_ms: i64,
+    ) {
+        let columns = self.columns(labels);
+        take_out(t_ms, &mut columns.ts, &mut columns.vs, &mut columns.starts);
+        let HistogramColumns { ts, hs, starts } = &mut columns.histograms;
+        put(t_ms, h, start_ms, (ts, hs, starts));
     }
 
     /// Replaces the samples of a series by columns that ascend by time.
@@ -73,9 +81,9 @@ impl VectorSource {
     }
 
     fn matching(&self, matchers: &[Matcher]) -> Result<Vec<usize>, SourceError> {
-        let tests = matchers.iter().map(Test::new).collect::<Result<Vec<_>, _>>()?;
+        let conditions = matchers.iter().map(Condition::new).collect::<Result<Vec<_>, _>>()?;
         Ok((0..self.series.len())
-            .filter(|&i| tests.iter().all(|test| test.holds(&self.series[i].0)))
+            .filter(|&i| conditions.iter().all(|c| c.holds(&self.series[i].0)))
             .collect())
     }
 
@@ -90,17 +98,55 @@ impl VectorSource {
         }
         found.retain(|&i| {
             let columns = &self.series[i].1;
-            let (lo, hi) = bounds(columns, request.range);
-            lo < hi
+            !bounds(&columns.ts, request.range).is_empty()
+                || !bounds(&columns.histograms.ts, request.range).is_empty()
         });
         Ok(found.into_iter().collect())
     }
 }
 
-fn bounds(columns: &SampleColumns, range: TimeRange) -> (usize, usize) {
-    let lo = columns.ts.partition_point(|&t| t < range.start_ms);
-    let hi = columns.ts.partition_point(|&t| t <= range.end_ms);
-    (lo, hi.max(lo))
+/// Puts a sample where it belongs; start timestamps are kept once one is known.
+fn put<T>(
+    t_ms: i64,
+    value: T,
+    start_ms: i64,
+    (ts, values, starts): (&mut Vec<i64>, &mut Vec<T>, &mut Vec<i64>),
+) {
+    if start_ms != 0 && starts.is_empty() {
+        starts.resize(ts.len(), 0);
+    }
+    let has_starts = start_ms != 0 || !starts.is_empty();
+    let at = ts.partition_point(|&t| t < t_ms);
+    if ts.get(at) == Some(&t_ms) {
+        values[at] = value;
+        if has_starts {
+            starts[at] = start_ms;
+        }
+        return;
+    }
+    ts.insert(at, t_ms);
+    values.insert(at, value);
+    if has_starts {
+        starts.insert(at, start_ms);
+    }
+}
+
+/// Takes the sample at a time out, if there is one.
+fn take_out<T>(t_ms: i64, ts: &mut Vec<i64>, values: &mut Vec<T>, starts: &mut Vec<i64>) {
+    if let Ok(at) = ts.binary_search(&t_ms) {
+        ts.remove(at);
+        values.remove(at);
+        if !starts.is_empty() {
+            starts.remove(at);
+        }
+    }
+}
+
+/// The samples whose times lie in the range.
+fn bounds(ts: &[i64], range: TimeRange) -> Range<usize> {
+    let lo = ts.partition_point(|&t| t < range.start_ms);
+    let hi = ts.partition_point(|&t| t <= range.end_ms);
+    lo..hi.max(lo)
 }
 
 fn listing<T: Ord>(entries: impl IntoIterator<Item = T>, limit: usize) -> Listing<T> {
@@ -112,46 +158,29 @@ fn listing<T: Ord>(entries: impl IntoIterator<Item = T>, limit: usize) -> Listin
     Listing { entries, truncated }
 }
 
-/// A compiled matcher.
-struct Test<'a> {
-    matcher: &'a Matcher,
-    regex: Option<AnchoredRegex>,
-}
-
-impl<'a> Test<'a> {
-    fn new(matcher: &'a Matcher) -> Result<Self, SourceError> {
-        let regex = match matcher.op {
-            MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regexp | MatchOp::NotRegexp => Some(
-                AnchoredRegex::new(&matcher.value)
-                    .map_err(|e| SourceError::Invalid(e.to_string()))?,
-            ),
-        };
-        Ok(Self { matcher, regex })
-    }
-
-    fn holds(&self, labels: &Labels) -> bool {
-        let value = labels.get(&self.matcher.name).unwrap_or_default();
-        let is_match = match &self.regex {
-            Some(regex) => regex.is_match(value),
-            None => value == self.matcher.value,
-        };
-        is_match == matches!(self.matcher.op, MatchOp::Equal | MatchOp::Regexp)
-    }
-}
-
 struct VectorReader {
     columns: Vec<Arc<SampleColumns>>,
     range: TimeRange,
+    start_times: bool,
 }
 
 impl SeriesReader for VectorReader {
     fn read(&self, index: usize, out: &mut SampleColumns) -> Result<(), SourceError> {
         let columns = &self.columns[index];
-        let (lo, hi) = bounds(columns, self.range);
+        let floats = bounds(&columns.ts, self.range);
         out.clear();
-        out.ts.extend_from_slice(&columns.ts[lo..hi]);
-        out.vs.extend_from_slice(&columns.vs[lo..hi]);
+        out.ts.extend_from_slice(&columns.ts[floats.clone()]);
+        out.vs.extend_from_slice(&columns.vs[floats.clone()]);
+        let from = &columns.histograms;
+        let histograms = bounds(&from.ts, self.range);
+        out.histograms.ts.extend_from_slice(&from.ts[histograms.clone()]);
+        out.histograms.hs.extend_from_slice(&from.hs[histograms.clone()]);
+        if self.start_times {
+            out.starts.extend_from_slice(columns.starts.get(floats).unwrap_or_default());
+            out.histograms
+                .starts
+                .extend_from_slice(from.starts.get(histograms).unwrap_or_default());
+        }
         Ok(())
     }
 }
@@ -170,7 +199,8 @@ impl SeriesSource for VectorSource {
         }
         let series = found.iter().map(|&i| self.series[i].0.clone()).collect();
         let columns = found.iter().map(|&i| Arc::clone(&self.series[i].1)).collect();
-        let reader = Box::new(VectorReader { columns, range: request.range });
+        let start_times = request.hints.start_times;
+        let reader = Box::new(VectorReader { columns, range: request.range, start_times });
         Ok(Selection { series, reader, warnings: Vec::new() })
     }
 
@@ -198,6 +228,8 @@ impl SeriesSource for VectorSource {
 
 #[cfg(test)]
 mod tests {
+    use m3rs_core::model::MatchOp;
+
     use super::*;
 
     fn source() -> VectorSource {

@@ -1,7 +1,7 @@
 //! Reads scripts, line by line.
 
 use super::expect::{Expectation, TextMatch};
-use super::series::{is_start_times, parse_series};
+use super::series::{parse_series, parse_starts};
 use super::{Command, Eval, EvalTime, Load};
 use crate::promql::parse::parse_units_ms;
 use crate::step::StepGrid;
@@ -94,18 +94,30 @@ fn read_load(line: &str, lines: &mut Lines<'_>) -> Result<Load, String> {
     };
     let gap_ms = duration(gap)?;
     let mut series = Vec::new();
-    let mut has_start_times = false;
+    let mut waiting = None;
+    let alone = || Err("@st line has no following sample line".to_owned());
     while let Some(part) = lines.next_part() {
-        if is_start_times(part) {
-            has_start_times = true;
+        if let Some(starts) = parse_starts(part)? {
+            if waiting.replace(starts).is_some() {
+                return alone();
+            }
             continue;
         }
         let mut described = parse_series(part)?;
-        described.has_start_times = std::mem::take(&mut has_start_times);
+        if let Some((labels, starts)) = waiting.take() {
+            if labels != described.labels {
+                return Err("@st metric does not match the following sample line metric".to_owned());
+            }
+            if starts.len() != described.values.len() {
+                let (have, need) = (starts.len(), described.values.len());
+                return Err(format!("@st line has {have} values but sample line has {need}"));
+            }
+            described.starts = starts;
+        }
         series.push(described);
     }
-    if has_start_times {
-        return Err("@st line has no following sample line".to_owned());
+    if waiting.is_some() {
+        return alone();
     }
     Ok(Load { gap_ms, series, with_native })
 }
@@ -297,7 +309,7 @@ eval instant at 1m up[1m]
         assert!(matches!(&script.commands[0], Command::Load(l) if l.gap_ms == 300_000));
         assert!(matches!(script.commands[1], Command::Clear));
         let Command::Load(load) = &script.commands[2] else { panic!("no load") };
-        assert!(load.with_native && load.series.len() == 1 && load.series[0].has_start_times);
+        assert!(load.with_native && load.series.len() == 1 && !load.series[0].starts.is_empty());
         let evals = evals(&script);
         assert_eq!(evals.len(), 5);
         assert_eq!((evals[0].line, evals[0].query.as_str()), (12, "up > 2"));

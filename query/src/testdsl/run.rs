@@ -87,7 +87,7 @@ fn evaluate(engine: &Engine, source: &ScriptSource, eval: &Eval) -> Outcome {
         EvalTime::Range(grid) => trial.range(&eval.query, grid),
     };
     if source.is_incomplete.load(Ordering::Relaxed) {
-        return Outcome::Unsupported("native histograms or start timestamps were read".to_owned());
+        return Outcome::Unsupported("native histograms were read".to_owned());
     }
     match result {
         Ok(()) => Outcome::Passed,
@@ -246,7 +246,7 @@ fn is_place(text: &str) -> bool {
 #[derive(Default)]
 struct ScriptSource {
     floats: VectorSource,
-    /// Series with native histograms or start timestamps, at their times.
+    /// Series with native histograms, at their times.
     incomplete: VectorSource,
     /// Whether a selection met one of these.
     is_incomplete: AtomicBool,
@@ -258,13 +258,14 @@ impl ScriptSource {
             let native = if load.with_native { native_labels(&series.labels) } else { None };
             for (index, value) in series.values.iter().enumerate() {
                 let t_ms = load.gap_ms.saturating_mul(index as i64);
+                let start = series.starts.get(index).copied().flatten();
+                let start_ms = start.map_or(0, |start| t_ms.saturating_add(start));
                 match value {
                     SequenceValue::Omitted => continue,
-                    SequenceValue::Float(v) => self.floats.append(&series.labels, t_ms, *v),
+                    SequenceValue::Float(v) => {
+                        self.floats.append_started(&series.labels, t_ms, *v, start_ms);
+                    }
                     SequenceValue::Histogram => self.incomplete.append(&series.labels, t_ms, 0.0),
-                }
-                if series.has_start_times {
-                    self.incomplete.append(&series.labels, t_ms, 0.0);
                 }
                 if let Some(native) = &native {
                     self.incomplete.append(native, t_ms, 0.0);

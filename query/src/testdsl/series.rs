@@ -2,6 +2,7 @@
 
 use m3rs_core::model::{Labels, MatchOp, STALE_NAN};
 
+use crate::promql::parse::parse_units_ms;
 use crate::promql::parse_metric_selector;
 
 /// The most values that one line may describe.
@@ -14,8 +15,8 @@ pub struct SeriesDescription {
     pub labels: Labels,
     /// The values, in equal distances.
     pub values: Vec<SequenceValue>,
-    /// Whether start timestamps were given, which are not kept.
-    pub has_start_times: bool,
+    /// Start timestamps in milliseconds after the time of each value; empty if none was given.
+    pub starts: Vec<Option<i64>>,
 }
 
 /// One place of a sequence.
@@ -29,10 +30,45 @@ pub enum SequenceValue {
     Histogram,
 }
 
-/// Whether the line gives start timestamps for the series on the next line.
-pub(super) fn is_start_times(line: &str) -> bool {
-    let (metric, _) = split_metric(line);
-    metric.ends_with("@st")
+/// The labels of a series, and how far the start of each of its values is from its time.
+type Starts = (Labels, Vec<Option<i64>>);
+
+/// Reads a line of start timestamps for the series on the next line: its labels, and how far each
+/// start is from the time of its value. `None` if the line is of another kind.
+pub(super) fn parse_starts(line: &str) -> Result<Option<Starts>, String> {
+    let (metric, items) = split_metric(line);
+    let Some(metric) = metric.strip_suffix("@st") else { return Ok(None) };
+    let labels = parse_labels(metric)?;
+    let mut starts = Vec::new();
+    for item in items.split_whitespace() {
+        start_item(item, &mut starts).map_err(|why| format!("invalid @st sequence: {why}"))?;
+    }
+    Ok(Some((labels, starts)))
+}
+
+/// `_`, `_x3`, `-1m`, `-1mx3` or `-30s-1mx3`.
+fn start_item(item: &str, starts: &mut Vec<Option<i64>>) -> Result<(), String> {
+    let bad = || format!("{item:?} is no start timestamp");
+    if let Some(times) = item.strip_prefix('_') {
+        let count = parse_times(times).ok_or_else(bad)?.unwrap_or(1);
+        return repeat(starts, count, |_| None);
+    }
+    let (base, rest) = split_duration(item).ok_or_else(bad)?;
+    let (step, rest) = match rest.starts_with(['+', '-']) {
+        true => split_duration(rest).ok_or_else(bad)?,
+        false => (0, rest),
+    };
+    let count = parse_times(rest).ok_or_else(bad)?.map_or(1, |n| n + 1);
+    repeat(starts, count, |index| Some(base.saturating_add(step.saturating_mul(index as i64))))
+}
+
+/// A duration in milliseconds at the start of a text, with or without sign, and the rest.
+fn split_duration(text: &str) -> Option<(i64, &str)> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let end = unsigned.find(['x', '+', '-']).unwrap_or(unsigned.len());
+    let (duration, rest) = unsigned.split_at(end);
+    let ms = parse_units_ms(duration).ok()?;
+    Some((if text.starts_with('-') { -ms } else { ms }, rest))
 }
 
 /// Reads labels and values.
@@ -40,7 +76,7 @@ pub(super) fn parse_series(line: &str) -> Result<SeriesDescription, String> {
     let (metric, values) = split_metric(line);
     let labels = parse_labels(metric)?;
     let values = parse_values(values)?;
-    Ok(SeriesDescription { labels, values, has_start_times: false })
+    Ok(SeriesDescription { labels, values, starts: Vec::new() })
 }
 
 /// Splits at the first white space that is neither in quotes nor in braces.
@@ -147,10 +183,10 @@ fn parse_item(item: &str, values: &mut Vec<SequenceValue>) -> Result<(), String>
     })
 }
 
-fn repeat(
-    values: &mut Vec<SequenceValue>,
+fn repeat<T>(
+    values: &mut Vec<T>,
     count: usize,
-    mut value: impl FnMut(usize) -> SequenceValue,
+    mut value: impl FnMut(usize) -> T,
 ) -> Result<(), String> {
     if count > VALUES_MAX - values.len().min(VALUES_MAX) {
         return Err(format!("a line describes more than {VALUES_MAX} values"));
@@ -268,7 +304,13 @@ mod tests {
 
     #[test]
     fn start_times_are_told_apart() {
-        assert!(is_start_times("m{a=\"b\"}@st _ -1mx3"));
-        assert!(!is_start_times("m{a=\"b@st\"} 1"));
+        let starts = |line: &str| parse_starts(line).expect("valid").map(|(_, starts)| starts);
+        let minute = Some(-60_000);
+        assert_eq!(
+            starts("m{a=\"b\"}@st _ -1mx1 0-1msx1 _x2 +5s"),
+            Some(vec![None, minute, minute, Some(0), Some(-1), None, None, Some(5000)])
+        );
+        assert_eq!(starts("m{a=\"b@st\"} 1"), None);
+        assert!(parse_starts("m@st 1y-").is_err());
     }
 }

@@ -303,19 +303,17 @@ impl Replay<'_> {
             let bytes = &scanned.bytes[batch.at..batch.at + batch.len as usize];
             match decoder.next(&mut Cursor::new("log entry", bytes)) {
                 Ok(Some(Entry::Samples { refs, ts, vs, starts, .. })) => {
-                    applied.unknown +=
-                        namespace.replay_samples(shard, refs, ts, |buffer, slot, i| {
-                            match starts.get(i).copied().unwrap_or(0) {
-                                0 => buffer.append(slot, ts[i], vs[i], now),
-                                start => buffer.append_started(slot, ts[i], vs[i], start, now),
-                            }
-                        });
+                    applied.unknown += namespace.replay_samples(shard, refs, |buffer, slot, i| {
+                        match starts.get(i).copied().unwrap_or(0) {
+                            0 => buffer.append(slot, ts[i], vs[i], now),
+                            start => buffer.append_started(slot, ts[i], vs[i], start, now),
+                        }
+                    });
                 }
                 Ok(Some(Entry::RichSamples { refs, ts, samples, .. })) => {
-                    applied.unknown +=
-                        namespace.replay_samples(shard, refs, ts, |buffer, slot, i| {
-                            buffer.append_rich(slot, ts[i], &samples[i], now);
-                        });
+                    applied.unknown += namespace.replay_samples(shard, refs, |buffer, slot, i| {
+                        buffer.append_rich(slot, ts[i], &samples[i], now);
+                    });
                 }
                 Ok(Some(Entry::Deletion { from, to, refs, .. })) => {
                     applied.unknown += namespace.replay_deletion(shard, (from, to), refs);
@@ -337,27 +335,24 @@ impl Replay<'_> {
 }
 
 impl Namespace {
-    /// Appends samples of one shard; returns how many have no series.
+    /// Appends samples of one shard, whatever their time, as the clock may be wrong; returns how
+    /// many have no series.
     fn replay_samples(
         &self,
         shard: u16,
         refs: &[u32],
-        ts: &[i64],
         append: impl Fn(&mut Buffer, Slot, usize),
     ) -> u64 {
         let Some(home) = self.shards.get(usize::from(shard)) else { return refs.len() as u64 };
-        let oldest = self.horizon().0;
         let mut unknown = 0;
         let mut highest = 0;
         {
             let tables = self.registry.read();
             let mut state = home.lock();
-            for (i, (&series, &t)) in refs.iter().zip(ts).enumerate() {
+            for (i, &series) in refs.iter().enumerate() {
                 match tables.place(series) {
                     Some(place) if place.shard == shard => {
-                        if t >= oldest {
-                            append(&mut state.buffer, place.slot, i);
-                        }
+                        append(&mut state.buffer, place.slot, i);
                     }
                     // It was retired, when its samples were deleted or outside retention.
                     None if self.index.is_forgotten(series) => {}

@@ -266,6 +266,7 @@ impl Core {
             (&gone.compactions, &counted.compactions),
             (&gone.compaction_read_bytes, &counted.compaction_read_bytes),
             (&gone.compaction_written_bytes, &counted.compaction_written_bytes),
+            (&gone.compactions_skipped, &counted.compactions_skipped),
         ] {
             gone.add(counted.get());
         }

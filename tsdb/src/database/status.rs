@@ -1,5 +1,7 @@
 //! Numbers about the database as it stands.
 
+use std::sync::atomic::Ordering;
+
 use super::{Core, Database};
 use crate::mediator::JobStatus;
 use crate::namespace::Namespace;
@@ -18,6 +20,8 @@ pub struct Status {
     pub volumes: u64,
     /// Snapshot files that are served.
     pub snapshots: u64,
+    /// Whether nothing expires for now, as the wall clock was set ahead or the process is young.
+    pub expiry_held: bool,
     /// Bytes in the commit log since its last cut.
     pub log_bytes: u64,
     /// Bytes in the commit log that no other file holds yet.
@@ -32,6 +36,8 @@ pub struct Status {
     pub compaction_read_bytes: u64,
     /// Bytes that compaction wrote since start.
     pub compaction_written_bytes: u64,
+    /// Compactions that were due since start and not begun, as a limit forbids them.
+    pub compactions_skipped: u64,
     /// Background jobs that failed since start.
     pub background_failures: u64,
     /// Damage found at start.
@@ -90,10 +96,12 @@ impl Database {
             status.snapshots += of_it.snapshots;
             let counters = &namespace.counters;
             status.damaged_reads += counters.damaged_reads.get();
+            status.expiry_held |= namespace.expiry_held.load(Ordering::Relaxed);
             status.series_rate_refusals += counters.series_rate_refusals.get();
             status.compactions += counters.compactions.get();
             status.compaction_read_bytes += counters.compaction_read_bytes.get();
             status.compaction_written_bytes += counters.compaction_written_bytes.get();
+            status.compactions_skipped += counters.compactions_skipped.get();
             status.namespaces.push(of_it);
         }
         status
@@ -112,6 +120,7 @@ impl Core {
             compactions: self.gone.compactions.get(),
             compaction_read_bytes: self.gone.compaction_read_bytes.get(),
             compaction_written_bytes: self.gone.compaction_written_bytes.get(),
+            compactions_skipped: self.gone.compactions_skipped.get(),
             log_bytes: self.log.bytes_since_rotation(),
             log_uncovered_bytes: self.log.uncovered_bytes(),
             log_failure: self.log.failure().map(|why| why.to_string()),
@@ -119,7 +128,7 @@ impl Core {
             disk_floor_refusals: disk.refusals.get(),
             disk_free_bytes: (free != u64::MAX).then_some(free),
             disk_floor_bytes: floor,
-            persist_bytes_per_second_max: self.throttle.bytes_per_second(),
+            persist_bytes_per_second_max: self.persist_rate.bytes_per_second(),
             scrubbed_files: self.scrub.files.get(),
             scrubbed_bytes: self.scrub.bytes.get(),
             quarantined: self.scrub.quarantined(),

@@ -49,6 +49,12 @@ pub enum TsdbError {
         /// What is wrong with it.
         corrupt: Corrupt,
     },
+    /// A background job panicked, which is a bug; it is tried again.
+    #[error("BUG: the {thread} panicked")]
+    Panicked {
+        /// Its thread.
+        thread: &'static str,
+    },
     /// Buffered bytes do not decode, which is a bug.
     #[error("BUG: buffered samples do not decode: {0}")]
     Buffer(Corrupt),
@@ -173,7 +179,7 @@ impl TsdbError {
                 ErrorKind::Invalid
             }
             Self::NoNamespace { .. } => ErrorKind::NotFound,
-            Self::Buffer(_) => ErrorKind::Internal,
+            Self::Buffer(_) | Self::Panicked { .. } => ErrorKind::Internal,
             Self::Encode(_) => ErrorKind::Limit,
             Self::CommitLog(e) => e.kind(),
             Self::Fileset(e) => e.kind(),

@@ -85,6 +85,13 @@ impl DiskFloor {
         Ok(())
     }
 
+    /// Bytes that background work may write and leave the floor free, looked up now; `None` if that
+    /// is not known.
+    pub(crate) fn room(&self) -> Option<u64> {
+        let space = self.fs.space(&self.dir).ok()?;
+        Some(space.free.saturating_sub(self.floor_max.min(space.total / SHARE_OF_VOLUME)))
+    }
+
     fn look(&self, now_ns: u64) {
         match self.fs.space(&self.dir) {
             Ok(space) => {

@@ -79,6 +79,48 @@ impl Throttle {
     }
 }
 
+/// The persist rate. Compaction can wait and flushes cannot, so each has it for itself.
+#[derive(Clone, Debug)]
+pub(crate) struct PersistRate {
+    checkpoints: Arc<Throttle>,
+    compaction: Arc<Throttle>,
+}
+
+impl PersistRate {
+    /// At most `bytes_per_second` for each of the two; 0 is no limit.
+    pub(crate) fn new(clock: &SharedClock, bytes_per_second: u64) -> Self {
+        let throttle = || Arc::new(Throttle::new(Arc::clone(clock), bytes_per_second));
+        Self { checkpoints: throttle(), compaction: throttle() }
+    }
+
+    /// The rate; 0 is no limit.
+    pub(crate) fn bytes_per_second(&self) -> u64 {
+        self.checkpoints.bytes_per_second()
+    }
+
+    /// As [`Throttle::set`].
+    pub(crate) fn set(&self, bytes_per_second: u64) {
+        self.checkpoints.set(bytes_per_second);
+        self.compaction.set(bytes_per_second);
+    }
+
+    /// As [`Throttle::release`].
+    pub(crate) fn release(&self) {
+        self.checkpoints.release();
+        self.compaction.release();
+    }
+
+    /// `inner`, held to the rate together with flushes, snapshots and the index.
+    pub(crate) fn fs_of_checkpoints(&self, inner: &SharedFs) -> SharedFs {
+        Arc::new(ThrottledFs::new(Arc::clone(inner), Arc::clone(&self.checkpoints)))
+    }
+
+    /// `inner`, held to the rate of compaction.
+    pub(crate) fn fs_of_compaction(&self, inner: &SharedFs) -> SharedFs {
+        Arc::new(ThrottledFs::new(Arc::clone(inner), Arc::clone(&self.compaction)))
+    }
+}
+
 /// A file system whose files are written at the rate of a [`Throttle`].
 #[derive(Debug)]
 pub(crate) struct ThrottledFs {
@@ -211,6 +253,23 @@ mod tests {
             file.write_all(&[7; 1000]).expect("written");
         }
         clock.0.load(Ordering::Relaxed) as f64 / 1000.0
+    }
+
+    #[test]
+    fn compaction_does_not_slow_flushes() {
+        let clock = Arc::new(BusyClock::default());
+        let shared: SharedClock = clock.clone();
+        let rate = PersistRate::new(&shared, 1000);
+        let inner: SharedFs = Arc::new(SimFs::new(1));
+        inner.create_dir_all(Path::new("/d")).expect("made");
+        let compaction = rate.fs_of_compaction(&inner);
+        let mut file = compaction.create(Path::new("/d/long")).expect("made");
+        file.write_all(&[7; 1_000_000]).expect("written, and to be paid for 1000 s");
+        let flushes = rate.fs_of_checkpoints(&inner);
+        let mut file = flushes.create(Path::new("/d/short")).expect("made");
+        file.write_all(&[7; 10]).expect("written");
+        file.write_all(&[7; 10]).expect("written");
+        assert!(clock.0.load(Ordering::Relaxed) < 2000, "flushes did not wait");
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub enum JobKind {
     Flush,
     /// Buffers become snapshots.
     Snapshot,
-    /// Files outside retention, and those of removed namespaces, go.
+    /// Files outside retention go.
     Expire,
     /// Series without samples are taken out.
     Retire,
@@ -24,11 +24,17 @@ pub enum JobKind {
     Scrub,
     /// A namespace is laid out anew.
     Reshard,
+    /// New series get into files of the index.
+    Seal,
+    /// Directories of removed namespaces go.
+    Purge,
+    /// A failed commit log takes writes again.
+    Recover,
 }
 
 impl JobKind {
     /// Every kind, in the order of their discriminants.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Flush,
         Self::Snapshot,
         Self::Expire,
@@ -36,6 +42,9 @@ impl JobKind {
         Self::Compact,
         Self::Scrub,
         Self::Reshard,
+        Self::Seal,
+        Self::Purge,
+        Self::Recover,
     ];
 
     /// The kind as a word.
@@ -49,6 +58,9 @@ impl JobKind {
             Self::Compact => "compact",
             Self::Scrub => "scrub",
             Self::Reshard => "reshard",
+            Self::Seal => "seal",
+            Self::Purge => "purge",
+            Self::Recover => "recover",
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{Context, Rows, Worker, exchange, has_value, is_absent};
 use crate::error::QueryError;
 use crate::limits::Held;
 use crate::promql::labelset::{Dictionary, Projection};
+use crate::step::StepGrid;
 
 /// All values of some series, row by row. Counts against the query's budget while it lives.
 #[derive(Debug)]
@@ -38,6 +39,11 @@ impl Block {
         let held = ctx.budget.hold_rows(series.len(), steps)?;
         let values = vec![STALE_NAN; series.len() * steps];
         Ok(Self { series, values, steps, held })
+    }
+
+    /// No rows.
+    pub(crate) fn empty(grid: StepGrid, ctx: &Context<'_>) -> Result<Self, QueryError> {
+        Self::absent(SeriesList::new(Vec::new()), grid.count, ctx)
     }
 
     /// A block of the given values; the caller has counted their bytes as `held`.

@@ -20,6 +20,7 @@ use crate::source::{Cancel, SeriesSource, TimeRange};
 pub(crate) struct SelectionKey {
     pub(crate) matchers: Vec<Matcher>,
     pub(crate) range: TimeRange,
+    pub(crate) start_times: bool,
 }
 
 /// What all operators of one query share.
@@ -34,6 +35,7 @@ pub(crate) struct Context<'a> {
     pub(crate) deadline: Duration,
     pub(crate) lookback_ms: i64,
     pub(crate) name_removal: NameRemoval,
+    pub(crate) uses_start_times: bool,
     pub(crate) notes: Mutex<Annotations>,
     /// Selections that were made, so that equal selectors share one.
     pub(crate) selections: Mutex<Vec<(SelectionKey, Arc<Selected>)>>,

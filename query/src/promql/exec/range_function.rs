@@ -87,6 +87,7 @@ struct RangeRows<'a> {
 impl RangeRows<'_> {
     fn apply(
         &self,
+        row: usize,
         columns: &SampleColumns,
         params: &[&[f64]],
         out: &mut [f64],
@@ -106,12 +107,17 @@ impl RangeRows<'_> {
         let input = RangeInput {
             ts: &columns.ts,
             vs: &columns.vs,
+            starts: &columns.starts,
             ends: self.samples.ends.grid,
             range_ms: self.samples.range_ms,
+            lookback_ms: self.ctx.lookback_ms,
             eval: self.grid,
             params,
             stop: Stop::when(&is_over),
         };
+        if self.checks_counter && !columns.starts.is_empty() {
+            self.check_starts(row, &input);
+        }
         if let Some(text) = &self.bad_params
             && function::has_samples(&input)
         {
@@ -146,6 +152,18 @@ impl RangeRows<'_> {
         }
     }
 
+    /// Tells of samples that started to count before the sample before them.
+    fn check_starts(&self, row: usize, input: &RangeInput<'_>) {
+        let count = match self.samples.edges {
+            None => function::overlap_count(input),
+            Some(_) => 0,
+        };
+        if count > 0 {
+            let name = self.samples.series.name(row).unwrap_or_default();
+            self.ctx.notes.lock().add_overlap(self.node.span, name, count);
+        }
+    }
+
     /// Tells of a metric that does not look like a counter.
     fn check_counter(&self, row: usize) {
         let Some(name) = self.samples.series.name(row) else { return };
@@ -174,7 +192,7 @@ impl Rows for RangeRows<'_> {
             if columns.ts.len() > SAMPLES_PER_CHECK || row.is_multiple_of(ROWS_PER_CHECK) {
                 self.ctx.check()?;
             }
-            self.apply(&columns, &params, out)?;
+            self.apply(row, &columns, &params, out)?;
             if self.checks_counter && has_value(out) {
                 self.check_counter(row);
             }

@@ -6,8 +6,8 @@ use rayon::slice::ParallelSliceMut;
 use super::subquery::Samples;
 use super::{Context, Worker, exchange, is_absent, open, scalar};
 use crate::error::QueryError;
-use crate::promql::labelset;
 use crate::promql::plan::{MatrixNode, Plan, VectorNode};
+use crate::promql::{function, labelset};
 use crate::result::{InstantVector, Matrix, MatrixSeries, Points, Value};
 use crate::source::SampleColumns;
 use crate::step::StepGrid;
@@ -150,6 +150,11 @@ fn matrix_of_samples(
                 ctx.check()?;
                 let mut columns = SampleColumns::default();
                 read += samples.read(row, worker, &mut columns)?;
+                if let Some(edges) = samples.edges {
+                    let end_ms = samples.ends.grid.start_ms;
+                    let bounds = (end_ms.saturating_sub(samples.range_ms), end_ms);
+                    function::cut_samples(&mut columns, bounds, edges);
+                }
                 if !columns.ts.is_empty() {
                     let mut row_held = ctx.budget.hold_rows(columns.ts.len(), 2)?;
                     row_held.add_samples(columns.ts.len())?;

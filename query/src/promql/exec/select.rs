@@ -9,6 +9,8 @@ use super::context::SelectionKey;
 use super::series::SeriesList;
 use super::{Context, Rows, Worker, is_absent};
 use crate::error::QueryError;
+use crate::promql::ast::RangeEdges;
+use crate::promql::function;
 use crate::promql::labelset;
 use crate::promql::plan::{SelectNode, Shift};
 use crate::source::{SampleColumns, SelectHints, SelectRequest, SeriesReader, TimeRange};
@@ -48,18 +50,44 @@ impl Ends {
     }
 }
 
+/// How far a selection reaches around the ends of its windows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reach {
+    /// An instant selector: as far back as a sample counts.
+    Lookback,
+    /// A range selector.
+    Range(i64),
+}
+
+impl Reach {
+    /// From how far before each end samples are needed, and up to how far after it.
+    fn around_ms(self, edges: Option<RangeEdges>, lookback_ms: i64) -> (i64, i64) {
+        let after_ms = if edges == Some(RangeEdges::Smoothed) { lookback_ms } else { 0 };
+        match self {
+            Self::Lookback => (lookback_ms, after_ms),
+            Self::Range(range_ms) if edges.is_some() => {
+                (range_ms.saturating_add(lookback_ms), after_ms)
+            }
+            Self::Range(range_ms) => (range_ms, after_ms),
+        }
+    }
+}
+
 impl Selected {
-    /// Selects series with samples up to `range_ms` before each end.
+    /// Selects series with samples around each end.
     pub(crate) fn new(
         node: &SelectNode,
         ends: StepGrid,
-        (range_ms, is_instant): (i64, bool),
+        reach: Reach,
         ctx: &Context<'_>,
     ) -> Result<Arc<Self>, QueryError> {
+        let (before_ms, after_ms) = reach.around_ms(node.edges, ctx.lookback_ms);
         // Windows are open at their start.
-        let start_ms = ends.start_ms.saturating_sub(range_ms).saturating_add(1);
-        let range = TimeRange { start_ms, end_ms: ends.end_ms() };
-        let key = SelectionKey { matchers: node.matchers.clone(), range };
+        let start_ms = ends.start_ms.saturating_sub(before_ms).saturating_add(1);
+        let range = TimeRange { start_ms, end_ms: ends.end_ms().saturating_add(after_ms) };
+        let start_times = ctx.uses_start_times
+            && node.function.as_deref().is_some_and(function::uses_start_times);
+        let key = SelectionKey { matchers: node.matchers.clone(), range, start_times };
         if let Some((_, found)) = ctx.selections.lock().iter().find(|(k, _)| *k == key) {
             return Ok(Arc::clone(found));
         }
@@ -68,8 +96,12 @@ impl Selected {
             range,
             hints: SelectHints {
                 step_ms: if ends.count == 1 { 0 } else { ends.step_ms },
-                range_ms: if is_instant { 0 } else { range_ms },
+                range_ms: match reach {
+                    Reach::Lookback => 0,
+                    Reach::Range(range_ms) => range_ms,
+                },
                 function: node.function.clone(),
+                start_times,
             },
             series_max: ctx.limits.series_max,
         };
@@ -90,7 +122,7 @@ impl Selected {
     /// Reads the samples of a row, staleness markers included.
     pub(crate) fn read(&self, row: usize, out: &mut SampleColumns) -> Result<(), QueryError> {
         self.reader.read(row, out)?;
-        if out.ts.len() != out.vs.len() {
+        if !out.is_sound() {
             return Err(QueryError::Internal("columns of a source differ in length".to_owned()));
         }
         Ok(())
@@ -103,18 +135,25 @@ impl Selected {
         out: &mut SampleColumns,
     ) -> Result<usize, QueryError> {
         self.read(row, out)?;
-        let read = out.ts.len();
+        let read = out.len();
         if out.vs.iter().any(|v| is_absent(*v)) {
             let mut kept = 0;
             for i in 0..out.vs.len() {
                 if !is_absent(out.vs[i]) {
                     out.ts[kept] = out.ts[i];
                     out.vs[kept] = out.vs[i];
+                    if !out.starts.is_empty() {
+                        out.starts[kept] = out.starts[i];
+                    }
                     kept += 1;
                 }
             }
             out.ts.truncate(kept);
             out.vs.truncate(kept);
+            out.starts.truncate(kept);
+        }
+        if out.histograms.hs.iter().any(|h| h.is_stale()) {
+            out.histograms.retain_fresh();
         }
         Ok(read)
     }
@@ -142,6 +181,8 @@ pub(crate) enum Wants {
     Value,
     /// The time in seconds.
     Time,
+    /// The start timestamp in seconds.
+    StartTime,
 }
 
 /// Opens an instant vector selector.
@@ -152,13 +193,14 @@ pub(crate) fn open<'a>(
     ctx: &'a Context<'a>,
 ) -> Result<Box<dyn Rows + 'a>, QueryError> {
     let ends = Ends::new(node.shift, grid);
-    let selected = Selected::new(node, ends.grid, (ctx.lookback_ms, true), ctx)?;
+    let selected = Selected::new(node, ends.grid, Reach::Lookback, ctx)?;
     let series = selected.series(node);
     let series = match wants {
-        Wants::Time => series.drop_metadata(ctx.name_removal),
+        Wants::Time | Wants::StartTime => series.drop_metadata(ctx.name_removal),
         Wants::Value => series,
     };
-    let rows = SelectRows { series, selected, wants, ends, steps: grid.count, ctx };
+    let is_smoothed = node.edges == Some(RangeEdges::Smoothed) && wants == Wants::Value;
+    let rows = SelectRows { series, selected, wants, is_smoothed, ends, steps: grid.count, ctx };
     super::block::with_unique_labels(
         Box::new(rows),
         super::block::SameLabels::Merge,
@@ -167,10 +209,23 @@ pub(crate) fn open<'a>(
     )
 }
 
+/// The times of samples in seconds, of series that were selected already.
+pub(crate) fn times<'a>(
+    selected: Arc<Selected>,
+    grid: StepGrid,
+    ctx: &'a Context<'a>,
+) -> impl Rows + 'a {
+    let series = SeriesList::shared(Arc::clone(&selected.labels));
+    let ends = Ends { grid, is_fixed: false };
+    let (wants, is_smoothed, steps) = (Wants::Time, false, grid.count);
+    SelectRows { series, selected, wants, is_smoothed, ends, steps, ctx }
+}
+
 struct SelectRows<'a> {
     series: SeriesList,
     selected: Arc<Selected>,
     wants: Wants,
+    is_smoothed: bool,
     ends: Ends,
     steps: usize,
     ctx: &'a Context<'a>,
@@ -193,17 +248,8 @@ impl Rows for SelectRows<'_> {
             if read.is_multiple_of(ROWS_PER_CHECK) {
                 self.ctx.check()?;
             }
-            self.selected.read(row, columns)?;
-            samples += columns.ts.len();
             let steps = if self.ends.is_fixed { &mut out[..1] } else { &mut *out };
-            let SampleColumns { ts, vs } = &*columns;
-            let lookback_ms = self.ctx.lookback_ms;
-            match self.wants {
-                Wants::Value => last_values(ts, self.ends.grid, lookback_ms, steps, |i| vs[i]),
-                Wants::Time => last_values(ts, self.ends.grid, lookback_ms, steps, |i| {
-                    if is_absent(vs[i]) { STALE_NAN } else { ts[i] as f64 / 1000.0 }
-                }),
-            }
+            samples += self.read_row(row, columns, steps)?;
             if self.ends.is_fixed {
                 let v = out[0];
                 out.fill(v);
@@ -211,6 +257,36 @@ impl Rows for SelectRows<'_> {
         }
         self.ctx.budget.add_read(samples);
         Ok(())
+    }
+}
+
+impl SelectRows<'_> {
+    /// Puts the values of a row into `out`; how many samples were read.
+    fn read_row(
+        &self,
+        row: usize,
+        columns: &mut SampleColumns,
+        out: &mut [f64],
+    ) -> Result<usize, QueryError> {
+        let (ends, lookback_ms) = (self.ends.grid, self.ctx.lookback_ms);
+        if self.is_smoothed {
+            let read = self.selected.read_fresh(row, columns)?;
+            function::smoothed_values(columns, ends, lookback_ms, out);
+            return Ok(read);
+        }
+        self.selected.read(row, columns)?;
+        let SampleColumns { ts, vs, starts, .. } = &*columns;
+        match self.wants {
+            Wants::Value => last_values(ts, ends, lookback_ms, out, |i| vs[i]),
+            Wants::Time => last_values(ts, ends, lookback_ms, out, |i| {
+                if is_absent(vs[i]) { STALE_NAN } else { ts[i] as f64 / 1000.0 }
+            }),
+            Wants::StartTime => last_values(ts, ends, lookback_ms, out, |i| {
+                let start_ms = starts.get(i).copied().unwrap_or(0);
+                if is_absent(vs[i]) { STALE_NAN } else { start_ms as f64 / 1000.0 }
+            }),
+        }
+        Ok(columns.len())
     }
 }
 

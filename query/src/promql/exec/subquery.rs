@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::select::{Ends, Selected};
+use super::select::{Ends, Reach, Selected};
 use super::series::SeriesList;
 use super::{Context, Rows, Worker, is_absent, open};
 use crate::error::QueryError;
 use crate::limits::Held;
+use crate::promql::ast::RangeEdges;
 use crate::promql::plan::{MatrixNode, SubqueryNode};
 use crate::source::SampleColumns;
 use crate::step::StepGrid;
@@ -19,6 +20,7 @@ pub(crate) struct Samples<'a> {
     pub(crate) series: SeriesList,
     pub(crate) range_ms: i64,
     pub(crate) ends: Ends,
+    pub(crate) edges: Option<RangeEdges>,
     from: From<'a>,
 }
 
@@ -43,24 +45,24 @@ impl<'a> Samples<'a> {
         match node {
             MatrixNode::Select { select, range_ms } => {
                 let ends = Ends::new(select.shift, grid);
-                let selected = Selected::new(select, ends.grid, (*range_ms, false), ctx)?;
+                let selected = Selected::new(select, ends.grid, Reach::Range(*range_ms), ctx)?;
                 let series = selected.series(select);
                 let from = From::Selected(selected);
-                Ok(Self { series, range_ms: *range_ms, ends, from })
+                Ok(Self { series, range_ms: *range_ms, ends, edges: select.edges, from })
             }
             MatrixNode::Subquery(subquery) => {
                 let ends = Ends::new(subquery.shift, grid);
                 let range_ms = subquery.range_ms;
                 let Some(grid) = inner_grid(subquery, ends.grid, ctx)? else {
                     let series = SeriesList::new(Vec::new());
-                    return Ok(Self { series, range_ms, ends, from: From::Nothing });
+                    return Ok(Self { series, range_ms, ends, edges: None, from: From::Nothing });
                 };
                 let workers = ctx.pool.current_num_threads() + 1;
                 let held = ctx.budget.hold_rows(workers * BUFFERS_PER_WORKER, grid.count)?;
                 let rows = open(&subquery.expr, grid, ctx)?;
                 let series = rows.series().clone();
                 let from = From::Rows { rows, grid, _held: held };
-                Ok(Self { series, range_ms, ends, from })
+                Ok(Self { series, range_ms, ends, edges: None, from })
             }
         }
     }

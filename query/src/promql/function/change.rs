@@ -3,34 +3,71 @@
 //! Two running counts, one up to each end of the window, make a step cost what it moved over.
 
 use super::RangeInput;
-use super::window::walk;
+use super::start;
+use super::window::{Window, walk, walk_anchored};
 
 /// `changes`: neighbours that differ; two NaNs do not.
 pub(super) fn changes(input: &RangeInput<'_>, out: &mut [f64]) {
-    count_pairs(input, out, |a, b| a != b && !(a.is_nan() && b.is_nan()));
+    walk(input, counting(out, pairs(input.vs, is_change)));
 }
 
-/// `resets`: neighbours of which the later is smaller.
+/// `changes` from the sample before the range on.
+pub(super) fn anchored_changes(input: &RangeInput<'_>, out: &mut [f64]) {
+    walk_anchored(input, counting(out, pairs(input.vs, is_change)));
+}
+
+/// `resets`: neighbours of which the later is smaller, or started to count after the earlier.
 pub(super) fn resets(input: &RangeInput<'_>, out: &mut [f64]) {
-    count_pairs(input, out, |a, b| b < a);
+    if input.starts.is_empty() {
+        walk(input, counting(out, pairs(input.vs, is_fall)));
+    } else {
+        walk(input, counting(out, started_resets(input)));
+    }
 }
 
-/// Counts the neighbours in each window that `counts` holds for.
+/// `resets` from the sample before the range on.
+pub(super) fn anchored_resets(input: &RangeInput<'_>, out: &mut [f64]) {
+    if input.starts.is_empty() {
+        walk_anchored(input, counting(out, pairs(input.vs, is_fall)));
+    } else {
+        walk_anchored(input, counting(out, started_resets(input)));
+    }
+}
+
+fn is_change(a: f64, b: f64) -> bool {
+    a != b && !(a.is_nan() && b.is_nan())
+}
+
+fn is_fall(a: f64, b: f64) -> bool {
+    b < a
+}
+
+/// Counts the neighbours in a run of samples that `counts` holds for.
 #[inline]
-fn count_pairs(input: &RangeInput<'_>, out: &mut [f64], counts: impl Fn(f64, f64) -> bool) {
-    let pairs = |lo: usize, hi: usize| -> u64 {
-        input.vs[lo..hi].windows(2).map(|pair| u64::from(counts(pair[0], pair[1]))).sum()
-    };
+fn pairs(vs: &[f64], counts: impl Fn(f64, f64) -> bool) -> impl Fn(usize, usize) -> u64 {
+    move |lo, hi| vs[lo..hi].windows(2).map(|pair| u64::from(counts(pair[0], pair[1]))).sum()
+}
+
+/// Counts the resets in a run of samples with start timestamps.
+fn started_resets<'a>(input: &'a RangeInput<'_>) -> impl Fn(usize, usize) -> u64 + 'a {
+    let is_reset =
+        |i: &usize| is_fall(input.vs[*i - 1], input.vs[*i]) || start::is_reset_at(input, *i);
+    move |lo, hi| (lo + 1..hi).filter(is_reset).count() as u64
+}
+
+/// Puts what `pairs` counts in each window into its step. Windows come in order.
+#[inline]
+fn counting(out: &mut [f64], pairs: impl Fn(usize, usize) -> u64) -> impl FnMut(Window) {
     // `before` counts the pairs up to sample `lo`, `within` those up to sample `last`.
     let (mut before, mut lo) = (0, 0);
     let (mut within, mut last) = (0, 0);
-    walk(input, |w| {
+    move |w| {
         before += pairs(lo, w.lo + 1);
         lo = w.lo;
         within += pairs(last, w.hi);
         last = w.hi - 1;
         out[w.step] = (within - before) as f64;
-    });
+    }
 }
 
 #[cfg(test)]

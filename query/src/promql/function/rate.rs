@@ -6,6 +6,7 @@
 
 use m3rs_core::model::STALE_NAN;
 
+use super::start;
 use super::window::{Window, map_windows};
 use super::{RangeInput, seconds};
 
@@ -35,19 +36,53 @@ pub(super) fn delta(input: &RangeInput<'_>, out: &mut [f64]) {
 /// A counter's rise, divided by `per`.
 fn counter(input: &RangeInput<'_>, out: &mut [f64], per: f64) {
     let vs = input.vs;
-    let resets: Vec<usize> = (1..vs.len()).filter(|i| vs[*i] < vs[*i - 1]).collect();
-    let mut next_reset = 0;
+    let is_fall = |i: &usize| vs[*i] < vs[*i - 1];
+    if input.starts.is_empty() {
+        let resets = Resets::new(vs, (1..vs.len()).filter(is_fall));
+        return rise(input, out, resets, per);
+    }
+    let is_reset = |i: &usize| is_fall(i) || start::is_reset_at(input, *i);
+    rise(input, out, Resets::new(vs, (1..vs.len()).filter(is_reset)), per);
+}
+
+/// The samples before which a counter was reset.
+struct Resets<'a> {
+    vs: &'a [f64],
+    at: Vec<usize>,
+    next: usize,
+}
+
+impl<'a> Resets<'a> {
+    fn new(vs: &'a [f64], at: impl Iterator<Item = usize>) -> Self {
+        Self { vs, at: at.collect(), next: 0 }
+    }
+
+    /// The rise from the first to the last sample of a window. Windows come in order.
+    #[inline]
+    fn rise(&mut self, w: Window) -> f64 {
+        while self.next < self.at.len() && self.at[self.next] <= w.lo {
+            self.next += 1;
+        }
+        let mut rise = self.vs[w.hi - 1] - self.vs[w.lo];
+        for reset in self.at[self.next..].iter().take_while(|r| **r < w.hi) {
+            rise += self.vs[*reset - 1];
+        }
+        rise
+    }
+}
+
+/// The rise in each window.
+#[inline]
+fn rise(input: &RangeInput<'_>, out: &mut [f64], mut resets: Resets<'_>, per: f64) {
     map_windows(input, out, |window_ts, window_vs, w| {
+        if let Some(edges) = Edges::since_start(input, window_ts, window_vs, w) {
+            let rise = resets.rise(w) + edges.first;
+            return rise * (edges.factor(edges.to_start) / per);
+        }
         let Some(edges) = Edges::of(input, window_ts, window_vs, w) else {
             return STALE_NAN;
         };
-        while next_reset < resets.len() && resets[next_reset] <= w.lo {
-            next_reset += 1;
-        }
-        let mut rise = edges.last - edges.first;
-        for reset in resets[next_reset..].iter().take_while(|r| **r < w.hi) {
-            rise += vs[*reset - 1];
-        }
+        let rise = resets.rise(w);
         let mut to_start = edges.to_start;
         if rise > 0.0 && edges.first >= 0.0 {
             // A counter starts at zero: do not extrapolate to before the time it would have been.
@@ -77,11 +112,30 @@ impl Edges {
         let end = input.ends.time_ms(w.step);
         let sampled = (last_t - first_t) as f64 / 1000.0;
         let average = sampled / (ts.len() - 1) as f64;
-        let threshold = average * REACH;
-        let reach = |to_bound: f64| if to_bound >= threshold { average / 2.0 } else { to_bound };
-        let to_start = reach((first_t - end.saturating_sub(input.range_ms)) as f64 / 1000.0);
-        let to_end = reach((end - last_t) as f64 / 1000.0);
+        let start = end.saturating_sub(input.range_ms);
+        let to_start = reach((first_t - start) as f64 / 1000.0, average);
+        let to_end = reach((end - last_t) as f64 / 1000.0, average);
         Some(Self { first, last, sampled, to_start, to_end })
+    }
+
+    /// Edges from the time at which the counter began to count; `None` unless that is known and
+    /// within the window.
+    #[inline]
+    fn since_start(input: &RangeInput<'_>, ts: &[i64], vs: &[f64], w: Window) -> Option<Self> {
+        let start_ms = *input.starts.get(w.lo)?;
+        let (&[first_t, ..], &[.., last_t]) = (ts, ts) else { return None };
+        let (&[first, ..], &[.., last]) = (vs, vs) else { return None };
+        let (from, end) = input.bounds_ms(w.step);
+        if start_ms == 0 || start_ms <= from || start_ms >= first_t {
+            return None;
+        }
+        let average = match ts.len() {
+            1 => 0.0,
+            len => (last_t - first_t) as f64 / 1000.0 / (len - 1) as f64,
+        };
+        let sampled = (last_t - start_ms) as f64 / 1000.0;
+        let to_end = reach((end - last_t) as f64 / 1000.0, average);
+        Some(Self { first, last, sampled, to_start: 0.0, to_end })
     }
 
     /// By how much the change between the outer samples grows when it is extrapolated.
@@ -91,11 +145,19 @@ impl Edges {
     }
 }
 
+/// How far a series reaches towards a bound in its direction.
+#[inline]
+fn reach(to_bound: f64, average: f64) -> f64 {
+    if to_bound >= average * REACH { average / 2.0 } else { to_bound }
+}
+
 /// `irate`: rise per second between the last two samples.
 pub(super) fn irate(input: &RangeInput<'_>, out: &mut [f64]) {
-    map_windows(input, out, |ts, vs, _| {
+    let has_starts = !input.starts.is_empty();
+    map_windows(input, out, |ts, vs, w| {
         let (&[.., t0, t1], &[.., v0, v1]) = (ts, vs) else { return STALE_NAN };
-        let rise = if v1 < v0 { v1 } else { v1 - v0 };
+        let is_reset = v1 < v0 || has_starts && start::is_reset_at(input, w.hi - 1);
+        let rise = if is_reset { v1 } else { v1 - v0 };
         rise / ((t1 - t0) as f64 / 1000.0)
     });
 }

@@ -6,6 +6,7 @@
 //! of additions within a window, and with it every bit of the result, stays as it is.
 
 use super::RangeInput;
+use crate::promql::ast::RangeEdges;
 
 /// The samples `lo..hi` of the series fall into the window of step `step`; at least one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,6 +59,22 @@ pub(super) fn walk(input: &RangeInput<'_>, mut visit: impl FnMut(Window)) {
             return;
         }
     }
+}
+
+/// Visits every window that holds a sample, each with the last sample before it where there is one
+/// at most a lookback away.
+pub(super) fn walk_anchored(input: &RangeInput<'_>, mut visit: impl FnMut(Window)) {
+    let mut after = 0;
+    walk(&input.widened(RangeEdges::Anchored), |w| {
+        let (start, _) = input.bounds_ms(w.step);
+        after = w.lo.max(after);
+        while after < w.hi && input.ts[after] <= start {
+            after += 1;
+        }
+        if after < w.hi {
+            visit(Window { lo: after.saturating_sub(1).max(w.lo), ..w });
+        }
+    });
 }
 
 /// Maps the samples of each window to its result.
@@ -146,8 +163,7 @@ mod tests {
 
     fn windows(ts: &[i64], ends: StepGrid, range_ms: i64) -> Vec<(usize, usize, usize)> {
         let vs = vec![0.0; ts.len()];
-        let (eval, params, stop) = (ends, &[][..], Stop::NEVER);
-        let input = RangeInput { ts, vs: &vs, ends, range_ms, eval, params, stop };
+        let input = RangeInput::of(ts, &vs, ends, range_ms);
         let mut seen = Vec::new();
         walk(&input, |w| seen.push((w.step, w.lo, w.hi)));
         seen
@@ -168,6 +184,16 @@ mod tests {
     }
 
     #[test]
+    fn anchors_are_the_last_samples_before_windows() {
+        let ends = StepGrid { start_ms: 10, step_ms: 10, count: 5 };
+        let (ts, vs) = ([1, 3, 12, 45], [0.0; 4]);
+        let input = RangeInput { lookback_ms: 15, ..RangeInput::of(&ts, &vs, ends, 10) };
+        let mut seen = Vec::new();
+        walk_anchored(&input, |w| seen.push((w.step, w.lo, w.hi)));
+        assert_eq!(seen, [(0, 0, 2), (1, 1, 3), (4, 3, 4)]);
+    }
+
+    #[test]
     fn long_walks_ask_whether_to_stop() {
         let ts: Vec<i64> = (0..1000).collect();
         let vs = vec![1.0; ts.len()];
@@ -178,8 +204,7 @@ mod tests {
             asked.get() == 2
         };
         let stop = Stop::when(&second);
-        let input =
-            RangeInput { ts: &ts, vs: &vs, ends, range_ms: 1000, eval: ends, params: &[], stop };
+        let input = RangeInput { stop, ..RangeInput::of(&ts, &vs, ends, 1000) };
         let mut visited = 0;
         walk(&input, |_| visited += 1);
         assert_eq!((asked.get(), visited), (2, 2 * (SAMPLES_PER_LOOK / 1000 + 1) - 1));

@@ -4,8 +4,8 @@ use m3rs_core::model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher};
 
 use super::lower::{Lowered, Lowering, unsupported};
 use super::{
-    HistogramFunction, HistogramNode, Mapping, MatrixNode, Plan, RangeNode, Relabel, ScalarNode,
-    SortOrder, VectorNode,
+    HistogramFunction, HistogramNode, InfoNode, Mapping, MatrixNode, Plan, RangeNode, Relabel,
+    ScalarNode, Shift, SortOrder, VectorNode,
 };
 use crate::error::QueryError;
 use crate::promql::ast::{Expr, ExprKind, Span};
@@ -27,16 +27,9 @@ const TIME_FUNCTIONS: [&str; 11] = [
     "year",
 ];
 
-/// Functions that need native histograms or other kinds of data that are not stored.
-const UNSUPPORTED: [&str; 7] = [
-    "histogram_avg",
-    "histogram_count",
-    "histogram_stddev",
-    "histogram_stdvar",
-    "histogram_sum",
-    "info",
-    "start_timestamp",
-];
+/// Functions that need native histograms.
+const UNSUPPORTED: [&str; 5] =
+    ["histogram_avg", "histogram_count", "histogram_stddev", "histogram_stdvar", "histogram_sum"];
 
 /// Lowered arguments.
 struct Args<'a> {
@@ -92,6 +85,9 @@ impl Lowering {
             return Err(unsupported(format!("the function {function}()")));
         }
         let exprs: Vec<&Expr> = args.iter().map(Expr::unwrap_parens).collect();
+        if function == "info" {
+            return self.info(&exprs);
+        }
         let lowered = exprs
             .iter()
             .map(|e| self.expr(e, Some(function)))
@@ -112,6 +108,27 @@ impl Lowering {
             return Err(QueryError::Parse(format!("too many arguments in call to {function:?}")));
         }
         Ok(Lowered { plan, is_invariant })
+    }
+
+    /// `info`: the second argument is a list of conditions, not an expression.
+    fn info(&self, args: &[&Expr]) -> Result<Lowered, QueryError> {
+        let fault = |text: &str| Err(QueryError::Parse(text.to_owned()));
+        let (base, conditions) = match args {
+            [base] => (base, None),
+            [base, conditions] => (base, Some(conditions)),
+            _ => return fault("info takes one or two arguments"),
+        };
+        let lowered = self.expr(base, Some("info"))?;
+        let is_invariant = lowered.is_invariant && conditions.is_none();
+        let input = if is_invariant { lowered.plan } else { lowered.wrapped() }.into_vector()?;
+        let matchers = match conditions.map(|c| untimed(c)) {
+            None => Vec::new(),
+            Some(Expr { kind: ExprKind::Vector(selector), .. }) => selector.matchers.clone(),
+            Some(_) => return fault("expected label selectors only"),
+        };
+        let shift = first_shift(&input).unwrap_or(Shift { offset_ms: 0, at_ms: None });
+        let node = InfoNode { input, matchers, shift };
+        Ok(Lowered { plan: Plan::Vector(VectorNode::Info(Box::new(node))), is_invariant })
     }
 
     /// Functions without arguments that only depend on the query.
@@ -144,6 +161,11 @@ impl Lowering {
                     VectorNode::Map { input, mapping: Mapping::EvaluationTime }
                 }
             },
+            "start_timestamp" => match *args.vector()? {
+                VectorNode::Select(select) => VectorNode::StartTimestamp(select),
+                // Only samples of storage have start timestamps.
+                _ => VectorNode::Nothing,
+            },
             "absent" => VectorNode::Absent { input: args.vector()?, labels: absent_labels(args) },
             "absent_over_time" => absent_over_time(args)?,
             "sort" | "sort_desc" => {
@@ -167,6 +189,42 @@ impl Lowering {
     }
 }
 
+/// A selector without the expressions of its times.
+fn untimed(expr: &Expr) -> &Expr {
+    match &expr.kind {
+        ExprKind::Timed(timed) => &timed.expr,
+        _ => expr,
+    }
+}
+
+/// The times of the first selector below a node.
+fn first_shift(node: &VectorNode) -> Option<Shift> {
+    match node {
+        VectorNode::Select(select)
+        | VectorNode::Timestamp(select)
+        | VectorNode::StartTimestamp(select) => Some(select.shift),
+        VectorNode::Range(range) => match &range.input {
+            MatrixNode::Select { select, .. } => Some(select.shift),
+            MatrixNode::Subquery(subquery) => first_shift(&subquery.expr),
+        },
+        VectorNode::Map { input, .. }
+        | VectorNode::Absent { input, .. }
+        | VectorNode::Sort { input, .. }
+        | VectorNode::Relabel { input, .. }
+        | VectorNode::Settle(input)
+        | VectorNode::Invariant(input) => first_shift(input),
+        VectorNode::Aggregate(aggregate) => first_shift(&aggregate.input),
+        VectorNode::Binary(binary) => first_shift(&binary.lhs).or_else(|| first_shift(&binary.rhs)),
+        VectorNode::Histogram(histogram) => first_shift(&histogram.input),
+        VectorNode::Info(info) => first_shift(&info.input),
+        VectorNode::OfScalar(scalar) => match &**scalar {
+            ScalarNode::OfVector(vector) => first_shift(vector),
+            _ => None,
+        },
+        VectorNode::Nothing => None,
+    }
+}
+
 /// A function that a kernel computes.
 fn kernel_call(function: &str, args: &mut Args<'_>) -> Result<Plan, QueryError> {
     if let Some(kernel) = function::element_kernel(function) {
@@ -180,7 +238,7 @@ fn kernel_call(function: &str, args: &mut Args<'_>) -> Result<Plan, QueryError> 
         let mapping = Mapping::Element { kernel, params };
         return Ok(Plan::Vector(VectorNode::Map { input, mapping }));
     }
-    let Some(kernel) = function::range_kernel(function) else {
+    let Some(mut kernel) = function::range_kernel(function) else {
         return Err(unsupported(format!("the function {function}()")));
     };
     let mut input: Option<(MatrixNode, Span)> = None;
@@ -198,6 +256,9 @@ fn kernel_call(function: &str, args: &mut Args<'_>) -> Result<Plan, QueryError> 
             "expected type range vector in call to function {function:?}"
         )));
     };
+    if let Some(edges) = input.edges() {
+        kernel = function::extended_kernel(function, edges).map_err(QueryError::Execution)?;
+    }
     // PARITY(prometheus): notes about a subquery point to the start of the query.
     let span = match &input {
         MatrixNode::Subquery(_) => Span::default(),
@@ -217,6 +278,9 @@ fn absent_over_time(args: &mut Args<'_>) -> Result<VectorNode, QueryError> {
         return Err(QueryError::Internal("present_over_time has no kernel".to_owned()));
     };
     let input = args.next()?.into_matrix()?;
+    if let Some(edges) = input.edges() {
+        function::extended_kernel("absent_over_time", edges).map_err(QueryError::Execution)?;
+    }
     let (span, param_span) = (args.span(0), args.span(0));
     let params = Vec::new();
     let node = RangeNode { function, kernel, keeps_name: true, input, params, span, param_span };

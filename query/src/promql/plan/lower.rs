@@ -205,16 +205,11 @@ impl Lowering {
         selector: &Selector,
         above: Above<'_>,
     ) -> Result<SelectNode, QueryError> {
-        if let Some(edges) = selector.edges {
-            return Err(unsupported(match edges {
-                RangeEdges::Anchored => "the anchored modifier",
-                RangeEdges::Smoothed => "the smoothed modifier",
-            }));
-        }
         Ok(SelectNode {
             matchers: selector.matchers.clone(),
             shift: self.shift(selector.offset_ms, selector.at),
             function: above.map(str::to_owned),
+            edges: selector.edges,
         })
     }
 
@@ -223,7 +218,9 @@ impl Lowering {
         selector: &Selector,
         above: Above<'_>,
     ) -> Result<Lowered, QueryError> {
-        let select = self.select(selector, above)?;
+        let mut select = self.select(selector, above)?;
+        // PARITY(prometheus): an instant selector takes `anchored` and ignores it.
+        select.edges = select.edges.filter(|edges| *edges == RangeEdges::Smoothed);
         let is_invariant = select.shift.at_ms.is_some();
         Ok(Lowered { plan: Plan::Vector(VectorNode::Select(select)), is_invariant })
     }
