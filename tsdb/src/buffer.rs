@@ -37,8 +37,11 @@ use streams::Streams;
 use crate::codec::m3tsz::{self, Encoder, EncoderOptions};
 use crate::namespace::BlockGrid;
 
-/// Number of a series within its shard, dense, in order of arrival.
+/// Number of a series within its shard; that of a series that is gone is given to another.
 pub(crate) type Slot = u32;
+
+/// The ref of a slot without a series.
+const NO_SERIES: u32 = u32::MAX;
 
 /// The part of a series' state that each append touches.
 #[derive(Clone, Copy, Debug)]
@@ -88,8 +91,10 @@ struct Window {
 #[derive(Debug)]
 pub(crate) struct Buffer {
     grid: BlockGrid,
-    /// Series ref by slot.
+    /// Series ref by slot; [`NO_SERIES`] if it is free.
     refs: Vec<u32>,
+    /// Slots without a series.
+    free: Vec<Slot>,
     hot: Vec<Hot>,
     pages: PageSlab,
     windows: BTreeMap<i64, Window>,
@@ -104,6 +109,7 @@ impl Buffer {
         Self {
             grid: BlockGrid::new(block_size_ns),
             refs: Vec::new(),
+            free: Vec::new(),
             hot: Vec::new(),
             pages: PageSlab::default(),
             windows: BTreeMap::new(),
@@ -111,18 +117,48 @@ impl Buffer {
         }
     }
 
-    /// Gives a series the next slot. Refs arrive in ascending order.
+    /// Gives a series a slot.
     pub(crate) fn add_series(&mut self, series: u32) -> Slot {
-        debug_assert!(self.refs.last().is_none_or(|&last| last < series), "BUG: ref {series}");
+        if let Some(slot) = self.free.pop() {
+            self.refs[slot as usize] = series;
+            return slot;
+        }
         let slot = u32::try_from(self.refs.len()).expect("BUG: a shard holds at most u32 series");
         self.refs.push(series);
         self.hot.push(Hot::NEW);
         slot
     }
 
-    /// Series refs by slot.
-    pub(crate) fn refs(&self) -> &[u32] {
-        &self.refs
+    /// Lets another series have a slot. Its series has nothing in any window.
+    pub(crate) fn free_slot(&mut self, slot: Slot) {
+        let at = slot as usize;
+        debug_assert!(self.hot[at].page.is_none(), "BUG: a page of a series without a window");
+        self.refs[at] = NO_SERIES;
+        self.hot[at] = Hot::NEW;
+        if let Some(carried) = self.starts.get_mut(at) {
+            *carried = 0;
+        }
+        self.free.push(slot);
+    }
+
+    /// Whether a slot is that of the series.
+    #[inline]
+    pub(crate) fn is_slot_of(&self, slot: Slot, series: u32) -> bool {
+        self.refs.get(slot as usize) == Some(&series)
+    }
+
+    /// All series with their slots, ascending by ref.
+    pub(crate) fn series(&self) -> Vec<(u32, Slot)> {
+        let slots = self.refs.iter().zip(0..);
+        let mut all: Vec<(u32, Slot)> =
+            slots.filter(|(series, _)| **series != NO_SERIES).map(|(&r, slot)| (r, slot)).collect();
+        all.sort_unstable();
+        all
+    }
+
+    #[cfg(test)]
+    pub(crate) fn slot_count(&self) -> usize {
+        self.refs.len()
     }
 
     /// Length of a window, in nanoseconds.
@@ -145,15 +181,18 @@ impl Buffer {
         self.windows.iter().map(|(&start, w)| (start, w.touched))
     }
 
-    /// The series with samples in each window that has times in `from..=to`.
+    /// Start and series of each window that has times in `from..=to`.
     pub(crate) fn active(
         &self,
         from: i64,
         to: i64,
-    ) -> impl Iterator<Item = &Arc<RoaringBitmap>> + '_ {
+    ) -> impl Iterator<Item = (i64, &Arc<RoaringBitmap>)> + '_ {
         let size = self.grid.size_ns();
         let reached = move |start: i64| start <= to && start.saturating_add(size) > from;
-        self.windows.iter().filter(move |(start, _)| reached(**start)).map(|(_, w)| &w.refs)
+        self.windows
+            .iter()
+            .filter(move |(start, _)| reached(**start))
+            .map(|(&start, w)| (start, &w.refs))
     }
 
     /// Adds one sample of a known slot. `now` is monotonic time.
@@ -480,16 +519,6 @@ impl Frozen {
         &self.window.refs
     }
 
-    /// Slots with samples, ascending.
-    pub(crate) fn slots(&self) -> Vec<Slot> {
-        let mut slots: Vec<Slot> =
-            self.window.streams.slots().iter().chain(self.window.late.keys()).copied().collect();
-        slots.extend(self.window.rich.slots());
-        slots.sort_unstable();
-        slots.dedup();
-        slots
-    }
-
     /// Lays the samples of `slot` in `from..=to` over `out`.
     pub(crate) fn overlay_on(
         &self,
@@ -626,7 +655,7 @@ mod tests {
             }
             let (mut got, mut scratch) = (Columns::default(), Columns::default());
             for (_, layer) in &layers {
-                prop_assert_eq!(layer.slots(), [0]);
+                prop_assert_eq!(layer.refs().iter().collect::<Vec<_>>(), [0]);
                 layer.overlay_on(0, (10, 333), &mut scratch, &mut got).expect("sound");
             }
             got.overlay(&read(&buffer, 0, 10, 333));

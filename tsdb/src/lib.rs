@@ -47,6 +47,7 @@ pub mod commitlog;
 pub mod fileset;
 pub mod series_block;
 
+pub use activity::{BlockSeries, SeriesStats};
 pub use buffer::{Columns, Rich, RichSample, SampleValue, Timed};
 pub use database::{Database, DatabaseOptions, FlushReport, NamespaceStatus, Status};
 pub use delete::Deleted;
@@ -55,7 +56,7 @@ pub use exemplar::Exemplar;
 pub use limits::{
     ANNOTATION_BYTES_MAX, EXEMPLAR_LABEL_BYTES_MAX, EXEMPLARS_MAX, EXEMPLARS_PER_SERIES_MAX, Limits,
 };
-pub use m3rs_index::Limited;
+pub use m3rs_index::{Cardinality, Count, Limited};
 pub use mediator::{JobKind, JobStatus};
 pub use metadata::{MetadataLimits, MetadataStore};
 pub use namespace::{

@@ -33,8 +33,7 @@ pub(crate) const COMPACTED_SAMPLES_MAX: u64 = 1 << 20;
 pub struct Limits {
     /// Most namespaces (`limits.namespaces_max`).
     pub namespaces_max: usize,
-    /// Most series that one namespace ever had, as refs are never given again
-    /// (`limits.series_max`).
+    /// Most series that one namespace has at a time (`limits.series_max`).
     pub series_max: u32,
     /// Most series that one namespace makes in a second, after a second's worth at once
     /// (`limits.new_series_per_second_max`); 0 is no limit. May change while running.

@@ -71,7 +71,7 @@ impl Namespace {
         go_on: impl Fn() -> Result<(), TsdbError>,
     ) -> Result<Option<Arc<ServedFile>>, TsdbError> {
         let Output { path, info, fs } = output;
-        let by_slot = shard.lock().buffer.refs().to_vec();
+        let known = shard.lock().buffer.series();
         // A file that is damaged as a whole is left out, and the caller sets it aside; one that
         // cannot be mapped now is as good as ever, so the merge must not go on without it.
         let open = files.open(|error| match error {
@@ -83,7 +83,7 @@ impl Namespace {
             }
             other => Err(TsdbError::from(other)),
         })?;
-        let all = open.series(&by_slot, &mut written.damaged);
+        let all = open.series(known, &mut written.damaged);
         if all.is_empty() {
             return Ok(None);
         }
@@ -258,13 +258,14 @@ impl OpenFiles {
 
     /// All series with samples or deletions here, ascending by ref, with their slots. What cannot
     /// be read or has no name any more is counted in `damaged`.
-    fn series(&self, by_slot: &[u32], damaged: &mut u64) -> Vec<(u32, Slot)> {
-        let mut present = bitvec![0; by_slot.len()];
+    fn series(&self, known: Vec<(u32, Slot)>, damaged: &mut u64) -> Vec<(u32, Slot)> {
+        let mut present = bitvec![0; known.len()];
+        let place = |series: u32| known.binary_search_by_key(&series, |(series, _)| *series);
         for file in self.readers() {
             for entry in file.entries() {
-                let found = entry.map(|entry| (entry.series, by_slot.binary_search(&entry.series)));
+                let found = entry.map(|entry| (entry.series, place(entry.series)));
                 match found {
-                    Ok((_, Ok(slot))) => present.set(slot, true),
+                    Ok((_, Ok(at))) => present.set(at, true),
                     Ok((series, Err(_))) => {
                         *damaged += 1;
                         let path = file.path().display();
@@ -277,17 +278,21 @@ impl OpenFiles {
                 }
             }
         }
+        let mut deleted: Vec<Slot> = Vec::new();
         for layer in &self.layers {
             match layer {
                 OpenLayer::Memory(frozen) => {
-                    frozen.slots().iter().for_each(|&slot| present.set(slot as usize, true));
+                    let places = frozen.refs().iter().filter_map(|series| place(series).ok());
+                    places.for_each(|at| present.set(at, true));
                 }
-                OpenLayer::Deletion(deletion) => {
-                    deletion.slots().iter().for_each(|&slot| present.set(slot as usize, true));
-                }
+                OpenLayer::Deletion(deletion) => deleted.extend(deletion.slots()),
                 OpenLayer::File(_) => {}
             }
         }
-        present.iter_ones().map(|slot| (by_slot[slot], slot as Slot)).collect()
+        deleted.sort_unstable();
+        let is_wanted = |(at, (_, slot)): &(usize, (u32, Slot))| {
+            present[*at] || deleted.binary_search(slot).is_ok()
+        };
+        known.into_iter().enumerate().filter(is_wanted).map(|(_, series)| series).collect()
     }
 }

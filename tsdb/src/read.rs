@@ -30,7 +30,8 @@ struct ReadMemory {
     shard: ReadScratch,
     /// Shards and numbers of the series of a batch.
     order: Vec<(u16, usize)>,
-    slots: Vec<Slot>,
+    /// Ref and slot of those of a shard.
+    slots: Vec<(u32, Slot)>,
 }
 
 thread_local! {
@@ -42,7 +43,8 @@ thread_local! {
 pub struct Selection {
     namespace: Arc<Namespace>,
     labels: Vec<Labels>,
-    places: Vec<Place>,
+    /// By series number, with the ref.
+    places: Vec<(u32, Place)>,
     range: (i64, i64),
     damage: Mutex<Vec<String>>,
 }
@@ -65,7 +67,7 @@ impl Selection {
                 // samples then.
                 if let (Some(place), Some(found)) = (tables.place(series), found) {
                     labels.push(found);
-                    places.push(place);
+                    places.push((series, place));
                 }
             }
         }
@@ -88,13 +90,13 @@ impl Selection {
     ///
     /// Damaged blocks are left out; [`Selection::damage`] tells of them.
     pub fn read(&self, number: usize, out: &mut Columns) {
-        let Some(place) = self.places.get(number) else { return out.clear() };
+        let Some(&(series, place)) = self.places.get(number) else { return out.clear() };
         let shard = &self.namespace.shards[usize::from(place.shard)];
         MEMORY.with_borrow_mut(|ReadMemory { shard: scratch, .. }| {
             scratch.out.values_only = out.values_only;
             let take = |_, found: &mut Columns| std::mem::swap(found, out);
             let what = (self.range, Wanted::All);
-            shard.read(&[place.slot], what, scratch, take, |e| self.note_damage(&e));
+            shard.read(&[(series, place.slot)], what, scratch, take, |e| self.note_damage(&e));
         });
     }
 
@@ -114,11 +116,14 @@ impl Selection {
         MEMORY.with_borrow_mut(|ReadMemory { shard: scratch, order, slots }| {
             scratch.out.values_only = true;
             order.clear();
-            order.extend(places.iter().zip(first..).map(|(place, number)| (place.shard, number)));
+            order.extend(places.iter().zip(first..).map(|((_, place), n)| (place.shard, n)));
             order.sort_unstable();
             for of_shard in order.chunk_by(|a, b| a.0 == b.0) {
                 slots.clear();
-                slots.extend(of_shard.iter().map(|(_, number)| self.places[*number].slot));
+                slots.extend(of_shard.iter().map(|(_, number)| {
+                    let (series, place) = self.places[*number];
+                    (series, place.slot)
+                }));
                 let shard = &self.namespace.shards[usize::from(of_shard[0].0)];
                 let take = |number: usize, found: &mut Columns| take(of_shard[number].1, found);
                 shard.read(slots, (self.range, wanted), scratch, take, |e| self.note_damage(&e));

@@ -65,6 +65,9 @@ const LOOKS_MAX: usize = 8;
 struct Found {
     slot: Slot,
     series: u32,
+    /// Whether the slot is its own still. If it was retired since it was found, it has no samples,
+    /// and another series may have the slot.
+    is_there: bool,
     /// The last sample, if it is wanted alone and the buffer told it.
     last: Option<(i64, f64)>,
 }
@@ -100,13 +103,13 @@ impl Shard {
         self.lock().freeze(now, wanted);
     }
 
-    /// Reads several series in `range`, merged over all layers, and gives each to `take` by its
-    /// number in `slots`. All of them are seen as of one moment.
+    /// Reads several series, by ref and slot, in `range`, merged over all layers, and gives each to
+    /// `take` by its number in `all`. All of them are seen as of one moment.
     ///
     /// A block that is damaged is left out and told to `damaged`; the others are read.
     pub(crate) fn read(
         &self,
-        slots: &[Slot],
+        all: &[(u32, Slot)],
         (range, wanted): ((i64, i64), Wanted),
         scratch: &mut ReadScratch,
         mut take: impl FnMut(usize, &mut Columns),
@@ -114,11 +117,11 @@ impl Shard {
     ) {
         if range.0 > range.1 {
             scratch.out.clear();
-            return (0..slots.len()).for_each(|number| take(number, &mut scratch.out));
+            return (0..all.len()).for_each(|number| take(number, &mut scratch.out));
         }
-        let blocks = self.look(slots, range, wanted, scratch, &mut damaged);
+        let blocks = self.look(all, range, wanted, scratch, &mut damaged);
         scratch.block.values_only = scratch.out.values_only;
-        for number in 0..slots.len() {
+        for number in 0..all.len() {
             scratch.out.clear();
             read_series(&blocks, number, range, scratch, &mut damaged);
             take(number, &mut scratch.out);
@@ -129,7 +132,7 @@ impl Shard {
     /// that moment.
     fn look(
         &self,
-        slots: &[Slot],
+        all: &[(u32, Slot)],
         (from, to): (i64, i64),
         wanted: Wanted,
         scratch: &mut ReadScratch,
@@ -143,15 +146,16 @@ impl Shard {
             found.clear();
             let blocks = {
                 let state = self.lock();
-                for &slot in slots {
+                for &(series, slot) in all {
+                    let is_there = state.buffer.is_slot_of(slot, series);
                     let last = match wanted {
-                        Wanted::All => None,
-                        Wanted::Last => state.buffer.last_of_all(slot, from, to),
+                        Wanted::Last if is_there => state.buffer.last_of_all(slot, from, to),
+                        Wanted::All | Wanted::Last => None,
                     };
-                    let copied_from = if last.is_some() { i64::MAX } else { from };
+                    let is_copied = is_there && last.is_none();
+                    let copied_from = if is_copied { from } else { i64::MAX };
                     state.buffer.copy_series(slot, copied_from, to, copies);
-                    let series = state.buffer.refs()[slot as usize];
-                    found.push(Found { slot, series, last });
+                    found.push(Found { slot, series, is_there, last });
                 }
                 state.blocks()
             };
@@ -178,7 +182,10 @@ fn read_series(
     damaged: &mut impl FnMut(TsdbError),
 ) {
     let ReadScratch { copies, found, decoder, block, out } = scratch;
-    let Found { slot, series, last } = found[number];
+    let Found { slot, series, is_there, last } = found[number];
+    if !is_there {
+        return;
+    }
     if let Some((t, _)) = last {
         // Whatever is older cannot be the last one.
         from = t.saturating_add(1);

@@ -94,9 +94,7 @@ pub(super) fn union(sets: &[Arc<RoaringBitmap>]) -> RoaringBitmap {
 /// The series of a file. One that cannot say which has all between its first and last, so that
 /// readers of these meet the damage.
 fn series_of(file: &FilesetReader) -> RoaringBitmap {
-    let listed: Result<RoaringBitmap, _> =
-        file.entries().map(|entry| entry.map(|entry| entry.series)).collect();
-    listed.unwrap_or_else(|error| {
+    file.series_set().unwrap_or_else(|error| {
         tracing::warn!(%error, "the series of a file are not known");
         span_of(file.totals())
     })
