@@ -133,7 +133,7 @@ impl<'a> Activity<'a> {
     /// All files, whatever the range.
     fn files(&self) -> Vec<u64> {
         let blocks = self.shards.iter().flat_map(|shard| shard.blocks.iter());
-        blocks.flat_map(|(_, files)| files.readers()).map(|file| file.uid()).collect()
+        blocks.flat_map(|(_, files)| files.files()).map(|file| file.uid()).collect()
     }
 
     /// How many series are active in each block, from old to new, the longest first.
@@ -147,7 +147,7 @@ impl<'a> Activity<'a> {
             }
             for (id, files) in shard.blocks.iter() {
                 let of_block = sets.entry(id).or_default();
-                of_block.extend(files.readers().map(|f| self.namespace.active.of_file(f)));
+                of_block.extend(files.files().map(|f| self.namespace.active.of_file(f)));
                 of_block.extend(files.frozen().map(|f| Arc::clone(f.refs())));
             }
             for (id, sets) in sets {

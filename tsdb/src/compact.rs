@@ -213,13 +213,13 @@ impl Namespace {
         if all <= COMPACTED_SAMPLES_MAX {
             return all;
         }
-        let by_slot = self.shards[compaction.shard].lock().buffer.refs().to_vec();
-        let mut counts = vec![0u64; by_slot.len()];
+        let known = self.shards[compaction.shard].lock().buffer.series();
+        let mut counts = vec![0u64; known.len()];
         // What is damaged, or cannot be mapped, is told by the merge.
         for reader in files().filter_map(|file| file.reader().ok()) {
             for entry in reader.entries().flatten() {
-                if let Ok(slot) = by_slot.binary_search(&entry.series) {
-                    counts[slot] += u64::from(entry.count);
+                if let Ok(at) = known.binary_search_by_key(&entry.series, |(series, _)| *series) {
+                    counts[at] += u64::from(entry.count);
                 }
             }
         }
