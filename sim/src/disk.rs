@@ -20,8 +20,17 @@ pub enum Unsynced {
     /// A power cut as it comes: of each file a prefix of what was not synced is left, perhaps
     /// with zeros at its end; each name that was not synced is kept or lost, as the seed says.
     Torn,
+    /// A power cut on a disk that writes in its own order: as [`Unsynced::Torn`], but what is left
+    /// of a file has holes, of zeros or of bytes that stood elsewhere before, and later bytes
+    /// behind them.
+    Reordered,
     /// The process died but the machine did not: all of it is left, and still not synced.
     Kept,
+}
+
+impl Unsynced {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::Lost, Self::Torn, Self::Reordered, Self::Kept];
 }
 
 /// A simulated file system. Clones share one disk.
@@ -36,6 +45,13 @@ impl SimFs {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(World::new(seed))))
+    }
+
+    /// Another disk with the same files and faults; `seed` decides what is left to chance there.
+    /// Open files and locks stay with this one: [`SimFs::crash`] the copy to open a database on it.
+    #[must_use]
+    pub fn copied(&self, seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(self.0.lock().copied(seed))))
     }
 
     /// Ends every open file and lock, forgets as `unsynced` says and clears all faults but the

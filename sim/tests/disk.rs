@@ -136,6 +136,41 @@ fn torn_writes_keep_what_was_synced_and_depend_on_the_seed_alone() {
 }
 
 #[test]
+fn a_reordering_disk_keeps_later_bytes_without_earlier_ones() {
+    let (mut zeros, mut old, mut whole) = (0, 0, 0);
+    for seed in 0..200 {
+        let fs = SimFs::new(seed);
+        let mut file = write(&fs, "/f", b"synced");
+        file.sync().expect("sync");
+        fs.sync_dir(Path::new("/")).expect("sync directory");
+        file.write_all(&[7; 100]).expect("write");
+        fs.crash(Unsynced::Reordered);
+        let bytes = fs.read(Path::new("/f")).expect("read");
+        assert!(bytes.starts_with(b"synced") && bytes.len() <= 106);
+        whole += u32::from(bytes.len() == 106);
+        let last = bytes.iter().rposition(|b| *b == 7).unwrap_or(0);
+        let behind_it = &bytes[6.min(last)..last];
+        zeros += u32::from(behind_it.contains(&0));
+        old += u32::from(behind_it.iter().any(|b| b.is_ascii_alphabetic()));
+    }
+    assert!(zeros > 30 && old > 30 && whole > 50, "{zeros} {old} {whole}");
+}
+
+#[test]
+fn a_copy_of_a_disk_goes_its_own_way() {
+    let fs = SimFs::new(1);
+    write(&fs, "/f", b"one").sync().expect("sync");
+    fs.sync_dir(Path::new("/")).expect("sync directory");
+    let copy = fs.copied(2);
+    fs.remove_file(Path::new("/f")).expect("removed");
+    write(&copy, "/g", b"two");
+    assert_eq!(copy.read(Path::new("/f")).expect("read"), b"one");
+    assert!(!fs.exists(Path::new("/f")) && !fs.exists(Path::new("/g")));
+    copy.crash(Unsynced::Lost);
+    assert!(copy.exists(Path::new("/f")) && !copy.exists(Path::new("/g")));
+}
+
+#[test]
 fn a_later_sync_does_not_bring_back_what_a_failed_one_lost() {
     let fs = SimFs::new(1);
     let mut file = write(&fs, "/f", b"aa");
@@ -175,7 +210,7 @@ fn atomic_writes_are_atomic_at_every_step() {
     let whole = SimFs::new(0);
     run(&whole).expect("no fault");
     for at in 1..=whole.ops() + 1 {
-        for unsynced in [Unsynced::Lost, Unsynced::Torn, Unsynced::Kept] {
+        for unsynced in Unsynced::ALL {
             for seed in 0..20 {
                 let fs = SimFs::new(seed);
                 fs.crash_at_op(at);

@@ -24,6 +24,7 @@ use crate::commitlog::{self, CommitLog, CommitLogOptions};
 use crate::database::DatabaseOptions;
 use crate::error::{Damage, TsdbError};
 use crate::limits::{DiskFloor, Limits, PersistRate, RuntimeLimits};
+use crate::losses::Losses;
 use crate::names::Layout;
 use crate::namespace::{Catalog, Namespace, NamespaceMeta, Parts, Secret};
 use crate::progress::{Progress, Stage};
@@ -56,6 +57,8 @@ pub(crate) struct Opener {
     pub(crate) layout: Layout,
     clock: SharedClock,
     log: Arc<CommitLog>,
+    /// What is known to be lost of it.
+    pub(crate) log_losses: Arc<Losses>,
     pub(crate) limits: Limits,
     pub(crate) runtime: Arc<RuntimeLimits>,
     pub(crate) disk: Arc<DiskFloor>,
@@ -89,6 +92,7 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
     let newest_in_files = on_disk.iter().map(|n| n.files.newest_segment).max().unwrap_or(0);
     let log = Arc::new(open_log(&fs, &log_dir, &options, newest_in_files)?);
     let clock = Arc::clone(&options.clock);
+    let log_losses = Arc::new(Losses::of_log(fs.as_ref(), &log_dir, clock.now().0)?);
     let rate = options.limits.persist_bytes_per_second_max;
     let persist_rate = PersistRate::new(&clock, rate);
     let floor = options.limits.disk_floor_bytes_max;
@@ -100,6 +104,7 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
         layout,
         clock,
         log: Arc::clone(&log),
+        log_losses,
         limits: options.limits,
         runtime: Arc::new(RuntimeLimits::new(&options.limits)),
         active: Arc::new(ActiveSets::new(options.limits.active_sets_bytes)),
@@ -112,8 +117,14 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
         namespaces.insert(namespace.name().to_owned(), Arc::new(namespace));
     }
     let fs = opener.fs.as_ref();
+    let mut of_log = Vec::new();
     let replayed_bytes =
-        replay::replay(fs, &log_dir, &namespaces, catalog.next_id, progress, &mut damage)?;
+        replay::replay(fs, &log_dir, &namespaces, catalog.next_id, progress, &mut of_log)?;
+    opener.log_losses.note_log(&log_dir, &of_log, opener.clock.now().0);
+    if let Err(error) = opener.log_losses.record(fs) {
+        tracing::error!(%error, "a note of lost log is not written yet; a checkpoint tries again");
+    }
+    damage.append(&mut of_log);
     for found in &damage {
         tracing::error!(path = %found.path.display(), damage = %found, "damage found at start");
     }
@@ -272,6 +283,7 @@ impl Opener {
             layout: self.layout.clone(),
             clock: Arc::clone(&self.clock),
             log: Arc::clone(&self.log),
+            log_losses: Arc::clone(&self.log_losses),
             index,
             active: Arc::clone(&self.active),
             secret: self.secret.clone(),
@@ -281,6 +293,7 @@ impl Opener {
             // Whatever is lost, no new series gets the samples of an old one.
             namespace.registry.reserve(last_ref);
         }
+        namespace.load_losses()?;
         open_side(&namespace, damage)?;
         for (shard, blocks) in namespace.shards.iter().zip(files.shards) {
             shard.lock().edit_blocks(|all| *all = blocks);

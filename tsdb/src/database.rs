@@ -1,6 +1,7 @@
 //! The database: all namespaces of a data directory over one commit log.
 
 mod log_need;
+mod losses;
 mod namespaces;
 mod reshard;
 mod status;
@@ -136,6 +137,8 @@ pub(crate) struct Core {
     catalog: Mutex<Catalog>,
     /// Namespaces that were removed or replaced and may still be read.
     retired: Mutex<Vec<Arc<Namespace>>>,
+    /// Namespaces whose change failed so that nobody knows which catalog is on the disk.
+    unsettled: Mutex<Vec<Arc<Namespace>>>,
     /// What retired namespaces counted.
     gone: Counters,
     opener: Opener,
@@ -169,6 +172,7 @@ impl Core {
     fn checkpoint(&self, merge: Merge) -> Result<(Written, u64), TsdbError> {
         let segment = self.log.rotate()?;
         let written = self.persist(segment, merge, Extent::ByOptions)?;
+        self.record_losses()?;
         // A start that finds a file which should be gone needs the log of what came after.
         self.settle_removals()?;
         let needed = self.all().iter().filter_map(|n| n.log_need.lock().oldest()).min();
@@ -281,7 +285,9 @@ impl Core {
         });
         let mut first = FirstError::default();
         first.note(expired);
+        first.note(self.settle_catalog());
         first.note(self.jobs.run(JobKind::Purge, || self.purge(&maintenance)));
+        first.note(self.refresh_losses());
         first.into_result()
     }
 
@@ -342,6 +348,7 @@ impl Core {
         let segment = self.log.probe()?;
         self.persist(segment, Merge::Due, Extent::Everything)?;
         self.log.resume()?;
+        self.record_losses()?;
         self.settle_removals()?;
         self.log.remove_before(segment)?;
         Ok(())
@@ -406,6 +413,7 @@ impl Database {
             namespaces: RwLock::new(loaded.namespaces),
             catalog: Mutex::new(loaded.catalog),
             retired: Mutex::default(),
+            unsettled: Mutex::default(),
             gone: Counters::default(),
             opener: loaded.opener,
             log: loaded.log,

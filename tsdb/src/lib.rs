@@ -29,6 +29,7 @@ mod error;
 mod exemplar;
 mod expire;
 mod limits;
+mod losses;
 mod mediator;
 mod merge;
 mod metadata;
@@ -56,6 +57,7 @@ pub use exemplar::Exemplar;
 pub use limits::{
     ANNOTATION_BYTES_MAX, EXEMPLAR_LABEL_BYTES_MAX, EXEMPLARS_MAX, EXEMPLARS_PER_SERIES_MAX, Limits,
 };
+pub use losses::KnownLoss;
 pub use m3rs_index::{Cardinality, Count, Limited};
 pub use mediator::{JobKind, JobStatus};
 pub use metadata::{MetadataLimits, MetadataStore};

@@ -7,6 +7,9 @@ use m3rs_core::time::duration::DurationNs;
 
 use crate::namespace::check_name;
 
+/// What the name of a file ends in that is kept for a closer look only.
+pub(crate) const DAMAGED_SUFFIX: &str = ".damaged";
+
 /// Directory names and file names of a data directory.
 ///
 /// `dir` is the name of a namespace's directories, which its metadata has.
@@ -62,12 +65,22 @@ impl Layout {
         self.root.join("side").join(dir).join("metadata-exemplars.side")
     }
 
+    /// The directory of the shards' directories with volumes.
+    pub(crate) fn data_root(&self, dir: &str) -> PathBuf {
+        self.root.join("data").join(dir)
+    }
+
+    /// The directory of the shards' directories with snapshots.
+    pub(crate) fn snapshots_root(&self, dir: &str) -> PathBuf {
+        self.root.join("snapshots").join(dir)
+    }
+
     pub(crate) fn data(&self, dir: &str, shard: u16) -> PathBuf {
-        self.root.join("data").join(dir).join(shard.to_string())
+        self.data_root(dir).join(shard.to_string())
     }
 
     pub(crate) fn snapshots(&self, dir: &str, shard: u16) -> PathBuf {
-        self.root.join("snapshots").join(dir).join(shard.to_string())
+        self.snapshots_root(dir).join(shard.to_string())
     }
 }
 
@@ -103,11 +116,30 @@ pub(crate) fn parse_snapshot(path: &Path) -> Option<(i64, u64)> {
     Some((start.parse().ok()?, segment.parse().ok()?))
 }
 
-/// The name under which a damaged file is set aside.
-pub(crate) fn damaged_name(path: &Path) -> PathBuf {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".damaged");
-    PathBuf::from(aside)
+/// The name under which a damaged file is set aside; a number tells it from an earlier one.
+pub(crate) fn damaged_name(fs: &dyn Fs, path: &Path) -> PathBuf {
+    let named = |number: u32| {
+        let mut aside = path.as_os_str().to_owned();
+        if number > 0 {
+            aside.push(format!(".{number}"));
+        }
+        aside.push(DAMAGED_SUFFIX);
+        PathBuf::from(aside)
+    };
+    let mut number = 0;
+    while fs.exists(&named(number)) {
+        number += 1;
+    }
+    named(number)
+}
+
+/// The name that a file had before it was set aside as `name`.
+pub(crate) fn undamaged_name(name: &str) -> &str {
+    let name = name.strip_suffix(DAMAGED_SUFFIX).unwrap_or(name);
+    match name.rsplit_once('.') {
+        Some((before, number)) if number.bytes().all(|b| b.is_ascii_digit()) => before,
+        _ => name,
+    }
 }
 
 #[cfg(test)]

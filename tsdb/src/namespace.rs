@@ -41,6 +41,7 @@ use crate::error::TsdbError;
 use crate::exemplar::Exemplar;
 use crate::expire::StepWatch;
 use crate::limits::{DiskFloor, Limits, RateLimit, RuntimeLimits};
+use crate::losses::Losses;
 use crate::metadata::MetadataStore;
 use crate::names::Layout;
 use crate::shard::Shard;
@@ -82,6 +83,10 @@ pub struct Namespace {
     /// Metadata and exemplars.
     pub(crate) side: Side,
     pub(crate) shards: Vec<Shard>,
+    /// What is known to be lost of it.
+    pub(crate) losses: Losses,
+    /// What is known to be lost of the commit log.
+    pub(crate) log_losses: Arc<Losses>,
     /// Held while a series is made, so that refs are given one by one.
     create: Mutex<CreateScratch>,
     series_rate: Mutex<RateLimit>,
@@ -175,6 +180,7 @@ pub(crate) struct Parts {
     pub(crate) layout: Layout,
     pub(crate) clock: SharedClock,
     pub(crate) log: Arc<CommitLog>,
+    pub(crate) log_losses: Arc<Losses>,
     pub(crate) index: Index,
     pub(crate) active: Arc<ActiveSets>,
     pub(crate) secret: Secret,
@@ -190,6 +196,8 @@ impl Namespace {
             name: parts.meta.name,
             dir: parts.meta.dir,
             shards: shards.collect(),
+            losses: Losses::default(),
+            log_losses: parts.log_losses,
             options: RwLock::new(Arc::new(options)),
             grid,
             limits: parts.limits,

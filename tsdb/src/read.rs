@@ -57,6 +57,7 @@ impl Selection {
         series_max: usize,
     ) -> Result<Self, TsdbError> {
         let found = namespace.find(matchers, range, series_max)?;
+        let damage = namespace.losses_met(range, &found);
         let mut labels = Vec::with_capacity(found.len());
         let mut places = Vec::with_capacity(found.len());
         {
@@ -71,7 +72,7 @@ impl Selection {
                 }
             }
         }
-        Ok(Self { namespace, labels, places, range, damage: Mutex::default() })
+        Ok(Self { namespace, labels, places, range, damage: Mutex::new(damage) })
     }
 
     /// Labels by series number.

@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use crate::blocks::BlockId;
 use crate::error::TsdbError;
 use crate::mediator::FirstError;
-use crate::names::damaged_name;
 use crate::namespace::Namespace;
 use crate::shard::Shard;
 
@@ -131,21 +130,6 @@ impl Namespace {
             Err(TsdbError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(()),
             other => other,
         }
-    }
-
-    /// Renames a damaged file, so that its name is free and its bytes stay for a closer look.
-    pub(crate) fn set_aside(&self, path: &Path) -> Result<(), TsdbError> {
-        let named = |number: u32| match number {
-            0 => damaged_name(path),
-            _ => {
-                let mut numbered = path.as_os_str().to_owned();
-                numbered.push(format!(".{number}"));
-                damaged_name(Path::new(&numbered))
-            }
-        };
-        // Another file of the same name may have been set aside before.
-        let aside = (0..).map(named).find(|aside| !self.fs.exists(aside)).unwrap_or(named(0));
-        self.fs.rename(path, &aside).map_err(|e| TsdbError::io("rename", path, e))
     }
 
     pub(crate) fn remove_file(&self, path: &Path) -> Result<(), TsdbError> {

@@ -3,6 +3,9 @@
 //! `M3RS_WRITE_GOLDEN=1` writes the files of the current version; they are never written again
 //! once released, as a change of theirs is a change of the format.
 
+#[path = "golden_files/database.rs"]
+mod database;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,10 +15,11 @@ use m3rs_core::model::{
     MetricType, NORMAL_NAN_BITS, ResetHint, SCHEMA_CUSTOM, STALE_NAN_BITS, SampleKind, Span,
 };
 use m3rs_sim::disk::SimFs;
+use m3rs_tsdb::codec::values::ValueCodec;
 use m3rs_tsdb::commitlog::{
-    CommitLog, CommitLogOptions, Entry, EntryDecoder, encode_exemplars, encode_metadata,
-    encode_rich_samples, encode_samples, encode_series, encode_started_samples, replay,
-    segment_path,
+    CommitLog, CommitLogOptions, Entry, EntryDecoder, encode_deletion, encode_exemplars,
+    encode_metadata, encode_rich_samples, encode_samples, encode_series, encode_started_samples,
+    replay, segment_path,
 };
 use m3rs_tsdb::fileset::{
     BlockCodec, FilesetInfo, FilesetKind, FilesetReader, SeriesBlock, file_name, write_fileset,
@@ -44,6 +48,9 @@ fn golden_bytes(path: &Path, fresh: &[u8]) -> Vec<u8> {
 const T0: i64 = 1_700_000_000_000_000_000;
 
 type Row = (u32, i64, u64);
+
+/// A range of times that was deleted.
+const DELETED: (i64, i64) = (T0 - 60_000_000_000, T0 + 5_000_000_000);
 
 /// The catalog of a database with a namespace that has every option, and one that was removed.
 #[test]
@@ -193,13 +200,10 @@ fn columns(rows: &[Row]) -> (Vec<u32>, Vec<i64>, Vec<f64>) {
     (refs, ts, rows.iter().map(|r| f64::from_bits(r.2)).collect())
 }
 
-#[test]
-fn commit_log() {
-    let fs = SimFs::new(0);
-    let dir = Path::new("/commitlog");
+/// Three segments with every kind of entry.
+fn write_sample_log(fs: &SimFs, dir: &Path, labels: &Labels) {
     let log = CommitLog::open(Arc::new(fs.clone()), dir, CommitLogOptions::default(), 1);
     let log = log.expect("opens");
-    let labels = Labels::from_pairs([("__name__", "up"), ("job", "node")]).expect("valid");
     let mut entries = Vec::new();
     encode_series(&mut entries, 1, 10, 0, labels.as_bytes());
     for (i, (shard, rows)) in batches().into_iter().enumerate() {
@@ -218,9 +222,22 @@ fn commit_log() {
     encode_metadata(&mut entries, 1, "up", &metadata());
     encode_exemplars(&mut entries, 1, &[9, 4], &exemplars());
     log.wait_durable(log.append(&entries).expect("taken")).expect("durable");
+    entries.clear();
+    log.rotate().expect("rotates");
+    encode_deletion(&mut entries, 1, 6, DELETED, &[4, 5, 9]);
+    log.wait_durable(log.append(&entries).expect("taken")).expect("durable");
     log.close().expect("closes");
-    for sequence in [1, 2] {
-        let fresh = fs.read(&segment_path(dir, sequence)).expect("written");
+}
+
+#[test]
+fn commit_log() {
+    let labels = Labels::from_pairs([("__name__", "up"), ("job", "node")]).expect("valid");
+    let fs = SimFs::new(0);
+    let written = Path::new("/commitlog");
+    write_sample_log(&fs, written, &labels);
+    let (from, to) = DELETED;
+    for sequence in [1, 2, 3] {
+        let fresh = fs.read(&segment_path(written, sequence)).expect("written");
         let path = segment_path(&golden("commitlog", 2), sequence);
         assert_eq!(golden_bytes(&path, &fresh), fresh, "{}", path.display());
     }
@@ -250,6 +267,10 @@ fn commit_log() {
                 assert_eq!(read, exemplars());
                 named += 1;
             }
+            Entry::Deletion { namespace: 1, shard: 6, from: first, to: last, refs } => {
+                assert_eq!((first, last, refs), (from, to, &[4, 5, 9][..]));
+                named += 1;
+            }
             Entry::Samples { namespace: 1, shard, refs, ts, vs, starts: [] } => {
                 let rows = refs.iter().zip(ts).zip(vs);
                 seen.push((shard, rows.map(|((&r, &t), &v)| (r, t, v.to_bits())).collect()));
@@ -259,7 +280,7 @@ fn commit_log() {
         Ok(())
     });
     assert_eq!(report.expect("readable").all_damages().count(), 0);
-    assert_eq!((named, seen), (4, batches()));
+    assert_eq!((named, seen), (5, batches()));
 }
 
 fn write_sample_fileset(fs: &SimFs, path: &Path) -> FilesetInfo {
@@ -374,6 +395,93 @@ fn block_of_parts() {
     assert_eq!(read.rich.histograms.values, columns.rich.histograms.values);
     assert_eq!(read.rich.starts.values, [T0 - 1]);
     assert_eq!(*read.rich.annotations.values[0], *b"a");
+}
+
+/// Series that each sealed codec takes, and one with parts. The first ones share their times.
+fn columns_of_every_codec() -> Vec<(BlockCodec, Columns)> {
+    let shapes: [fn(u32) -> f64; 5] = [
+        |_| 0.25,
+        |i| f64::from(i / 30),
+        |i| f64::from(i * 37 + i * i % 11) / 100.0,
+        |i| f64::from(i).sin() + 10.0,
+        |i| 1000.0 + 9.7 * f64::from(i) + f64::from(i * 7919 % 1009) / 307.0,
+    ];
+    let times = || (0..240).map(|i| T0 + i * 15_000_000_000 + i % 3).collect();
+    let sealed = ValueCodec::ALL.into_iter().zip(shapes).map(|(codec, value)| {
+        (BlockCodec::Sealed(codec), Columns::of_floats(times(), (0..240).map(value).collect()))
+    });
+    sealed.chain([(BlockCodec::Parts, rich_columns())]).collect()
+}
+
+#[test]
+fn fileset_of_every_codec() {
+    let fs = SimFs::new(0);
+    let info = FilesetInfo {
+        kind: FilesetKind::Volume,
+        namespace: "default".to_owned(),
+        shard: 0,
+        shard_count: 1,
+        id_scheme: 1,
+        block_start_ns: T0,
+        block_size_ns: 7_200_000_000_000,
+        volume: 0,
+        log_segment: 0,
+        created_ns: T0 + 1,
+    };
+    let fresh_path = Path::new("/f.fileset");
+    let all = columns_of_every_codec();
+    write_fileset::<FilesetError>(&fs, fresh_path, &info, |sink| {
+        let mut encoder = BlockEncoder::default();
+        for (series, (codec, columns)) in (0..).zip(&all) {
+            let block = encoder.encode(columns, Effort::Flush).expect("fits").expect("some");
+            assert_eq!(block.codec, *codec, "series {series}");
+            sink.push(&SeriesBlock {
+                series,
+                labels: &sample_labels(series),
+                codec: block.codec,
+                kind: block.kind,
+                count: block.count,
+                first_ns: block.first_ns,
+                last_ns: block.last_ns,
+                times: block.times,
+                bytes: block.bytes,
+            })?;
+        }
+        Ok(())
+    })
+    .expect("no fault");
+    let fresh = fs.read(fresh_path).expect("written");
+    let path = golden("fileset", 3).join("every-codec.fileset");
+    let bytes = golden_bytes(&path, &fresh);
+    let names_at = section_start(&fresh, 6);
+    assert!(bytes[..names_at] == fresh[..names_at], "what names nothing has other bytes");
+    let reader = FilesetReader::open(&DiskFs, &path).expect("sound");
+    assert_eq!((reader.verify(), reader.totals().time_columns), (Vec::new(), 1));
+    for (series, (codec, want)) in (0..).zip(&all) {
+        let entry = reader.find(series).expect("sound").expect("it is there");
+        assert_eq!(entry.codec, *codec);
+        let mut read = Columns::default();
+        overlay(&reader, series, &mut read);
+        assert_eq!(read.ts, want.ts);
+        assert!(read.vs.iter().map(|v| v.to_bits()).eq(want.vs.iter().map(|v| v.to_bits())));
+        assert_eq!(read.rich.histograms.values, want.rich.histograms.values);
+        assert_eq!(read.rich.starts.values, want.rich.starts.values);
+    }
+}
+
+/// Lays what a file has of a series over `out`.
+fn overlay(reader: &FilesetReader, series: u32, out: &mut Columns) {
+    let entry = reader.find(series).expect("sound").expect("it is there");
+    let block = EncodedBlock {
+        codec: entry.codec,
+        kind: entry.kind,
+        count: entry.count,
+        first_ns: entry.first_ns,
+        last_ns: entry.last_ns,
+        times: reader.times(&entry).expect("sound"),
+        bytes: reader.block(&entry).expect("sound"),
+    };
+    BlockDecoder::default().overlay(&block, (i64::MIN, i64::MAX), out).expect("sound");
 }
 
 /// Floats with start timestamps: parts, and times beside them.

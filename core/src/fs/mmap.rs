@@ -30,7 +30,7 @@ impl Mapped {
         #[expect(unsafe_code, reason = "mapping a file has no safe form")]
         // SAFETY: the map is read-only, and the files that are mapped are never changed in place:
         // they are written under a temporary name, renamed, and only ever unlinked after that,
-        // which leaves the map valid. `docs/adr/0005-mmap.md` says what a foreign truncation does.
+        // which leaves the map valid. `docs/operate/damage.md` says what a foreign truncation does.
         let map = unsafe { memmap2::Mmap::map(file)? };
         Ok(Self(Source::Map(Arc::new(map))))
     }

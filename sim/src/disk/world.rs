@@ -13,7 +13,7 @@ use super::Unsynced;
 use super::tree::{Change, Node, Pending, Tree};
 
 /// A file's bytes as programs see them, and as they are on the platter.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Inode {
     data: Vec<u8>,
     synced: Vec<u8>,
@@ -42,11 +42,33 @@ impl Inode {
         }
     }
 
+    /// Puts zeros or older bytes in the place of some behind `from`.
+    fn make_hole(bytes: &mut [u8], from: usize, rng: &mut StdRng) {
+        let start = rng.random_range(from..=bytes.len());
+        let end = rng.random_range(start..=bytes.len());
+        if from == 0 || rng.random() {
+            bytes[start..end].fill(0);
+            return;
+        }
+        let (old, new) = bytes.split_at_mut(from);
+        let old_at = rng.random_range(0..from);
+        let hole = new[start - from..end - from].iter_mut();
+        hole.zip(old[old_at..].iter().cycle()).for_each(|(byte, old)| *byte = *old);
+    }
+
     /// Comes back from a power cut with what was synced and, if torn, some of the rest.
     fn lose(&mut self, unsynced: Unsynced, rng: &mut StdRng) {
         let mut left = std::mem::take(&mut self.synced);
-        if unsynced == Unsynced::Torn && self.data.len() > left.len() {
-            let from = left.len();
+        let from = left.len();
+        if unsynced == Unsynced::Reordered && self.data.len() > from {
+            left.extend_from_slice(&self.data[from..]);
+            Self::wipe(&self.doomed, &mut left);
+            left.truncate(rng.random_range(from..=left.len() * 2).min(left.len()));
+            for _ in 0..rng.random_range(1..=3) {
+                Self::make_hole(&mut left, from, rng);
+            }
+        }
+        if unsynced == Unsynced::Torn && self.data.len() > from {
             let keep = rng.random_range(from..=self.data.len());
             left.extend_from_slice(&self.data[from..keep]);
             Self::wipe(&self.doomed, &mut left);
@@ -103,6 +125,19 @@ impl World {
         }
     }
 
+    /// The same files, names and faults; its chances are its own.
+    pub(super) fn copied(&self, seed: u64) -> Self {
+        Self {
+            rng: StdRng::seed_from_u64(seed),
+            inodes: self.inodes.clone(),
+            live: self.live.clone(),
+            durable: self.durable.clone(),
+            pending: self.pending.clone(),
+            locks: self.locks.clone(),
+            ..*self
+        }
+    }
+
     pub(super) fn crash(&mut self, unsynced: Unsynced) {
         self.generation += 1;
         self.locks.clear();
@@ -112,7 +147,7 @@ impl World {
             return;
         }
         for pending in std::mem::take(&mut self.pending) {
-            if unsynced == Unsynced::Torn && self.rng.random() {
+            if unsynced != Unsynced::Lost && self.rng.random() {
                 self.durable.apply(&pending.change);
             }
         }

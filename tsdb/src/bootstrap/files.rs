@@ -184,8 +184,9 @@ fn open_or_set_aside(
         Ok(file) => Ok(Some(file)),
         Err(FilesetError::Damaged(found)) => {
             damage.push(found);
-            let renamed = cache.fs().rename(path, &damaged_name(path));
-            renamed.map_err(|e| TsdbError::io("rename", path, e))?;
+            let fs = cache.fs();
+            fs.rename(path, &damaged_name(fs.as_ref(), path))
+                .map_err(|e| TsdbError::io("rename", path, e))?;
             Ok(None)
         }
         Err(other) => Err(other.into()),

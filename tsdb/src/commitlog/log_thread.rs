@@ -107,8 +107,8 @@ impl LogThread {
     }
 
     fn write(&mut self, position: u64) -> Result<(), CommitLogError> {
-        let Self { fs, dir, shared, segment, group, .. } = self;
-        group.write(segment, |open, sequence| {
+        let Self { fs, dir, shared, segment, group, sync, .. } = self;
+        group.write(segment, *sync, |open, sequence| {
             let sealed = open.sequence();
             open.seal()?;
             let next = OpenSegment::create(fs.as_ref(), dir, sequence, sealed)?;

@@ -67,6 +67,8 @@ pub struct SegmentReader {
     sequence: u64,
     sealed: u64,
     at: usize,
+    /// What is wrong with the header, of which it is open whether a chunk follows.
+    header_fault: Option<Damage>,
     /// Bytes that are no chunk, of which it is open whether a chunk follows.
     suspect: Option<Damage>,
     damages: Vec<Damage>,
@@ -76,7 +78,7 @@ pub struct SegmentReader {
 
 impl SegmentReader {
     /// Maps the segment and reads its header. A damaged header is a [`Damage`], and reading goes
-    /// on; a file shorter than a header is a torn one.
+    /// on; without a chunk behind it, or shorter than a header, the file is a torn one.
     ///
     /// # Errors
     /// [`CommitLogError::Io`]; [`CommitLogError::Version`] for a segment of a newer program;
@@ -101,6 +103,7 @@ impl SegmentReader {
             sequence,
             sealed: 0,
             at: HEADER_LEN,
+            header_fault: None,
             suspect: None,
             damages: Vec::new(),
             chunks: 0,
@@ -119,7 +122,7 @@ impl SegmentReader {
             }
             Err(HeaderFault::Damaged(corrupt)) => {
                 // No entry is lost with it: chunks are found by their own headers.
-                reader.damages.push(Damage::of_corrupt(&reader.path, 0, 0, corrupt));
+                reader.header_fault = Some(Damage::of_corrupt(&reader.path, 0, 0, corrupt));
             }
         }
         Ok(reader)
@@ -224,6 +227,7 @@ impl SegmentReader {
             }
             match self.chunk_at(self.at) {
                 Ok(payload) => {
+                    self.damages.extend(self.header_fault.take());
                     self.damages.extend(self.suspect.take());
                     self.at = payload.end;
                     if self.bytes[payload.clone()] == END_PAYLOAD {
@@ -291,6 +295,11 @@ impl SegmentReader {
     }
 
     fn finish(&mut self, end: SegmentEnd) {
+        if self.header_fault.take().is_some() {
+            // The header is durable before a chunk is written: the machine died in between.
+            self.end = Some(SegmentEnd::Torn { offset: 0, bytes: self.bytes.len() as u64 });
+            return;
+        }
         let torn = self.suspect.take();
         let torn = torn.map(|d| SegmentEnd::Torn { offset: d.offset, bytes: d.lost_bytes });
         self.end = Some(torn.unwrap_or(end));

@@ -9,6 +9,7 @@ use m3rs_core::wire::checksum::crc32;
 use super::entry::END_PAYLOAD;
 use super::format::{CHUNK_HEADER_LEN, CHUNK_PAYLOAD_TARGET, ChunkHeader, SegmentHeader};
 use super::names::segment_path;
+use super::writer::SyncMode;
 use crate::error::CommitLogError;
 
 /// A buffer larger than this is given back once a group needs far less.
@@ -95,6 +96,8 @@ impl OpenSegment {
 
     /// Ends the segment: everything in it is durable, and the reader can tell that it is whole.
     pub(super) fn seal(mut self) -> Result<(), CommitLogError> {
+        // A seal that a disk wrote before the chunks that it is behind would make them damage.
+        self.sync()?;
         self.write_chunk(&END_PAYLOAD)?;
         self.sync()
     }
@@ -154,11 +157,12 @@ impl Group {
         self.steps.clear();
     }
 
-    /// Writes the group: one write for each segment that it touches. `next` seals a segment and
-    /// makes the one that follows it.
+    /// Writes the group to the segments that it touches. `next` seals a segment and makes the one
+    /// that follows it.
     pub(super) fn write(
         &mut self,
         segment: &mut Option<OpenSegment>,
+        sync: SyncMode,
         mut next: impl FnMut(OpenSegment, u64) -> Result<OpenSegment, CommitLogError>,
     ) -> Result<(), CommitLogError> {
         let mut from_step = 0;
@@ -172,12 +176,35 @@ impl Group {
             let mut open = segment.take().ok_or(CommitLogError::Closed)?;
             let to = self.end_of(i);
             self.fill_headers(from_step..i, from..to, &open);
-            open.write(&self.bytes[from..to])?;
+            self.write_chunks(from_step..i, from..to, &mut open, sync)?;
             (from_step, from) = (i + 1, to);
             *segment = Some(match rotation {
                 Some(sequence) => next(open, sequence)?,
                 None => open,
             });
+        }
+        Ok(())
+    }
+
+    /// Writes the chunks among `steps`, whose bytes are `bytes`.
+    ///
+    /// A disk may keep later bytes of what was not synced and lose earlier ones. So if groups are
+    /// acknowledged once they are durable, each chunk is durable before the next one is written:
+    /// no right chunk stands behind one that was lost and that nobody was promised.
+    fn write_chunks(
+        &self,
+        steps: Range<usize>,
+        bytes: Range<usize>,
+        open: &mut OpenSegment,
+        sync: SyncMode,
+    ) -> Result<(), CommitLogError> {
+        if sync != SyncMode::Group {
+            return open.write(&self.bytes[bytes]);
+        }
+        for i in steps {
+            let Step::Chunk { at } = self.steps[i] else { continue };
+            open.sync()?;
+            open.write(&self.bytes[at..self.end_of(i + 1)])?;
         }
         Ok(())
     }

@@ -110,8 +110,8 @@ impl Database {
     /// files go once there are none.
     ///
     /// # Errors
-    /// [`TsdbError::NoNamespace`]; errors of the file system: it then stays, or takes no writes
-    /// until the next start tells which.
+    /// [`TsdbError::NoNamespace`]; errors of the file system: it then stays, and takes no writes
+    /// until the disk has taken the catalog again.
     pub fn remove_namespace(&self, name: &str) -> Result<(), TsdbError> {
         let mut catalog = self.core.catalog.lock();
         let mut next = catalog.clone();
@@ -240,14 +240,33 @@ impl Core {
         if let Err(error) = self.store(after) {
             match self.store(before) {
                 Ok(()) => namespace.reinstate(),
-                Err(again) => tracing::error!(
-                    namespace = name, %error, %again,
-                    "whether the namespace is removed is not known: it takes no writes"
-                ),
+                Err(again) => {
+                    tracing::error!(
+                        namespace = name, %error, %again,
+                        "whether the namespace is removed is not known: it takes no writes for now"
+                    );
+                    self.unsettled.lock().push(namespace);
+                }
             }
             return Err(error);
         }
         Ok(namespace)
+    }
+
+    /// Once the disk takes the catalog again, as it was before changes that failed, lets their
+    /// namespaces take writes.
+    pub(super) fn settle_catalog(&self) -> Result<(), TsdbError> {
+        let catalog = self.catalog.lock();
+        let mut unsettled = self.unsettled.lock();
+        if unsettled.is_empty() {
+            return Ok(());
+        }
+        self.store(&catalog)?;
+        for namespace in unsettled.drain(..) {
+            tracing::info!(namespace = namespace.name(), "the namespace takes writes again");
+            namespace.reinstate();
+        }
+        Ok(())
     }
 
     /// Remembers a retired namespace until its files may go.

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{Core, Database};
+use crate::losses::KnownLoss;
 use crate::mediator::JobStatus;
 use crate::namespace::Namespace;
 use crate::scrub::Quarantined;
@@ -70,6 +71,8 @@ pub struct Status {
     pub scrubbed_bytes: u64,
     /// Files in which a scrub found damage.
     pub quarantined: Vec<Quarantined>,
+    /// What is known to be lost, until its file is removed or retention passes.
+    pub known_losses: Vec<KnownLoss>,
     /// Background work by kind.
     pub jobs: Vec<JobStatus>,
     /// Each namespace, by name.
@@ -99,6 +102,7 @@ impl Database {
     pub fn status(&self) -> Status {
         let mut status = self.core.status();
         status.damage_at_start = self.damage.len() as u64;
+        status.known_losses = self.core.known_losses();
         for namespace in self.core.all() {
             let of_it = namespace_status(&namespace);
             status.series += of_it.series;

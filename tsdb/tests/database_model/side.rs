@@ -11,14 +11,15 @@ use m3rs_tsdb::{DEFAULT_NAMESPACE, Exemplar};
 use crate::{START, World, labels};
 
 /// Writes metadata and exemplars beside a sample, in one request.
-fn write_side(world: &mut World, round: i64) {
+pub(crate) fn write_side(world: &mut World, round: i64) {
     let namespace = world.database().namespace(DEFAULT_NAMESPACE).expect("it exists");
     let mut session = namespace.writer();
     let handle = session.resolve_labels(&labels(1)).expect("a series");
     let help = format!("help {round}");
     let metadata = Metadata { metric_type: MetricType::Counter, help, unit: String::new() };
     session.push_metadata("m", metadata.clone());
-    session.push_exemplar(handle, exemplar(round)).expect("inside retention");
+    let pushed = session.push_exemplar(handle, exemplar(round));
+    assert!(pushed.is_ok() || world.retention_ns > 0, "{pushed:?}");
     let commit = session.commit().expect("the disk is fine");
     world.runtime.block_on(commit.durable()).expect("durable");
     assert!(namespace.metadata().knows("m", &metadata));
@@ -81,4 +82,22 @@ fn a_damaged_side_file_costs_what_is_in_it() {
     world.check(0..=i64::MAX / 2);
     world.reopen();
     assert_eq!(world.database().damage_at_start(), [], "it was set aside");
+}
+
+/// Metadata and exemplars after so many rounds of [`write_side`].
+pub(crate) fn check_side(world: &World, rounds: i64) {
+    let namespace = world.database().namespace(DEFAULT_NAMESPACE).expect("it exists");
+    let known = namespace.metadata().list(None, 9, 99);
+    let texts: Vec<_> = known.iter().flat_map(|(_, all)| all).map(|m| m.help.clone()).collect();
+    let want: Vec<_> = ((rounds - 8).max(0)..rounds).map(|r| format!("help {r}")).collect();
+    assert_eq!(texts, want);
+    if world.retention_ns > 0 {
+        // They are of one time, which passes.
+        return;
+    }
+    let matchers = [Matcher::equal("series", "1")];
+    let (from, to) = (TimestampNs(START), TimestampNs(START + 999));
+    let found = namespace.exemplars(&matchers, from, to, 9).expect("few series");
+    let found: Vec<Exemplar> = found.into_iter().flat_map(|(_, all)| all).collect();
+    assert_eq!(found, (0..rounds).map(exemplar).collect::<Vec<_>>());
 }
