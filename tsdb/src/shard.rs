@@ -277,11 +277,11 @@ fn overlay_file(
         return Ok(());
     }
     let Some(division) = file.divide(&entry, (from, to)) else {
-        return decode(file, &entry, (from, to), decoder, out);
+        return overlay_block(file, &entry, (from, to), decoder, out);
     };
     let mut part = decoder.take_spare();
     let read = file.read_pieces(&entry, &division, (from, to), &mut part, |range, part| {
-        decode(file, &entry, range, decoder, part)
+        overlay_block(file, &entry, range, decoder, part)
     });
     if read.is_ok() {
         out.overlay(&part);
@@ -290,8 +290,8 @@ fn overlay_file(
     read
 }
 
-/// Lays the samples of a block over `out`.
-fn decode(
+/// Lays the samples of a block of a file over `out`.
+pub(crate) fn overlay_block(
     file: &FilesetReader,
     entry: &FilesetEntry,
     range: (i64, i64),
