@@ -16,7 +16,7 @@ const DIR: &str = "/index";
 fn labels(id: u32) -> Labels {
     let pairs =
         [("__name__", "m".to_owned()), ("id", id.to_string()), ("few", (id / 40).to_string())];
-    let some = (id % 5 == 0).then(|| ("some", (id % 3).to_string()));
+    let some = id.is_multiple_of(5).then(|| ("some", (id % 3).to_string()));
     Labels::from_pairs(pairs.into_iter().chain(some)).expect("valid")
 }
 

@@ -263,16 +263,15 @@ impl Registry {
             if start >= end || doomed.is_empty() {
                 return;
             }
-            for number in start..end {
-                let Encoding { hash, series, .. } = encodings[number];
-                if !doomed.contains(series) {
+            for (number, encoding) in (start..end).zip(&mut encodings[start..end]) {
+                if !doomed.contains(encoding.series) {
                     continue;
                 }
                 let is_it = |&e: &u32| e as usize == number;
-                if let Ok(entry) = by_encoding.find_entry(hash as u64, is_it) {
+                if let Ok(entry) = by_encoding.find_entry(encoding.hash as u64, is_it) {
                     entry.remove();
                     // No bytes have this length, so nothing is guessed from it.
-                    encodings[number] = Encoding { series: NO_SERIES, len: 0, ..encodings[number] };
+                    *encoding = Encoding { series: NO_SERIES, len: 0, ..*encoding };
                 }
             }
             start = end;
