@@ -158,6 +158,7 @@ fn query_routes() -> Router<SharedApp> {
         .route("/series", both(labels::series))
         .route("/metadata", get(metadata::list))
         .route("/status/buildinfo", get(status::build_info))
+        .route("/status/tsdb", get(status::series))
         .layer(compression())
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use m3rs_core::ErrorKind;
 use m3rs_core::model::Metadata;
-use m3rs_tsdb::{Database, Namespace, Progress, Stage, TsdbError};
+use m3rs_tsdb::{Database, Namespace, Progress, SeriesStats, Stage, TsdbError};
 
 use crate::http::{StorageControl, StorageStatus};
 use crate::ingest::MetadataSource;
@@ -114,6 +114,10 @@ impl StorageControl for LocalStorage {
             "seriesBlocks": report.series_blocks,
             "segmentsRemoved": report.segments_removed,
         }))
+    }
+
+    fn series_stats(&self, top: usize) -> Result<SeriesStats, StoreError> {
+        Ok(self.namespace()?.series_stats(top)?)
     }
 }
 

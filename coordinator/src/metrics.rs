@@ -4,6 +4,7 @@
 
 mod jobs;
 mod process;
+mod reads;
 mod scrub;
 mod storage;
 mod text;

@@ -94,10 +94,10 @@ impl Index {
         if !matcher_sets.is_empty() {
             return self.for_each_selected(matcher_sets, among, |s, docs| visit(s, Some(docs)));
         }
-        self.for_each_segment(|segment| match Share::of(segment, among) {
+        self.for_each_share(among, |segment, share| match share {
             Share::Nothing => Ok(()),
             Share::Whole => visit(segment, None),
-            share @ Share::Part(_) => {
+            Share::Part(_) | Share::Rest(_) => {
                 let docs = share.cut(segment, Postings::all(segment.doc_count()));
                 if docs.is_empty() { Ok(()) } else { visit(segment, Some(docs)) }
             }

@@ -31,6 +31,8 @@ pub struct Cardinality {
     pub series_by_metric: Vec<Count>,
     /// Distinct values by label name.
     pub values_by_label: Vec<Count>,
+    /// Bytes of the distinct values by label name.
+    pub bytes_by_label: Vec<Count>,
     /// Series by `name=value`.
     pub series_by_pair: Vec<Count>,
 }
@@ -64,7 +66,8 @@ impl Top {
 }
 
 impl Index {
-    /// Counts series, values and pairs; each list has at most `top` entries.
+    /// Counts series, values and pairs; each list has at most `top` entries. Forgotten series count
+    /// as long as they are in files.
     ///
     /// Cost: one pass over all dictionaries, which hold the counts; no postings are read. Memory:
     /// the values of one label at a time.
@@ -79,7 +82,8 @@ impl Index {
             names.extend((0..segment.field_count()).map(|f| segment.field_name(f)));
             Ok(())
         })?;
-        let (mut metrics, mut labels, mut pairs) = (Top::new(top), Top::new(top), Top::new(top));
+        let (mut metrics, mut pairs) = (Top::new(top), Top::new(top));
+        let (mut labels, mut bytes) = (Top::new(top), Top::new(top));
         let mut label_pairs = 0;
         for name in names {
             let values = self.value_counts(&name)?;
@@ -91,6 +95,8 @@ impl Index {
                 }
             }
             labels.offer(values.len() as u64, || name.clone());
+            let held = values.iter().map(|(value, _)| value.len() as u64).sum();
+            bytes.offer(held, || name.clone());
         }
         Ok(Cardinality {
             series,
@@ -98,6 +104,7 @@ impl Index {
             postings_cache_bytes: self.cache.bytes(),
             series_by_metric: metrics.finish(),
             values_by_label: labels.finish(),
+            bytes_by_label: bytes.finish(),
             series_by_pair: pairs.finish(),
         })
     }

@@ -1,6 +1,5 @@
 //! The index of one namespace: sealed segments, then one that grows.
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,14 +9,14 @@ use m3rs_core::model::{Labels, Matcher};
 use parking_lot::{Mutex, RwLock};
 use roaring::RoaringBitmap;
 
-use crate::compact;
 use crate::error::IndexError;
+use crate::found::Found;
 use crate::limits::{LABELS_LEN_CEILING, Limits};
-use crate::names::segment_path;
 use crate::open::{self, Damage};
 use crate::postings::{Postings, Union};
 use crate::search::{Plan, PostingsCache, Share, search};
-use crate::segment::{Doc, Identity, MemorySegment, SealedSegment, Segment, write};
+use crate::segment::{Doc, Identity, MemorySegment, SealedSegment, Segment};
+use crate::state::State;
 
 /// A segment file that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,93 +53,19 @@ pub struct Index {
     pub(crate) cache: PostingsCache,
     state: RwLock<Arc<State>>,
     /// Held by an insert; holds the largest id ever seen.
-    last: Mutex<Option<u32>>,
+    pub(crate) last: Mutex<Option<u32>>,
     /// Held by a seal or a merge.
-    maintenance: Mutex<()>,
+    pub(crate) maintenance: Mutex<()>,
     next_uid: AtomicU64,
     /// Ranges of ids that damaged files claim.
-    damaged: Vec<(u32, u32)>,
-}
-
-/// The segments at a moment; ids ascend from each to the next.
-#[derive(Clone, Debug)]
-struct State {
-    sealed: Vec<Arc<SealedSegment>>,
-    /// Being sealed; more than one if a seal failed.
-    frozen: Vec<Arc<MemorySegment>>,
-    open: Arc<MemorySegment>,
-}
-
-impl State {
-    fn segments(&self) -> impl Iterator<Item = &dyn Segment> {
-        let sealed = self.sealed.iter().map(|s| &**s as &dyn Segment);
-        let frozen = self.frozen.iter().map(|s| &**s as &dyn Segment);
-        sealed.chain(frozen).chain(std::iter::once(&*self.open as &dyn Segment))
-    }
-
-    /// The segment whose range of ids holds `id`.
-    fn segment_of(&self, id: u32) -> Option<&dyn Segment> {
-        let at = self.sealed.partition_point(|s| s.id_range().is_some_and(|(_, last)| last < id));
-        if let Some(segment) = self.sealed.get(at) {
-            return Some(&**segment);
-        }
-        let growing = self.frozen.iter().chain(std::iter::once(&self.open));
-        growing
-            .map(|s| &**s as &dyn Segment)
-            .find(|s| s.id_range().is_some_and(|(_, last)| id <= last))
-    }
-}
-
-/// What a search found, still as sets of documents.
-#[derive(Debug)]
-pub struct Found {
-    state: Arc<State>,
-    /// By segment.
-    docs: Vec<Postings>,
-}
-
-impl Found {
-    /// How many series were found.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        self.docs.iter().map(Postings::len).sum()
-    }
-
-    /// Whether none was found.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The series, ascending; of those in `among`, if that is given.
-    ///
-    /// # Errors
-    /// [`IndexError::TooMany`] if they are more than `limit`.
-    pub fn ids(&self, among: Option<&RoaringBitmap>, limit: usize) -> Result<Vec<u32>, IndexError> {
-        let mut parts = Vec::new();
-        for (segment, docs) in self.state.segments().zip(&self.docs) {
-            if !docs.is_empty() {
-                parts.push((segment, Share::of(segment, among).cut(segment, docs.clone())));
-            }
-        }
-        let matched = parts.iter().map(|(_, docs)| docs.len()).sum();
-        if matched > limit as u64 {
-            return Err(IndexError::TooMany { matched, limit });
-        }
-        let mut ids = Vec::new();
-        for (segment, docs) in parts {
-            segment.append_ids(&docs, &mut ids);
-        }
-        Ok(ids)
-    }
+    pub(crate) damaged: Vec<(u32, u32)>,
 }
 
 impl Index {
     /// An empty index that lives in memory until it is sealed.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        let open = Arc::new(MemorySegment::new(0));
-        let state = State { sealed: Vec::new(), frozen: Vec::new(), open };
+        let state = State::new(MemorySegment::new(0));
         Self {
             cache: PostingsCache::new(limits.postings_cache_bytes),
             limits,
@@ -190,11 +115,11 @@ impl Index {
         Ok((index, found.damages))
     }
 
-    fn uid(&self) -> u64 {
+    pub(crate) fn uid(&self) -> u64 {
         self.next_uid.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn state(&self) -> Arc<State> {
+    pub(crate) fn state(&self) -> Arc<State> {
         Arc::clone(&self.state.read())
     }
 
@@ -456,8 +381,9 @@ impl Index {
             .iter()
             .map(|set| Plan::new(set, &self.limits))
             .collect::<Result<Vec<_>, _>>()?;
-        for segment in self.state().segments() {
-            let share = Share::of(segment, among);
+        let state = self.state();
+        for segment in state.segments() {
+            let share = state.share(segment, among);
             if share.is_nothing() {
                 continue;
             }
@@ -481,113 +407,41 @@ impl Index {
         self.state().segments().try_for_each(&mut visit)
     }
 
-    /// Writes all series that are not sealed yet to one file in `dir`; `None` if there are none.
-    ///
-    /// When this returns, the file is durable, and every series inserted before the call is in it
-    /// or in an earlier one. Searches and inserts go on meanwhile. After an error the series stay
-    /// in memory, are searched as before, and the next call writes them.
-    ///
-    /// # Errors
-    /// [`IndexError::Io`]; [`IndexError::Corrupt`] if the file does not read back as written.
-    pub fn seal(&self, fs: &dyn Fs, dir: &Path) -> Result<Option<SealedInfo>, IndexError> {
-        let _one_at_a_time = self.maintenance.lock();
-        self.freeze();
-        let frozen = self.state().frozen.clone();
-        let sources: Vec<&dyn Segment> = frozen.iter().map(|s| &**s as &dyn Segment).collect();
-        let Some(sealed) = self.write(fs, dir, &sources)? else { return Ok(None) };
-        let info = info(&sealed);
-        self.change(|state| {
-            state.sealed.push(sealed);
-            state.frozen.drain(..frozen.len());
-        });
-        Ok(Some(info))
+    /// Calls `visit` with each segment, and with what counts of it.
+    pub(crate) fn for_each_share(
+        &self,
+        among: Option<&RoaringBitmap>,
+        mut visit: impl FnMut(&dyn Segment, Share<'_>) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
+        let state = self.state();
+        state.segments().try_for_each(|segment| visit(segment, state.share(segment, among)))
     }
 
-    /// Lets the open segment grow no more, and opens a fresh one.
-    fn freeze(&self) {
-        // No insert may still be writing to the segment.
-        let _no_insert = self.last.lock();
-        let fresh = Arc::new(MemorySegment::new(self.uid()));
-        self.change(|state| {
-            if state.open.doc_count() > 0 {
-                let full = std::mem::replace(&mut state.open, fresh);
-                state.frozen.push(full);
-            }
-        });
+    /// Takes series out: searches and lists do not show them any more, and files lose them when
+    /// they are written anew. Their ids are not given again.
+    pub fn forget(&self, ids: &[u32]) {
+        self.change(|state| Arc::make_mut(&mut state.gone).extend(ids.iter().copied()));
     }
 
-    fn change(&self, edit: impl FnOnce(&mut State)) {
+    /// Whether an id is that of a series which was forgotten and is in no file any more: it lies
+    /// in the range of a sealed segment that has no document of it.
+    #[must_use]
+    pub fn is_forgotten(&self, id: u32) -> bool {
+        let state = self.state();
+        let at = state.sealed.partition_point(|s| s.id_range().is_some_and(|(_, last)| last < id));
+        let Some(segment) = state.sealed.get(at) else { return false };
+        segment.id_range().is_some_and(|(first, _)| first <= id) && segment.ordinal(id).is_none()
+    }
+
+    pub(crate) fn change(&self, edit: impl FnOnce(&mut State)) {
         let mut current = self.state.write();
         let mut next = State::clone(&current);
         edit(&mut next);
         *current = Arc::new(next);
     }
-
-    /// Writes segments to one file and opens it.
-    fn write(
-        &self,
-        fs: &dyn Fs,
-        dir: &Path,
-        sources: &[&dyn Segment],
-    ) -> Result<Option<Arc<SealedSegment>>, IndexError> {
-        let first = sources.first().and_then(|s| s.id_range());
-        let last = sources.last().and_then(|s| s.id_range());
-        let Some(((first, _), (_, last))) = first.zip(last) else { return Ok(None) };
-        fs.create_dir_all(dir).map_err(IndexError::io(dir))?;
-        let path = segment_path(dir, first, last);
-        write(fs, &path, sources)?;
-        let bytes_max = self.limits.automaton_bytes_max;
-        Ok(Some(Arc::new(SealedSegment::open(fs, &path, self.uid(), bytes_max)?)))
-    }
-
-    /// Merges sealed segments until few are left; returns the files written. Segments on two sides
-    /// of a damaged file are not merged.
-    ///
-    /// Searches and inserts go on meanwhile. A merged file is durable before the files that it
-    /// replaces are removed.
-    ///
-    /// # Errors
-    /// [`IndexError::Io`]; [`IndexError::Corrupt`] if a segment cannot be read. What was merged
-    /// before stays merged.
-    pub fn compact(&self, fs: &dyn Fs, dir: &Path) -> Result<Vec<SealedInfo>, IndexError> {
-        let _one_at_a_time = self.maintenance.lock();
-        let mut merges = Vec::new();
-        loop {
-            let sealed = self.state().sealed.clone();
-            let Some(range) = self.next_merge(&sealed) else { return Ok(merges) };
-            let sources: Vec<&dyn Segment> =
-                sealed[range.clone()].iter().map(|s| &**s as &dyn Segment).collect();
-            let Some(merged) = self.write(fs, dir, &sources)? else { return Ok(merges) };
-            merges.push(info(&merged));
-            let kept = merged.path().to_owned();
-            self.change(|state| drop(state.sealed.splice(range.clone(), [merged])));
-            for old in sealed[range].iter().filter(|s| s.path() != kept) {
-                fs.remove_file(old.path()).map_err(IndexError::io(old.path()))?;
-            }
-            fs.sync_dir(dir).map_err(IndexError::io(dir))?;
-        }
-    }
-
-    /// The neighbours to merge next. A merged file covers all ids from its first to its last, so
-    /// it would hide a damaged file in between: segments on two sides of one stay apart.
-    fn next_merge(&self, sealed: &[Arc<SealedSegment>]) -> Option<Range<usize>> {
-        let is_joined = |left: &Arc<SealedSegment>, right: &Arc<SealedSegment>| {
-            let (first, last) = (info(left).first, info(right).last);
-            !self.damaged.iter().any(|&(from, to)| from <= last && first <= to)
-        };
-        let mut start = 0;
-        for run in sealed.chunk_by(is_joined) {
-            let sizes: Vec<u64> = run.iter().map(|s| u64::from(s.doc_count())).collect();
-            if let Some(range) = compact::plan(&sizes, self.limits.segments_max) {
-                return Some(start + range.start..start + range.end);
-            }
-            start += run.len();
-        }
-        None
-    }
 }
 
-fn info(segment: &SealedSegment) -> SealedInfo {
+pub(crate) fn info(segment: &SealedSegment) -> SealedInfo {
     let (first, last) = segment.id_range().unwrap_or_default();
     SealedInfo {
         path: segment.path().to_owned(),

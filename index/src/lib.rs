@@ -12,6 +12,7 @@
 //! # Invariants
 //! - New series go to one growing segment in memory; sealed segments are immutable files.
 //! - The ids of segments do not overlap and ascend from one to the next.
+//! - A segment stands for all ids of its range: one that it has no document of was forgotten.
 //! - A file is checked to its last byte before a search reads it; damage is reported, never guessed
 //!   around.
 #![forbid(unsafe_code)]
@@ -20,18 +21,22 @@ mod aggregate;
 mod cardinality;
 mod compact;
 mod error;
+mod found;
 mod index;
 mod limits;
+mod maintain;
 mod names;
 mod open;
 mod postings;
 mod regexp;
 mod search;
 mod segment;
+mod state;
 
 pub use cardinality::{Cardinality, Count};
 pub use error::IndexError;
-pub use index::{Found, Index, Limited, SealedInfo};
+pub use found::Found;
+pub use index::{Index, Limited, SealedInfo};
 pub use limits::{LABELS_LEN_CEILING, Limits};
 pub use open::Damage;
 pub use segment::{Doc, Identity, SectionSize, SegmentSummary, inspect};

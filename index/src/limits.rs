@@ -9,8 +9,11 @@ pub const LABELS_LEN_CEILING: usize = 2 << 20;
 pub struct Limits {
     /// Bytes of postings kept for regular expressions, over all segments.
     pub postings_cache_bytes: u64,
-    /// Sealed segments that [`crate::Index::compact`] leaves at most.
+    /// Sealed segments that [`crate::Index::compact`] leaves at most, beside full ones.
     pub segments_max: usize,
+    /// Series that a merge makes one segment of at most. One of more than half of that is full and
+    /// merged no more, so that old ones, of which much is gone, are not written again for new ones.
+    pub segment_series_max: u64,
     /// Candidates up to which labels are read and compared instead of intersecting postings.
     pub verify_max: usize,
     /// Literals that a regular expression may stand for to be looked up one by one.
@@ -28,6 +31,7 @@ impl Default for Limits {
         Self {
             postings_cache_bytes: 64 << 20,
             segments_max: 8,
+            segment_series_max: 4 << 20,
             verify_max: 1_000,
             literals_max: 4_096,
             automaton_bytes_max: 2 << 20,

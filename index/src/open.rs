@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use m3rs_core::Corrupt;
 use m3rs_core::fs::{Fs, SharedFs, TEMP_SUFFIX};
 use m3rs_core::model::Labels;
+use roaring::RoaringBitmap;
 
 use crate::error::IndexError;
 use crate::index::Index;
@@ -90,7 +91,7 @@ impl Index {
             Some((first, last)) => {
                 fs.create_dir_all(dir).map_err(IndexError::io(dir))?;
                 let path = replacing_path(&segment_path(dir, first, last));
-                write(fs.as_ref(), &path, &[&segment])?;
+                write(fs.as_ref(), &path, &[&segment], &RoaringBitmap::new())?;
                 finish_replacing(fs.as_ref(), dir)?;
             }
             // There is nothing to lose half of.

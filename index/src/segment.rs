@@ -92,7 +92,7 @@ pub(crate) trait Segment: Send + Sync + fmt::Debug {
     /// Documents, so ordinals are `0..doc_count`.
     fn doc_count(&self) -> u32;
 
-    /// The first and the last id; `None` without documents.
+    /// The first and the last id that it stands for; `None` without documents.
     fn id_range(&self) -> Option<(u32, u32)>;
 
     /// Appends the ids of `ordinals` to `out`.

@@ -152,6 +152,8 @@ section!(Storage {
     log_pending_bytes_max: usize => storage.log_pending_bytes_max,
     log_uncovered_bytes_max: u64 => storage.log_uncovered_bytes_max,
     encodings_per_series_max: usize => storage.encodings_per_series_max,
+    open_filesets_max: usize => storage.open_filesets_max,
+    cache_decoded_bytes: u64 => storage.cache_decoded_bytes,
     active_sets_bytes: u64 => storage.active_sets_bytes,
 });
 

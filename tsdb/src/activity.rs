@@ -8,20 +8,22 @@
 //! Sets of files do not change, so they are kept, up to a number of bytes; so are the unions of all
 //! files of one block of the index. A union of sets of a million series is some 0.1 ms for each.
 
+mod retire;
 mod sets;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use m3rs_index::{Found, IndexError};
+use m3rs_index::{Cardinality, Found, IndexError};
 use roaring::RoaringBitmap;
 
 use crate::blocks::{BlockFiles, BlockId, Blocks, Layer};
 use crate::buffer::Frozen;
+use crate::cache::ServedFile;
 use crate::error::TsdbError;
-use crate::fileset::FilesetReader;
 use crate::namespace::{BlockGrid, Namespace};
 
+pub(crate) use retire::Retiring;
 pub(crate) use sets::ActiveSets;
 use sets::Key;
 
@@ -29,11 +31,38 @@ use sets::Key;
 /// much as the union of some sets.
 const TRIES_MAX: u64 = 4096;
 
+/// The series of one block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockSeries {
+    /// Its first time.
+    pub start_ns: i64,
+    /// The first time after it.
+    pub end_ns: i64,
+    /// Series with samples in it.
+    pub series: u64,
+}
+
+/// Numbers about the series of a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeriesStats {
+    /// Series.
+    pub series: u64,
+    /// Series with samples that no file has, each counted in every block.
+    pub buffered: u64,
+    /// First and last time of the blocks with such samples.
+    pub buffered_ns: Option<(i64, i64)>,
+    /// Names, values and pairs.
+    pub cardinality: Cardinality,
+    /// Series by block: over time, where blocks do not overlap. A block that compaction made and
+    /// the late samples over it are two.
+    pub blocks: Vec<BlockSeries>,
+}
+
 /// What a shard held at a moment.
 #[derive(Debug)]
 struct ShardView {
-    /// Sets of the windows in the range.
-    windows: Vec<Arc<RoaringBitmap>>,
+    /// Starts and sets of the windows in the range.
+    windows: Vec<(i64, Arc<RoaringBitmap>)>,
     blocks: Arc<Blocks>,
 }
 
@@ -54,7 +83,11 @@ impl<'a> Activity<'a> {
         let mut shards = Vec::with_capacity(namespace.shards.len());
         for shard in &namespace.shards {
             let state = shard.lock();
-            let windows: Vec<_> = state.buffer.active(from, to).cloned().collect();
+            let windows: Vec<_> = state
+                .buffer
+                .active(from, to)
+                .map(|(start, refs)| (start, Arc::clone(refs)))
+                .collect();
             is_everything &= windows.len() == state.buffer.window_count();
             let blocks = state.blocks();
             drop(state);
@@ -97,13 +130,41 @@ impl<'a> Activity<'a> {
         (!self.is_everything).then(|| self.union())
     }
 
+    /// All files, whatever the range.
+    fn files(&self) -> Vec<u64> {
+        let blocks = self.shards.iter().flat_map(|shard| shard.blocks.iter());
+        blocks.flat_map(|(_, files)| files.files()).map(|file| file.uid()).collect()
+    }
+
+    /// How many series are active in each block, from old to new, the longest first.
+    pub(crate) fn by_block(&self) -> Vec<BlockSeries> {
+        let mut counts: BTreeMap<(i64, i64), u64> = BTreeMap::new();
+        let length = self.namespace.block_size_ns();
+        for shard in &self.shards {
+            let mut sets: BTreeMap<BlockId, Vec<Arc<RoaringBitmap>>> = BTreeMap::new();
+            for (start, refs) in &shard.windows {
+                sets.entry(BlockId::new(*start, length)).or_default().push(Arc::clone(refs));
+            }
+            for (id, files) in shard.blocks.iter() {
+                let of_block = sets.entry(id).or_default();
+                of_block.extend(files.files().map(|f| self.namespace.active.of_file(f)));
+                of_block.extend(files.frozen().map(|f| Arc::clone(f.refs())));
+            }
+            for (id, sets) in sets {
+                *counts.entry((id.start(), id.end())).or_default() += sets::union(&sets).len();
+            }
+        }
+        let block = |((start_ns, end_ns), series)| BlockSeries { start_ns, end_ns, series };
+        counts.into_iter().map(block).collect()
+    }
+
     fn union(&self) -> RoaringBitmap {
         let (from, to) = self.range;
         let mut sets: Vec<Arc<RoaringBitmap>> = Vec::new();
         let mut spans: BTreeMap<BlockId, Span> = BTreeMap::new();
         let index_block = self.namespace.index_block_ns();
         for shard in &self.shards {
-            sets.extend(shard.windows.iter().cloned());
+            sets.extend(shard.windows.iter().map(|(_, refs)| Arc::clone(refs)));
             for (id, files) in shard.blocks.iter() {
                 let is_inside = id.overlaps(from, to);
                 let length = index_block.max(id.length());
@@ -111,7 +172,7 @@ impl<'a> Activity<'a> {
                 let span = spans.entry(span).or_default();
                 span.is_whole &= is_inside;
                 if is_inside {
-                    span.files.extend(files.readers().cloned());
+                    span.files.extend(files.files().cloned());
                     sets.extend(files.frozen().map(|f| Arc::clone(f.refs())));
                 }
             }
@@ -132,7 +193,7 @@ impl<'a> Activity<'a> {
 /// Files of one block of the index.
 #[derive(Debug)]
 struct Span {
-    files: Vec<Arc<FilesetReader>>,
+    files: Vec<Arc<ServedFile>>,
     /// Whether the range has all of its blocks.
     is_whole: bool,
 }
@@ -151,7 +212,7 @@ impl ShardView {
 
     /// Whether a series has samples in the range.
     fn holds(&self, series: u32, range: (i64, i64)) -> bool {
-        self.windows.iter().any(|window| window.contains(series))
+        self.windows.iter().any(|(_, refs)| refs.contains(series))
             || self.overlapping(range).any(|files| files.holds(series))
     }
 }
@@ -169,11 +230,31 @@ impl BlockFiles {
     /// the damage.
     fn holds(&self, series: u32) -> bool {
         self.frozen().any(|frozen| frozen.refs().contains(series))
-            || self.readers().any(|file| !matches!(file.find(series), Ok(None)))
+            || self.files().any(|file| {
+                file.reader().map_or(true, |file| !matches!(file.find(series), Ok(None)))
+            })
     }
 }
 
 impl Namespace {
+    /// Counts series by name, label, pair and block; each list of names has at most `top` entries.
+    ///
+    /// # Errors
+    /// [`TsdbError::Index`].
+    pub fn series_stats(&self, top: usize) -> Result<SeriesStats, TsdbError> {
+        let all = Activity::of(self, (i64::MIN, i64::MAX));
+        let windows = || all.shards.iter().flat_map(|shard| &shard.windows);
+        let starts = || windows().map(|(start, _)| *start);
+        let last = starts().max().map(|start| start.saturating_add(self.block_size_ns() - 1));
+        Ok(SeriesStats {
+            series: self.series_count(),
+            buffered: windows().map(|(_, refs)| refs.len()).sum(),
+            buffered_ns: starts().min().zip(last),
+            cardinality: self.index.cardinality(top)?,
+            blocks: all.by_block(),
+        })
+    }
+
     /// Length of a block of the index.
     fn index_block_ns(&self) -> i64 {
         match self.options().index.block_size_ns {

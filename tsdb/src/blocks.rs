@@ -12,8 +12,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::buffer::Frozen;
+use crate::cache::{MappedFile, ServedFile};
 use crate::delete::Deletion;
-use crate::fileset::FilesetReader;
+use crate::error::FilesetError;
 
 /// The span of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,7 +54,7 @@ pub(crate) enum Layer {
     /// A window that was frozen and is not in a file yet.
     Memory(Arc<Frozen>),
     /// A snapshot file.
-    File(Arc<FilesetReader>),
+    File(Arc<ServedFile>),
     /// A deletion that is not in a file yet.
     Deletion(Arc<Deletion>),
 }
@@ -62,7 +63,7 @@ pub(crate) enum Layer {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BlockFiles {
     /// The newest volume.
-    pub(crate) volume: Option<Arc<FilesetReader>>,
+    pub(crate) volume: Option<Arc<ServedFile>>,
     /// Layers over the volume, oldest first.
     pub(crate) layers: Vec<Layer>,
 }
@@ -74,7 +75,7 @@ impl BlockFiles {
     }
 
     /// The files among volume and layers, oldest first.
-    pub(crate) fn readers(&self) -> impl Iterator<Item = &Arc<FilesetReader>> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Arc<ServedFile>> {
         let layers = self.layers.iter().filter_map(|layer| match layer {
             Layer::File(file) => Some(file),
             Layer::Memory(_) | Layer::Deletion(_) => None,
@@ -85,7 +86,57 @@ impl BlockFiles {
     /// Paths of those files. They are removed in this order, so that what is left after a crash
     /// is never older than what is gone.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
-        self.readers().map(|r| r.path().to_owned()).collect()
+        self.files().map(|file| file.path().to_owned()).collect()
+    }
+}
+
+/// A block whose files are mapped.
+#[derive(Debug)]
+pub(crate) struct OpenBlock {
+    pub(crate) id: BlockId,
+    /// Whether it is longer than the blocks that flushes make.
+    pub(crate) is_longer: bool,
+    pub(crate) files: OpenFiles,
+}
+
+/// [`BlockFiles`] whose files are mapped; those that cannot be are left out.
+#[derive(Debug)]
+pub(crate) struct OpenFiles {
+    pub(crate) volume: Option<Arc<MappedFile>>,
+    pub(crate) layers: Vec<OpenLayer>,
+}
+
+/// A [`Layer`] whose file is mapped.
+#[derive(Debug)]
+pub(crate) enum OpenLayer {
+    Memory(Arc<Frozen>),
+    File(Arc<MappedFile>),
+    Deletion(Arc<Deletion>),
+}
+
+impl BlockFiles {
+    /// Maps the files. One that cannot be mapped is told to `failed`, whose error ends the work.
+    pub(crate) fn open<E>(
+        &self,
+        mut failed: impl FnMut(FilesetError) -> Result<(), E>,
+    ) -> Result<OpenFiles, E> {
+        let mut open = |file: &ServedFile| match file.reader() {
+            Ok(reader) => Ok(Some(reader)),
+            Err(error) => failed(error).map(|()| None),
+        };
+        let volume = match &self.volume {
+            Some(volume) => open(volume)?,
+            None => None,
+        };
+        let mut layers = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            layers.extend(match layer {
+                Layer::Memory(frozen) => Some(OpenLayer::Memory(Arc::clone(frozen))),
+                Layer::Deletion(deletion) => Some(OpenLayer::Deletion(Arc::clone(deletion))),
+                Layer::File(file) => open(file)?.map(OpenLayer::File),
+            });
+        }
+        Ok(OpenFiles { volume, layers })
     }
 }
 
@@ -142,6 +193,25 @@ impl Blocks {
         let range = BlockId::new(first, length)..=BlockId::new(to.max(first), length);
         let found = self.by_id.range(range).map(|(&id, files)| (id, files));
         found.filter(move |(id, _)| id.overlaps(from, to))
+    }
+
+    /// Maps the files of all blocks with times in `from..=to`, in the order of age; `own_length` is
+    /// that of the blocks that flushes make. As [`BlockFiles::open`].
+    pub(crate) fn open<E>(
+        &self,
+        own_length: i64,
+        (from, to): (i64, i64),
+        mut failed: impl FnMut(FilesetError) -> Result<(), E>,
+    ) -> Result<Vec<OpenBlock>, E> {
+        let mut open = Vec::new();
+        let longer = self.lengths().filter(|&length| length != own_length);
+        for length in longer.chain([own_length]) {
+            for (id, files) in self.overlapping(length, from, to) {
+                let files = files.open(&mut failed)?;
+                open.push(OpenBlock { id, is_longer: length != own_length, files });
+            }
+        }
+        Ok(open)
     }
 
     pub(crate) fn remove(&mut self, id: BlockId) -> Option<BlockFiles> {

@@ -19,6 +19,7 @@ use m3rs_core::spawn::{ThreadCount, fork};
 use m3rs_index::{Identity, Index};
 
 use crate::activity::ActiveSets;
+use crate::cache::ReadCache;
 use crate::commitlog::{self, CommitLog, CommitLogOptions};
 use crate::database::DatabaseOptions;
 use crate::error::{Damage, TsdbError};
@@ -61,6 +62,7 @@ pub(crate) struct Opener {
     pub(crate) limits: Limits,
     pub(crate) runtime: Arc<RuntimeLimits>,
     pub(crate) disk: Arc<DiskFloor>,
+    pub(crate) cache: Arc<ReadCache>,
     pub(crate) active: Arc<ActiveSets>,
     secret: Secret,
 }
@@ -84,7 +86,8 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
     let lock = lock(fs.as_ref(), &dir, &layout)?;
     let mut damage = Vec::new();
     let catalog = catalog::load(fs.as_ref(), &layout, &options, &mut damage)?;
-    let on_disk = read(&fs, &layout, &catalog.live, progress, &mut damage)?;
+    let cache = Arc::new(ReadCache::new(Arc::clone(&fs), &options.limits));
+    let on_disk = read(&cache, &layout, &catalog.live, progress, &mut damage)?;
     let log_dir = layout.commitlog();
     let newest_in_files = on_disk.iter().map(|n| n.files.newest_segment).max().unwrap_or(0);
     let log = Arc::new(open_log(&fs, &log_dir, &options, newest_in_files)?);
@@ -96,6 +99,7 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
     let opener = Opener {
         persist_rate: persist_rate.clone(),
         disk: Arc::new(DiskFloor::new(Arc::clone(&fs), dir.clone(), floor)),
+        cache,
         fs,
         layout,
         clock,
@@ -140,13 +144,14 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
 
 /// Opens files and indexes of namespaces.
 fn read(
-    fs: &SharedFs,
+    cache: &Arc<ReadCache>,
     layout: &Layout,
     metas: &[NamespaceMeta],
     progress: &Progress,
     damage: &mut Vec<Damage>,
 ) -> Result<Vec<OnDisk>, TsdbError> {
-    let all_files = files::open(fs.as_ref(), layout, metas, progress, damage)?;
+    let fs = cache.fs();
+    let all_files = files::open(cache, layout, metas, progress, damage)?;
     let mut dirs = Vec::new();
     let mut bytes = 0;
     for meta in metas {
@@ -254,7 +259,7 @@ impl Opener {
         progress: &Progress,
         damage: &mut Vec<Damage>,
     ) -> Result<Namespace, TsdbError> {
-        let mut on_disk = read(&self.fs, &self.layout, &[meta], progress, damage)?;
+        let mut on_disk = read(&self.cache, &self.layout, &[meta], progress, damage)?;
         let one = on_disk.pop().expect("BUG: one was asked for");
         self.make(one, progress, damage)
     }
@@ -272,6 +277,7 @@ impl Opener {
             limits: self.limits,
             runtime: Arc::clone(&self.runtime),
             disk: Arc::clone(&self.disk),
+            cache: Arc::clone(&self.cache),
             fs: self.persist_rate.fs_of_checkpoints(&self.fs),
             compaction_fs: self.persist_rate.fs_of_compaction(&self.fs),
             layout: self.layout.clone(),

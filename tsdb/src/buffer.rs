@@ -12,6 +12,7 @@
 //! a plain float, which ends the run, takes the slow path; others pay nothing for it.
 
 mod columns;
+mod copies;
 mod page;
 mod rich;
 mod streams;
@@ -26,16 +27,21 @@ use m3rs_core::time::TimestampNs;
 use roaring::RoaringBitmap;
 
 pub use columns::{Columns, Rich, Timed};
+use copies::BlockCopy;
+pub(crate) use copies::Copies;
 use page::{PAGE_SAMPLES, PageId, PageSlab};
-use rich::{RichCopy, RichWindow};
+use rich::RichWindow;
 pub use rich::{RichSample, SampleValue};
 use streams::Streams;
 
 use crate::codec::m3tsz::{self, Encoder, EncoderOptions};
 use crate::namespace::BlockGrid;
 
-/// Number of a series within its shard, dense, in order of arrival.
+/// Number of a series within its shard; that of a series that is gone is given to another.
 pub(crate) type Slot = u32;
+
+/// The ref of a slot without a series.
+const NO_SERIES: u32 = u32::MAX;
 
 /// The part of a series' state that each append touches.
 #[derive(Clone, Copy, Debug)]
@@ -85,8 +91,10 @@ struct Window {
 #[derive(Debug)]
 pub(crate) struct Buffer {
     grid: BlockGrid,
-    /// Series ref by slot.
+    /// Series ref by slot; [`NO_SERIES`] if it is free.
     refs: Vec<u32>,
+    /// Slots without a series.
+    free: Vec<Slot>,
     hot: Vec<Hot>,
     pages: PageSlab,
     windows: BTreeMap<i64, Window>,
@@ -101,6 +109,7 @@ impl Buffer {
         Self {
             grid: BlockGrid::new(block_size_ns),
             refs: Vec::new(),
+            free: Vec::new(),
             hot: Vec::new(),
             pages: PageSlab::default(),
             windows: BTreeMap::new(),
@@ -108,18 +117,48 @@ impl Buffer {
         }
     }
 
-    /// Gives a series the next slot. Refs arrive in ascending order.
+    /// Gives a series a slot.
     pub(crate) fn add_series(&mut self, series: u32) -> Slot {
-        debug_assert!(self.refs.last().is_none_or(|&last| last < series), "BUG: ref {series}");
+        if let Some(slot) = self.free.pop() {
+            self.refs[slot as usize] = series;
+            return slot;
+        }
         let slot = u32::try_from(self.refs.len()).expect("BUG: a shard holds at most u32 series");
         self.refs.push(series);
         self.hot.push(Hot::NEW);
         slot
     }
 
-    /// Series refs by slot.
-    pub(crate) fn refs(&self) -> &[u32] {
-        &self.refs
+    /// Lets another series have a slot. Its series has nothing in any window.
+    pub(crate) fn free_slot(&mut self, slot: Slot) {
+        let at = slot as usize;
+        debug_assert!(self.hot[at].page.is_none(), "BUG: a page of a series without a window");
+        self.refs[at] = NO_SERIES;
+        self.hot[at] = Hot::NEW;
+        if let Some(carried) = self.starts.get_mut(at) {
+            *carried = 0;
+        }
+        self.free.push(slot);
+    }
+
+    /// Whether a slot is that of the series.
+    #[inline]
+    pub(crate) fn is_slot_of(&self, slot: Slot, series: u32) -> bool {
+        self.refs.get(slot as usize) == Some(&series)
+    }
+
+    /// All series with their slots, ascending by ref.
+    pub(crate) fn series(&self) -> Vec<(u32, Slot)> {
+        let slots = self.refs.iter().zip(0..);
+        let mut all: Vec<(u32, Slot)> =
+            slots.filter(|(series, _)| **series != NO_SERIES).map(|(&r, slot)| (r, slot)).collect();
+        all.sort_unstable();
+        all
+    }
+
+    #[cfg(test)]
+    pub(crate) fn slot_count(&self) -> usize {
+        self.refs.len()
     }
 
     /// Length of a window, in nanoseconds.
@@ -142,15 +181,18 @@ impl Buffer {
         self.windows.iter().map(|(&start, w)| (start, w.touched))
     }
 
-    /// The series with samples in each window that has times in `from..=to`.
+    /// Start and series of each window that has times in `from..=to`.
     pub(crate) fn active(
         &self,
         from: i64,
         to: i64,
-    ) -> impl Iterator<Item = &Arc<RoaringBitmap>> + '_ {
+    ) -> impl Iterator<Item = (i64, &Arc<RoaringBitmap>)> + '_ {
         let size = self.grid.size_ns();
         let reached = move |start: i64| start <= to && start.saturating_add(size) > from;
-        self.windows.iter().filter(move |(start, _)| reached(**start)).map(|(_, w)| &w.refs)
+        self.windows
+            .iter()
+            .filter(move |(start, _)| reached(**start))
+            .map(|(&start, w)| (start, &w.refs))
     }
 
     /// Adds one sample of a known slot. `now` is monotonic time.
@@ -354,28 +396,44 @@ impl Buffer {
         drop(self.freeze(now, |start| start.saturating_add(size) <= horizon));
     }
 
+    /// The last sample of `slot` of all times, if it lies in `from..=to`, is a plain float, and the
+    /// end of the series' stream tells it. Decodes nothing.
+    pub(crate) fn last_of_all(&self, slot: Slot, from: i64, to: i64) -> Option<(i64, f64)> {
+        let hot = self.hot.get(slot as usize).filter(|hot| (from..=to).contains(&hot.last_t))?;
+        let window = self.windows.get(&hot.block_start)?;
+        if !window.rich.is_plain(slot) {
+            return None;
+        }
+        let last = match hot.page_len.checked_sub(1) {
+            Some(last) => self.pages[hot.page].samples(PAGE_SAMPLES)[usize::from(last)],
+            None => {
+                let (t, v) = window.streams.get(slot)?.encoder.last()?;
+                (t.0, v)
+            }
+        };
+        // A late arrival of the same time is newer.
+        let is_newest = |late: &Vec<(i64, f64)>| late.iter().all(|(t, _)| *t != last.0);
+        let is_last = last.0 == hot.last_t && window.late.get(&slot).is_none_or(is_newest);
+        is_last.then_some(last)
+    }
+
     /// Copies the samples of `slot` that may fall in `from..=to`, by block, as they are stored.
     ///
     /// Called under the shard's lock: it copies bytes and decodes nothing.
-    pub(crate) fn copy_series(&self, slot: Slot, from: i64, to: i64, out: &mut Vec<BlockCopy>) {
-        let first = self.block_start(from);
-        let Some(hot) = self.hot.get(slot as usize) else { return };
-        for (&start, window) in self.windows.range(first..=to) {
-            let mut copy = BlockCopy { block_start: start, ..BlockCopy::default() };
-            window.copy_series(slot, from, to, &mut copy);
-            if hot.page_len > 0 && hot.block_start == start {
-                let page = &self.pages[hot.page];
-                let count = usize::from(hot.page_len);
-                for &(t, v) in page.samples(count) {
-                    if (from..=to).contains(&t) {
-                        copy.page.push(t, v);
-                    }
-                }
-            }
-            if !copy.is_empty() {
-                out.push(copy);
+    pub(crate) fn copy_series(&self, slot: Slot, from: i64, to: i64, out: &mut Copies) {
+        if let Some(hot) = self.hot.get(slot as usize)
+            && from <= to
+        {
+            let first = self.block_start(from);
+            for (&start, window) in self.windows.range(first..=to) {
+                let page = match hot.block_start == start && hot.page_len > 0 {
+                    true => self.pages[hot.page].samples(usize::from(hot.page_len)),
+                    false => &[],
+                };
+                window.copy_series(slot, (from, to), (start, page), out);
             }
         }
+        out.series_ends.push(out.blocks.len());
     }
 }
 
@@ -388,76 +446,37 @@ impl Window {
         }
     }
 
-    fn copy_series(&self, slot: Slot, from: i64, to: i64, copy: &mut BlockCopy) {
+    /// Copies what the window that starts at `start` has of a series; its page is at hand.
+    fn copy_series(
+        &self,
+        slot: Slot,
+        (from, to): (i64, i64),
+        (start, page): (i64, &[(i64, f64)]),
+        out: &mut Copies,
+    ) {
+        let stream_at = out.streams.len();
         if let Some(stream) = self.streams.get(slot)
             && stream.first_t <= to
             && stream.last_t >= from
         {
-            stream.encoder.snapshot(&mut copy.stream);
+            stream.encoder.snapshot(&mut out.streams);
         }
+        let page_at = out.samples.len();
+        out.samples.extend(page.iter().filter(|(t, _)| (from..=to).contains(t)));
+        let late_at = out.samples.len();
         if let Some(late) = self.late.get(&slot) {
-            copy.late.extend_from_slice(late);
+            out.samples.extend_from_slice(late);
         }
-        copy.rich = self.rich.copy_series(slot, from, to);
-    }
-}
-
-/// What a buffer holds of one series in one block, still encoded.
-#[derive(Debug, Default)]
-pub(crate) struct BlockCopy {
-    pub(crate) block_start: i64,
-    stream: Vec<u8>,
-    page: Columns,
-    late: Vec<(i64, f64)>,
-    rich: Option<Box<RichCopy>>,
-}
-
-impl BlockCopy {
-    fn is_empty(&self) -> bool {
-        let is_plain = self.rich.is_none();
-        is_plain && self.stream.is_empty() && self.page.is_empty() && self.late.is_empty()
-    }
-
-    /// Lays the samples in `from..=to` over `out`.
-    pub(crate) fn overlay_on(
-        &self,
-        from: i64,
-        to: i64,
-        scratch: &mut Columns,
-        out: &mut Columns,
-    ) -> Result<(), Corrupt> {
-        if let Some(rich) = &self.rich {
-            return self.overlay_any_kind(rich, (from, to), scratch, out);
+        let copy = BlockCopy {
+            block_start: start,
+            stream: stream_at..out.streams.len(),
+            page: page_at..late_at,
+            late: late_at..out.samples.len(),
+            rich: self.rich.copy_series(slot, from, to),
+        };
+        if !copy.is_empty() {
+            out.blocks.push(copy);
         }
-        overlay_stream(&self.stream, from, to, scratch, out)?;
-        out.overlay(&self.page);
-        if !self.late.is_empty() {
-            scratch.set_from_arrivals(&self.late, from, to);
-            out.overlay(scratch);
-        }
-        Ok(())
-    }
-
-    /// The streams first, each time in one of them, then the late arrivals of all kinds.
-    #[cold]
-    fn overlay_any_kind(
-        &self,
-        rich: &RichCopy,
-        (from, to): (i64, i64),
-        scratch: &mut Columns,
-        out: &mut Columns,
-    ) -> Result<(), Corrupt> {
-        scratch.clear();
-        if !self.stream.is_empty() {
-            let (ts, vs) = (&mut scratch.ts, &mut scratch.vs);
-            m3tsz::decode_range_into(&self.stream, true, from, to, ts, vs)?;
-        }
-        scratch.overlay(&self.page);
-        rich.complete((from, to), !out.values_only, scratch)?;
-        out.overlay(scratch);
-        scratch.set_from_mixed_arrivals(&self.late, &rich.late, (from, to));
-        out.overlay(scratch);
-        Ok(())
     }
 }
 
@@ -472,15 +491,18 @@ pub(crate) fn overlay_stream(
     if stream.is_empty() {
         return Ok(());
     }
-    if out.is_empty() {
-        let result = m3tsz::decode_range_into(stream, true, from, to, &mut out.ts, &mut out.vs);
-        if result.is_err() {
-            out.clear();
-        }
-        return result;
+    let begin = out.ts.len();
+    let last = out.bounds().map(|(_, last)| last);
+    let result = m3tsz::decode_range_into(stream, true, from, to, &mut out.ts, &mut out.vs);
+    let is_after = out.ts.get(begin).is_none_or(|&first| last.is_none_or(|last| last < first));
+    if result.is_ok() && is_after {
+        return Ok(());
     }
+    // What was appended is laid over the rest, or was broken off and does not count.
     scratch.clear();
-    m3tsz::decode_range_into(stream, true, from, to, &mut scratch.ts, &mut scratch.vs)?;
+    scratch.ts.extend(out.ts.drain(begin..));
+    scratch.vs.extend(out.vs.drain(begin..));
+    result?;
     out.overlay(scratch);
     Ok(())
 }
@@ -497,16 +519,6 @@ impl Frozen {
         &self.window.refs
     }
 
-    /// Slots with samples, ascending.
-    pub(crate) fn slots(&self) -> Vec<Slot> {
-        let mut slots: Vec<Slot> =
-            self.window.streams.slots().iter().chain(self.window.late.keys()).copied().collect();
-        slots.extend(self.window.rich.slots());
-        slots.sort_unstable();
-        slots.dedup();
-        slots
-    }
-
     /// Lays the samples of `slot` in `from..=to` over `out`.
     pub(crate) fn overlay_on(
         &self,
@@ -515,9 +527,9 @@ impl Frozen {
         scratch: &mut Columns,
         out: &mut Columns,
     ) -> Result<(), Corrupt> {
-        let mut copy = BlockCopy::default();
-        self.window.copy_series(slot, from, to, &mut copy);
-        copy.overlay_on(from, to, scratch, out)
+        let mut copies = Copies::default();
+        self.window.copy_series(slot, (from, to), (0, &[]), &mut copies);
+        copies.blocks.iter().try_for_each(|b| copies.overlay_on(b, (from, to), scratch, out))
     }
 
     /// The finished stream of `slot`, with the times of its first and last sample and their
@@ -541,11 +553,11 @@ mod tests {
     use super::*;
 
     fn read(buffer: &Buffer, slot: Slot, from: i64, to: i64) -> Columns {
-        let mut copies = Vec::new();
+        let mut copies = Copies::default();
         buffer.copy_series(slot, from, to, &mut copies);
         let (mut out, mut scratch) = (Columns::default(), Columns::default());
-        for copy in &copies {
-            copy.overlay_on(from, to, &mut scratch, &mut out).expect("sound");
+        for copy in copies.of_series(0) {
+            copies.overlay_on(copy, (from, to), &mut scratch, &mut out).expect("sound");
         }
         out
     }
@@ -568,6 +580,7 @@ mod tests {
                 let want: Vec<_> =
                     model[slot as usize].range(50..=333).map(|(&t, &v)| (t, v)).collect();
                 prop_assert_eq!(got, want);
+                prop_assert!(read(&buffer, slot, 333, 50).is_empty());
             }
         }
     }
@@ -642,7 +655,7 @@ mod tests {
             }
             let (mut got, mut scratch) = (Columns::default(), Columns::default());
             for (_, layer) in &layers {
-                prop_assert_eq!(layer.slots(), [0]);
+                prop_assert_eq!(layer.refs().iter().collect::<Vec<_>>(), [0]);
                 layer.overlay_on(0, (10, 333), &mut scratch, &mut got).expect("sound");
             }
             got.overlay(&read(&buffer, 0, 10, 333));

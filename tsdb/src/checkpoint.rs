@@ -213,7 +213,7 @@ impl Namespace {
         }
         self.settle_block(shard, id)?;
         let volume = files.volume.as_ref().map_or(0, |v| v.info().volume + 1);
-        let covered = files.readers().map(|r| r.info().log_segment).chain([segment]).max();
+        let covered = files.files().map(|file| file.info().log_segment).chain([segment]).max();
         let path = self.volume_path(shard, id, volume)?;
         let damaged_before = written.damaged;
         let info = self.info(shard, id, FilesetKind::Volume, volume, covered.unwrap_or(0));

@@ -30,9 +30,10 @@ use m3rs_core::time::{NS_PER_MS, NS_PER_S};
 pub(crate) use rests::Rests;
 
 use crate::blocks::{BlockFiles, BlockId, Layer};
+use crate::cache::{self, ServedFile};
 use crate::checkpoint::Written;
 use crate::error::TsdbError;
-use crate::fileset::{FilesetKind, FilesetReader};
+use crate::fileset::FilesetKind;
 use crate::limits::COMPACTED_SAMPLES_MAX;
 use crate::mediator::Stop;
 use crate::merge::Output;
@@ -65,7 +66,7 @@ struct Source {
 
 impl Source {
     fn bytes(&self) -> u64 {
-        self.files.readers().map(|reader| reader.file_len()).sum()
+        self.files.files().map(|file| file.file_len()).sum()
     }
 }
 
@@ -85,7 +86,7 @@ pub(crate) struct Compacted {
     /// Its name when it is published; until then it has one that start-up removes.
     path: PathBuf,
     /// Nothing, if no sample was left.
-    reader: Option<Arc<FilesetReader>>,
+    reader: Option<Arc<ServedFile>>,
     written: Written,
 }
 
@@ -174,6 +175,12 @@ impl Namespace {
                 continue;
             }
             let compacted = self.compact(compaction, stop);
+            if let Err(TsdbError::Fileset(error)) = &compacted
+                && cache::is_gone(error)
+            {
+                // A flush replaced a source before it was mapped; a later look finds what is there.
+                return Ok(None);
+            }
             if !matches!(compacted, Ok(_) | Err(TsdbError::Closing)) {
                 self.rest(shard, span);
             }
@@ -201,17 +208,19 @@ impl Namespace {
 
     /// The most samples that a series may have in the new block.
     fn samples_most(&self, compaction: &Compaction) -> u64 {
-        let readers = || compaction.sources.iter().flat_map(|source| source.files.readers());
-        let all: u64 = readers().map(|reader| reader.totals().samples).sum();
+        let files = || compaction.sources.iter().flat_map(|source| source.files.files());
+        let all: u64 = files().map(|file| file.totals().samples).sum();
         if all <= COMPACTED_SAMPLES_MAX {
             return all;
         }
-        let by_slot = self.shards[compaction.shard].lock().buffer.refs().to_vec();
-        let mut counts = vec![0u64; by_slot.len()];
-        // What is damaged is told by the merge.
-        for entry in readers().flat_map(|reader| reader.entries()).flatten() {
-            if let Ok(slot) = by_slot.binary_search(&entry.series) {
-                counts[slot] += u64::from(entry.count);
+        let known = self.shards[compaction.shard].lock().buffer.series();
+        let mut counts = vec![0u64; known.len()];
+        // What is damaged, or cannot be mapped, is told by the merge.
+        for reader in files().filter_map(|file| file.reader().ok()) {
+            for entry in reader.entries().flatten() {
+                if let Ok(at) = known.binary_search_by_key(&entry.series, |(series, _)| *series) {
+                    counts[at] += u64::from(entry.count);
+                }
             }
         }
         counts.into_iter().max().unwrap_or(0)
@@ -223,9 +232,9 @@ impl Namespace {
         let own = compaction.sources.first().filter(|source| source.id == span);
         let volume = own.and_then(|source| source.files.volume.as_ref());
         let volume = volume.map_or(0, |reader| reader.info().volume + 1);
-        let covered = own.into_iter().flat_map(|source| source.files.readers());
+        let covered = own.into_iter().flat_map(|source| source.files.files());
         let covered = covered.map(|reader| reader.info().log_segment).max().unwrap_or(0);
-        let readers = compaction.sources.iter().flat_map(|source| source.files.readers());
+        let readers = compaction.sources.iter().flat_map(|source| source.files.files());
         let layers = readers.map(|reader| Layer::File(Arc::clone(reader)));
         let files = BlockFiles { volume: None, layers: layers.collect() };
         let path = self.volume_path(shard, span, volume)?;
@@ -300,10 +309,10 @@ fn next_deleted(
 /// Whether a flushed block has enough deletions over it, or one for long enough.
 fn has_deleted(files: &BlockFiles, now: i64) -> bool {
     let Some(volume) = &files.volume else { return false };
-    let deletions = || files.readers().skip(1);
+    let deletions = || files.files().skip(1);
     let series: u64 = deletions().map(|file| u64::from(file.totals().series)).sum();
     let is_old =
-        |file: &Arc<FilesetReader>| file.info().created_ns <= now.saturating_sub(DELETED_AGE_NS);
+        |file: &Arc<ServedFile>| file.info().created_ns <= now.saturating_sub(DELETED_AGE_NS);
     series.saturating_mul(DELETED_SHARE) >= u64::from(volume.totals().series).max(1)
         || deletions().any(is_old)
 }

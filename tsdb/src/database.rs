@@ -291,6 +291,20 @@ impl Core {
         first.into_result()
     }
 
+    /// Takes out series that have no samples any more.
+    pub(crate) fn retire_series(&self) -> Result<(), TsdbError> {
+        let _one = self.maintenance.lock();
+        self.jobs.run(JobKind::Retire, || {
+            for namespace in self.all() {
+                let retired = namespace.retire_series()?;
+                if retired > 0 {
+                    tracing::info!(namespace = namespace.name(), series = retired, "retired");
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Makes durable in files what the log does not hold, whatever options say of snapshots.
     pub(crate) fn save_unlogged(&self) -> Result<(), TsdbError> {
         let _one = self.maintenance.lock();
@@ -484,6 +498,7 @@ impl Database {
         first.note(self.core.recover_failed_log());
         first.note(self.core.flush_due());
         first.note(self.core.save_deletions());
+        first.note(self.core.retire_series());
         first.into_result()
     }
 

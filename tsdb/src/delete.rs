@@ -111,7 +111,11 @@ impl Namespace {
                 } else {
                     self.holds_unlogged.store(true, Ordering::Relaxed);
                 }
-                state.delete(slots.to_vec(), range, now);
+                // A series that was retired since has no samples, and its slot may be another's.
+                let known =
+                    refs.iter().zip(slots).filter(|&(&r, &s)| state.buffer.is_slot_of(s, r));
+                let slots = known.map(|(_, &slot)| slot).collect();
+                state.delete(slots, range, now);
             }
         }
         let commit = Commit::new(ticket.map(|ticket| self.log.durable(ticket)), 0);

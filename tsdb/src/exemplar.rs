@@ -61,6 +61,15 @@ impl ExemplarStore {
         found
     }
 
+    /// Drops the exemplars of series that are gone.
+    pub(crate) fn forget(&self, refs: &[u32]) {
+        let mut inner = self.0.lock();
+        for series in refs {
+            let dropped = inner.series.remove(series).map_or(0, |list| list.len());
+            inner.held -= dropped;
+        }
+    }
+
     /// All exemplars at or after `oldest`, in order of arrival.
     pub(crate) fn all(&self, oldest: i64) -> (Vec<u32>, Vec<Exemplar>) {
         let inner = self.0.lock();

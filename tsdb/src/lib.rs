@@ -20,6 +20,7 @@ mod activity;
 mod blocks;
 mod bootstrap;
 mod buffer;
+mod cache;
 mod checkpoint;
 mod compact;
 mod database;
@@ -47,6 +48,7 @@ pub mod commitlog;
 pub mod fileset;
 pub mod series_block;
 
+pub use activity::{BlockSeries, SeriesStats};
 pub use buffer::{Columns, Rich, RichSample, SampleValue, Timed};
 pub use database::{Database, DatabaseOptions, FlushReport, NamespaceStatus, Status};
 pub use delete::Deleted;
@@ -56,7 +58,7 @@ pub use limits::{
     ANNOTATION_BYTES_MAX, EXEMPLAR_LABEL_BYTES_MAX, EXEMPLARS_MAX, EXEMPLARS_PER_SERIES_MAX, Limits,
 };
 pub use losses::KnownLoss;
-pub use m3rs_index::Limited;
+pub use m3rs_index::{Cardinality, Count, Limited};
 pub use mediator::{JobKind, JobStatus};
 pub use metadata::{MetadataLimits, MetadataStore};
 pub use namespace::{
@@ -65,6 +67,6 @@ pub use namespace::{
     RuntimeOptions, StagingState, TruncateTime, WriteTransforms,
 };
 pub use progress::{Progress, Stage};
-pub use read::Selection;
+pub use read::{Selection, Wanted};
 pub use scrub::{Quarantined, ScrubReport};
 pub use write::{Commit, ResolveError, SeriesHandle, WriteRefusal, WriteSession};

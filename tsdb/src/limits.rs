@@ -33,8 +33,7 @@ pub(crate) const COMPACTED_SAMPLES_MAX: u64 = 1 << 20;
 pub struct Limits {
     /// Most namespaces (`limits.namespaces_max`).
     pub namespaces_max: usize,
-    /// Most series that one namespace ever had, as refs are never given again
-    /// (`limits.series_max`).
+    /// Most series that one namespace has at a time (`limits.series_max`).
     pub series_max: u32,
     /// Most series that one namespace makes in a second, after a second's worth at once
     /// (`limits.new_series_per_second_max`); 0 is no limit. May change while running.
@@ -61,6 +60,11 @@ pub struct Limits {
     /// Most encodings of label sets remembered per series on average
     /// (`limits.encodings_per_series_max`); above it the memory of encodings starts anew.
     pub encodings_per_series_max: usize,
+    /// Most filesets that are mapped while nobody reads them (`limits.open_filesets_max`).
+    pub open_filesets_max: usize,
+    /// Bytes of decoded pieces of long blocks that are kept (`limits.cache_decoded_bytes`); 0
+    /// keeps none.
+    pub cache_decoded_bytes: u64,
     /// Bytes of the sets of series by file and block of the index that are kept in memory, over
     /// all namespaces (`limits.active_sets_bytes`).
     pub active_sets_bytes: u64,
@@ -81,6 +85,8 @@ impl Default for Limits {
             persist_bytes_per_second_max: 0,
             scrub_bytes_per_second_max: 16 << 20,
             encodings_per_series_max: 4,
+            open_filesets_max: 16_384,
+            cache_decoded_bytes: 64 << 20,
             active_sets_bytes: 64 << 20,
             metadata: MetadataLimits::default(),
         }

@@ -20,7 +20,7 @@ use m3rs_core::fs::{Fs, write_atomic};
 use m3rs_core::time::NS_PER_S;
 use parking_lot::Mutex;
 
-use crate::blocks::{BlockFiles, BlockId};
+use crate::blocks::BlockId;
 use crate::buffer::Columns;
 use crate::error::{Damage, TsdbError};
 use crate::fileset::{self, FilesetReader};
@@ -29,6 +29,7 @@ use crate::names::{
 };
 use crate::namespace::Namespace;
 use crate::series_block::BlockDecoder;
+use crate::shard::overlay_block;
 
 /// Most losses that are described; all of them are told to queries.
 const DESCRIBED_MAX: usize = 1000;
@@ -284,19 +285,17 @@ impl Namespace {
 
     /// The series whose samples in a fileset cannot be read; `None` if it may be any.
     fn lost_series(&self, path: &Path) -> Option<Vec<u32>> {
-        let reader = Arc::new(FilesetReader::open(self.fs.as_ref(), path).ok()?);
-        let files = BlockFiles { volume: Some(Arc::clone(&reader)), layers: Vec::new() };
+        let reader = FilesetReader::open(self.fs.as_ref(), path).ok()?;
         let (mut decoder, mut columns) = (BlockDecoder::default(), Columns::default());
         let mut lost = Vec::new();
         for entry in reader.entries() {
-            let series = entry.ok()?.series;
+            let entry = entry.ok()?;
             // No merge could take over a series whose name is lost, and no query finds it.
-            self.registry.read().place(series)?;
-            let mut is_lost = false;
+            self.registry.read().place(entry.series)?;
             columns.clear();
             let all = (i64::MIN, i64::MAX);
-            files.read(0, series, all, &mut decoder, &mut columns, |_| is_lost = true);
-            lost.extend(is_lost.then_some(series));
+            let decoded = overlay_block(&reader, &entry, all, &mut decoder, &mut columns);
+            lost.extend(decoded.is_err().then_some(entry.series));
         }
         Some(lost)
     }

@@ -134,6 +134,7 @@ fn work(core: &Arc<Core>, slow: bool) -> Result<(), TsdbError> {
     if slow {
         first.note(core.flush_due());
         first.note(core.save_deletions());
+        first.note(core.retire_series());
     }
     first.into_result()
 }

@@ -8,11 +8,12 @@ use m3rs_core::fs::Fs;
 use m3rs_core::model::{Labels, SampleKind};
 use m3rs_index::IndexError;
 
-use crate::blocks::{BlockFiles, BlockId, Layer};
+use crate::blocks::{BlockFiles, BlockId, OpenFiles, OpenLayer};
 use crate::buffer::{Columns, Slot};
+use crate::cache::{MappedFile, ServedFile};
 use crate::checkpoint::Written;
 use crate::error::{FilesetError, TsdbError};
-use crate::fileset::{self, BlockCodec, FilesetInfo, FilesetKind, FilesetReader, SeriesBlock};
+use crate::fileset::{self, BlockCodec, FilesetInfo, FilesetKind, SeriesBlock};
 use crate::namespace::Namespace;
 use crate::removal::{Durable, Fate};
 use crate::series_block::{BlockDecoder, BlockEncoder, Effort};
@@ -43,13 +44,13 @@ impl Namespace {
         output: &Output<'_>,
         written: &mut Written,
         go_on: impl Fn() -> Result<(), TsdbError>,
-    ) -> Result<Option<Arc<FilesetReader>>, TsdbError> {
+    ) -> Result<Option<Arc<ServedFile>>, TsdbError> {
         let Output { path, info, .. } = output;
         let id = BlockId::new(info.block_start_ns, info.block_size_ns);
         let result = self.write_file(shard, files, output, written, go_on);
         let is_served = |path: &Path| {
             let blocks = shard.lock().blocks();
-            blocks.get(id).is_some_and(|files| files.readers().any(|r| r.path() == path))
+            blocks.get(id).is_some_and(|files| files.files().any(|r| r.path() == path))
         };
         if result.is_err() && !is_served(path) {
             let how = (Fate::Remove, Durable::InTheEnd);
@@ -68,16 +69,27 @@ impl Namespace {
         output: &Output<'_>,
         written: &mut Written,
         go_on: impl Fn() -> Result<(), TsdbError>,
-    ) -> Result<Option<Arc<FilesetReader>>, TsdbError> {
+    ) -> Result<Option<Arc<ServedFile>>, TsdbError> {
         let Output { path, info, fs } = output;
-        let by_slot = shard.lock().buffer.refs().to_vec();
-        let all = files.series(&by_slot, &mut written.damaged);
+        let known = shard.lock().buffer.series();
+        // A file that is damaged as a whole is left out, and the caller sets it aside; one that
+        // cannot be mapped now is as good as ever, so the merge must not go on without it.
+        let open = files.open(|error| match error {
+            FilesetError::Damaged(damage) => {
+                written.damaged += 1;
+                self.counters.damaged_reads.add(1);
+                tracing::error!(%damage, "a file is damaged and left out of the merge");
+                Ok(())
+            }
+            other => Err(TsdbError::from(other)),
+        })?;
+        let all = open.series(known, &mut written.damaged);
         if all.is_empty() {
             return Ok(None);
         }
         let is_compacted = info.block_size_ns > self.block_size_ns();
         let effort = if is_compacted { Effort::Compact } else { Effort::Flush };
-        let mut merger = Merger::new(self, files, info, effort);
+        let mut merger = Merger::new(self, &open, info, effort);
         let outcome = fileset::write_fileset(*fs, path, info, |sink| {
             let before = written.series_blocks;
             for batch in all.chunks(LABELS_BATCH) {
@@ -105,7 +117,7 @@ impl Namespace {
             Err(Unwritten::Empty) => return Ok(None),
             Err(Unwritten::Failed(error)) => return Err(error),
         }
-        Ok(Some(Arc::new(FilesetReader::open(*fs, path)?)))
+        Ok(Some(self.cache.serve(path)?))
     }
 }
 
@@ -137,7 +149,7 @@ impl From<IndexError> for Unwritten {
 /// Merges the samples of one series after the other.
 struct Merger<'a> {
     namespace: &'a Namespace,
-    files: &'a BlockFiles,
+    files: &'a OpenFiles,
     id: BlockId,
     kind: FilesetKind,
     effort: Effort,
@@ -151,7 +163,7 @@ struct Merger<'a> {
 impl<'a> Merger<'a> {
     fn new(
         namespace: &'a Namespace,
-        files: &'a BlockFiles,
+        files: &'a OpenFiles,
         info: &FilesetInfo,
         effort: Effort,
     ) -> Self {
@@ -179,7 +191,8 @@ impl<'a> Merger<'a> {
     ) -> Result<bool, TsdbError> {
         // A snapshot is soon replaced, so its streams are copied as they are.
         if self.kind == FilesetKind::Snapshot
-            && let (None, [Layer::Memory(frozen)]) = (&self.files.volume, &self.files.layers[..])
+            && let (None, [OpenLayer::Memory(frozen)]) =
+                (&self.files.volume, &self.files.layers[..])
             && let Some((bytes, first_ns, last_ns, count)) = frozen.sole_stream(slot)
         {
             sink.push(&SeriesBlock {
@@ -197,7 +210,7 @@ impl<'a> Merger<'a> {
         }
         self.all.clear();
         let (files, damaged, all) = (self.files, &mut self.damaged, &mut self.all);
-        files.read(slot, series, (i64::MIN, i64::MAX), &mut self.decoder, all, |error| {
+        files.read((slot, series), (i64::MIN, i64::MAX), &mut self.decoder, all, |error| {
             *damaged += 1;
             self.namespace.counters.damaged_reads.add(1);
             tracing::error!(%error, "a block is damaged and left out of the merge");
@@ -233,16 +246,26 @@ fn settle_deletions(deleted: &mut Vec<(i64, i64)>, kind: FilesetKind, id: BlockI
     }
 }
 
-impl BlockFiles {
+impl OpenFiles {
+    /// The files among volume and layers, oldest first.
+    fn readers(&self) -> impl Iterator<Item = &Arc<MappedFile>> {
+        let layers = self.layers.iter().filter_map(|layer| match layer {
+            OpenLayer::File(file) => Some(file),
+            OpenLayer::Memory(_) | OpenLayer::Deletion(_) => None,
+        });
+        self.volume.iter().chain(layers)
+    }
+
     /// All series with samples or deletions here, ascending by ref, with their slots. What cannot
     /// be read or has no name any more is counted in `damaged`.
-    fn series(&self, by_slot: &[u32], damaged: &mut u64) -> Vec<(u32, Slot)> {
-        let mut present = bitvec![0; by_slot.len()];
+    fn series(&self, known: Vec<(u32, Slot)>, damaged: &mut u64) -> Vec<(u32, Slot)> {
+        let mut present = bitvec![0; known.len()];
+        let place = |series: u32| known.binary_search_by_key(&series, |(series, _)| *series);
         for file in self.readers() {
             for entry in file.entries() {
-                let found = entry.map(|entry| (entry.series, by_slot.binary_search(&entry.series)));
+                let found = entry.map(|entry| (entry.series, place(entry.series)));
                 match found {
-                    Ok((_, Ok(slot))) => present.set(slot, true),
+                    Ok((_, Ok(at))) => present.set(at, true),
                     Ok((series, Err(_))) => {
                         *damaged += 1;
                         let path = file.path().display();
@@ -255,17 +278,21 @@ impl BlockFiles {
                 }
             }
         }
+        let mut deleted: Vec<Slot> = Vec::new();
         for layer in &self.layers {
             match layer {
-                Layer::Memory(frozen) => {
-                    frozen.slots().iter().for_each(|&slot| present.set(slot as usize, true));
+                OpenLayer::Memory(frozen) => {
+                    let places = frozen.refs().iter().filter_map(|series| place(series).ok());
+                    places.for_each(|at| present.set(at, true));
                 }
-                Layer::Deletion(deletion) => {
-                    deletion.slots().iter().for_each(|&slot| present.set(slot as usize, true));
-                }
-                Layer::File(_) => {}
+                OpenLayer::Deletion(deletion) => deleted.extend(deletion.slots()),
+                OpenLayer::File(_) => {}
             }
         }
-        present.iter_ones().map(|slot| (by_slot[slot], slot as Slot)).collect()
+        deleted.sort_unstable();
+        let is_wanted = |(at, (_, slot)): &(usize, (u32, Slot))| {
+            present[*at] || deleted.binary_search(slot).is_ok()
+        };
+        known.into_iter().enumerate().filter(is_wanted).map(|(_, series)| series).collect()
     }
 }

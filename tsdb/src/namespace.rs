@@ -5,6 +5,7 @@ mod find;
 mod grid;
 mod options;
 mod registry;
+mod rows;
 mod validate;
 mod window;
 
@@ -31,7 +32,8 @@ pub(crate) use validate::check_name;
 pub use validate::{NAME_BYTES_MAX, OptionsError};
 pub(crate) use window::WriteWindow;
 
-use crate::activity::ActiveSets;
+use crate::activity::{ActiveSets, Retiring};
+use crate::cache::ReadCache;
 use crate::commitlog::{self, CommitLog};
 use crate::compact::Rests;
 use crate::database::LogNeed;
@@ -62,6 +64,7 @@ pub struct Namespace {
     pub(crate) limits: Limits,
     pub(crate) runtime: Arc<RuntimeLimits>,
     pub(crate) disk: Arc<DiskFloor>,
+    pub(crate) cache: Arc<ReadCache>,
     /// Held to the persist rate.
     pub(crate) fs: SharedFs,
     /// Held to the same rate, by itself.
@@ -74,6 +77,9 @@ pub struct Namespace {
     pub(crate) index: Index,
     pub(crate) registry: Registry,
     pub(crate) active: Arc<ActiveSets>,
+    pub(crate) retiring: Mutex<Retiring>,
+    /// How many series were retired.
+    retirements: AtomicU64,
     /// Metadata and exemplars.
     pub(crate) side: Side,
     pub(crate) shards: Vec<Shard>,
@@ -133,6 +139,9 @@ impl Counter {
     }
 }
 
+/// Refs that a namespace gives in its life; the last one stands for none.
+const REFS_MAX: u32 = u32::MAX - 1;
+
 /// Bytes of log entries of new series that are appended together, at least.
 const LOG_APPEND_BYTES: usize = 1 << 20;
 
@@ -163,6 +172,7 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) runtime: Arc<RuntimeLimits>,
     pub(crate) disk: Arc<DiskFloor>,
+    pub(crate) cache: Arc<ReadCache>,
     /// Held to the persist rate.
     pub(crate) fs: SharedFs,
     /// Held to the same rate, by itself.
@@ -193,6 +203,7 @@ impl Namespace {
             limits: parts.limits,
             runtime: parts.runtime,
             disk: parts.disk,
+            cache: parts.cache,
             fs: parts.fs,
             compaction_fs: parts.compaction_fs,
             compaction_rests: Mutex::default(),
@@ -204,6 +215,8 @@ impl Namespace {
             log: parts.log,
             index: parts.index,
             active: parts.active,
+            retiring: Mutex::default(),
+            retirements: AtomicU64::new(0),
             side: Side::new(parts.limits.metadata),
             registry: Registry::new(parts.secret),
             create: Mutex::default(),
@@ -278,7 +291,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// The number of series ever seen and not dropped.
+    /// The number of series; those without samples are taken out from time to time.
     #[must_use]
     pub fn series_count(&self) -> u64 {
         self.registry.series_count()
@@ -349,7 +362,7 @@ impl Namespace {
     /// [`TsdbError::NewSeriesRate`].
     pub(crate) fn permit_series(
         &self,
-        next_ref: u32,
+        tables: &Tables,
         pending: usize,
         labels_len: usize,
     ) -> Result<(), TsdbError> {
@@ -357,7 +370,7 @@ impl Namespace {
         let now = self.clock.monotonic();
         self.disk.check(labels_len as u64, now)?;
         let options = self.options();
-        self.check_series_limit(&options, next_ref, pending)?;
+        self.check_series_limit(&options, tables, pending)?;
         let of_server = self.runtime.new_series_per_second_max();
         let limit = nonzero_or(options.new_series_per_second_max, of_server);
         if limit > 0 && !self.series_rate.lock().take(u64::from(limit), now) {
@@ -370,12 +383,15 @@ impl Namespace {
     fn check_series_limit(
         &self,
         options: &NamespaceOptions,
-        next_ref: u32,
+        tables: &Tables,
         pending: usize,
     ) -> Result<(), TsdbError> {
         let limit = nonzero_or(options.series_max, self.limits.series_max);
-        if u64::from(next_ref) + pending as u64 >= u64::from(limit) {
+        if tables.series_count() + pending as u64 >= u64::from(limit) {
             return Err(TsdbError::SeriesLimit { limit });
+        }
+        if u64::from(tables.next_ref()) + pending as u64 >= u64::from(REFS_MAX) {
+            return Err(TsdbError::SeriesLimit { limit: REFS_MAX });
         }
         Ok(())
     }
@@ -408,7 +424,7 @@ impl Namespace {
                     *series = docs[twin].id;
                     continue;
                 }
-                self.check_series_limit(&options, first, docs.len())?;
+                self.check_series_limit(&options, &tables, docs.len())?;
                 *series = first + docs.len() as u32;
                 let identity = Identity::of_hashed(bytes, *labels_hash, series_id);
                 in_batch.insert_unique(*labels_hash as u64, docs.len(), |&d: &usize| {
@@ -475,6 +491,20 @@ impl Namespace {
     /// The shard of a series.
     pub(crate) fn shard_of(&self, identity: Identity) -> u16 {
         shard_of_hash(identity.shard_hash, self.shard_count())
+    }
+
+    /// Keeps others from making series while the guard lives.
+    pub(crate) fn hold_creation(&self) -> impl Drop + '_ {
+        self.create.lock()
+    }
+
+    /// How many series were retired so far. It changes under the lock of the series' shard.
+    pub(crate) fn retirements(&self) -> u64 {
+        self.retirements.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn count_retirement(&self) {
+        self.retirements.fetch_add(1, Ordering::Release);
     }
 
     /// Waits until every series with a ref that was given so far is in the index.

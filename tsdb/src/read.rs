@@ -1,12 +1,13 @@
 //! The read path: matchers to series, series to columns.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::Arc;
 
 use m3rs_core::model::{Labels, Matcher};
 use parking_lot::Mutex;
 
-use crate::buffer::Columns;
+use crate::buffer::{Columns, Slot};
 use crate::error::TsdbError;
 use crate::namespace::{Namespace, Place};
 use crate::shard::ReadScratch;
@@ -14,12 +15,36 @@ use crate::shard::ReadScratch;
 /// Most descriptions of damage that one selection keeps; the rest is counted.
 const DAMAGE_TEXTS_MAX: usize = 10;
 
+/// Which samples of a series are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All in the range.
+    All,
+    /// The last one in the range; others may be there as well.
+    Last,
+}
+
+/// Working memory of a thread that reads.
+#[derive(Debug, Default)]
+struct ReadMemory {
+    shard: ReadScratch,
+    /// Shards and numbers of the series of a batch.
+    order: Vec<(u16, usize)>,
+    /// Ref and slot of those of a shard.
+    slots: Vec<(u32, Slot)>,
+}
+
+thread_local! {
+    static MEMORY: RefCell<ReadMemory> = RefCell::default();
+}
+
 /// Series that matched. Their samples are read one series at a time, from any thread.
 #[derive(Debug)]
 pub struct Selection {
     namespace: Arc<Namespace>,
     labels: Vec<Labels>,
-    places: Vec<Place>,
+    /// By series number, with the ref.
+    places: Vec<(u32, Place)>,
     range: (i64, i64),
     damage: Mutex<Vec<String>>,
 }
@@ -43,7 +68,7 @@ impl Selection {
                 // samples then.
                 if let (Some(place), Some(found)) = (tables.place(series), found) {
                     labels.push(found);
-                    places.push(place);
+                    places.push((series, place));
                 }
             }
         }
@@ -66,14 +91,44 @@ impl Selection {
     ///
     /// Damaged blocks are left out; [`Selection::damage`] tells of them.
     pub fn read(&self, number: usize, out: &mut Columns) {
-        thread_local! {
-            static SCRATCH: RefCell<ReadScratch> = RefCell::default();
-        }
-        out.clear();
-        let Some(place) = self.places.get(number) else { return };
+        let Some(&(series, place)) = self.places.get(number) else { return out.clear() };
         let shard = &self.namespace.shards[usize::from(place.shard)];
-        SCRATCH.with_borrow_mut(|scratch| {
-            shard.read(place.slot, self.range, scratch, out, |e| self.note_damage(&e));
+        MEMORY.with_borrow_mut(|ReadMemory { shard: scratch, .. }| {
+            scratch.out.values_only = out.values_only;
+            let take = |_, found: &mut Columns| std::mem::swap(found, out);
+            let what = (self.range, Wanted::All);
+            shard.read(&[(series, place.slot)], what, scratch, take, |e| self.note_damage(&e));
+        });
+    }
+
+    /// Reads the samples of several series in the selected range, and gives each to `take` by its
+    /// number; those of one shard come one after the other. Series of a shard are seen as of one
+    /// moment. Samples come as values only, without what they carry. `take` must not read itself.
+    ///
+    /// Damaged blocks are left out; [`Selection::damage`] tells of them.
+    pub fn read_values(
+        &self,
+        numbers: Range<usize>,
+        wanted: Wanted,
+        mut take: impl FnMut(usize, &Columns),
+    ) {
+        let first = numbers.start;
+        let Some(places) = self.places.get(numbers) else { return };
+        MEMORY.with_borrow_mut(|ReadMemory { shard: scratch, order, slots }| {
+            scratch.out.values_only = true;
+            order.clear();
+            order.extend(places.iter().zip(first..).map(|((_, place), n)| (place.shard, n)));
+            order.sort_unstable();
+            for of_shard in order.chunk_by(|a, b| a.0 == b.0) {
+                slots.clear();
+                slots.extend(of_shard.iter().map(|(_, number)| {
+                    let (series, place) = self.places[*number];
+                    (series, place.slot)
+                }));
+                let shard = &self.namespace.shards[usize::from(of_shard[0].0)];
+                let take = |number: usize, found: &mut Columns| take(of_shard[number].1, found);
+                shard.read(slots, (self.range, wanted), scratch, take, |e| self.note_damage(&e));
+            }
         });
     }
 

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::blocks::BlockId;
+use crate::cache::{self, ServedFile};
 use crate::database::Core;
-use crate::error::{Damage, TsdbError};
-use crate::fileset::{FilesetKind, FilesetReader};
+use crate::error::{Damage, FilesetError, TsdbError};
+use crate::fileset::FilesetKind;
 use crate::limits::Throttle;
 use crate::mediator::{JobKind, Stop};
 use crate::namespace::{Counter, Namespace};
@@ -106,12 +107,12 @@ impl Core {
             let mut report = ScrubReport::default();
             let mut damaged = Vec::new();
             for namespace in self.all() {
-                for (shard, id, reader) in namespace.served_files() {
-                    self.scrub_bytes(reader.file_len(), stop, &mut report)?;
-                    let found = reader.verify();
+                for (shard, id, file) in namespace.served_files() {
+                    self.scrub_bytes(file.file_len(), stop, &mut report)?;
+                    let found = verify(&file)?;
                     if !found.is_empty() {
-                        damaged.push(reader.path().to_owned());
-                        self.scrub.note(of_fileset(&namespace, shard, id, &reader, &found));
+                        damaged.push(file.path().to_owned());
+                        self.scrub.note(of_fileset(&namespace, shard, id, &file, &found));
                     }
                 }
                 for segment in namespace.index.sealed_segments() {
@@ -148,17 +149,27 @@ impl Core {
     }
 }
 
+/// Checks a file, past the cache, as one pass over all files would drive everything out of it.
+fn verify(file: &ServedFile) -> Result<Vec<Damage>, TsdbError> {
+    match file.map() {
+        Ok(reader) => Ok(reader.verify()),
+        Err(FilesetError::Damaged(damage)) => Ok(vec![damage]),
+        Err(error) if cache::is_gone(&error) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn of_fileset(
     namespace: &Namespace,
     shard: u16,
     id: BlockId,
-    reader: &FilesetReader,
+    file: &ServedFile,
     found: &[Damage],
 ) -> Quarantined {
     Quarantined {
-        path: reader.path().to_owned(),
+        path: file.path().to_owned(),
         namespace: namespace.name().to_owned(),
-        kind: match reader.info().kind {
+        kind: match file.info().kind {
             FilesetKind::Volume => "volume",
             FilesetKind::Snapshot => "snapshot",
         },
@@ -187,12 +198,12 @@ fn of_index(namespace: &Namespace, found: &Damage) -> Quarantined {
 
 impl Namespace {
     /// Every file with samples, by shard and block.
-    fn served_files(&self) -> Vec<(u16, BlockId, Arc<FilesetReader>)> {
+    fn served_files(&self) -> Vec<(u16, BlockId, Arc<ServedFile>)> {
         let mut all = Vec::new();
         for shard in &self.shards {
             let blocks = shard.lock().blocks();
             for (id, files) in blocks.iter() {
-                all.extend(files.readers().map(|reader| (shard.id, id, Arc::clone(reader))));
+                all.extend(files.files().map(|file| (shard.id, id, Arc::clone(file))));
             }
         }
         all

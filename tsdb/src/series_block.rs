@@ -25,8 +25,11 @@ pub use crate::codec::values::Effort;
 /// Columns of times that a decoder keeps.
 const KEPT_COLUMNS: usize = 64;
 
-/// The longest column that is kept, so that all of them take at most 2 MiB.
-const KEPT_COUNT_MAX: usize = 4096;
+/// Bytes of all columns that a decoder keeps. Two columns of 32 days at 15 s fit.
+const KEPT_BYTES_MAX: usize = 4 << 20;
+
+/// The longest column that is kept.
+const KEPT_COUNT_MAX: usize = KEPT_BYTES_MAX / 2 / size_of::<i64>();
 
 /// An encoded series block; borrows the memory of its encoder, or of a file.
 #[derive(Clone, Copy, Debug)]
@@ -113,25 +116,14 @@ impl BlockEncoder {
 }
 
 /// Decodes series blocks, in memory that it keeps.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct BlockDecoder {
     columns: Columns,
     parts: Columns,
+    spare: Columns,
     values: ValueDecoder,
-    kept: Box<[KeptTimes]>,
+    kept: Kept,
     own: Vec<i64>,
-}
-
-impl Default for BlockDecoder {
-    fn default() -> Self {
-        Self {
-            columns: Columns::default(),
-            values: ValueDecoder::default(),
-            kept: (0..KEPT_COLUMNS).map(|_| KeptTimes::default()).collect(),
-            own: Vec::new(),
-            parts: Columns::default(),
-        }
-    }
 }
 
 /// A column of times that was decoded last in its place.
@@ -139,6 +131,57 @@ impl Default for BlockDecoder {
 struct KeptTimes {
     bytes: Vec<u8>,
     times: Vec<i64>,
+}
+
+impl KeptTimes {
+    fn held_bytes(&self) -> usize {
+        self.bytes.capacity() + self.times.capacity() * size_of::<i64>()
+    }
+}
+
+/// Columns that were decoded lately, by a hash of their bytes.
+#[derive(Debug)]
+struct Kept {
+    columns: Box<[KeptTimes]>,
+    /// Bytes that all of them hold.
+    held_bytes: usize,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        let columns = (0..KEPT_COLUMNS).map(|_| KeptTimes::default()).collect();
+        Self { columns, held_bytes: 0 }
+    }
+}
+
+impl Kept {
+    /// The times of a block, whose number is in bounds and which are nothing but a column.
+    fn column(&mut self, block: &EncodedBlock<'_>) -> Result<&mut Vec<i64>, Corrupt> {
+        let count = block.count as usize;
+        let hash = xxh3_64_with_seed(block.times, u64::from(block.count));
+        let place = usize::try_from(hash % KEPT_COLUMNS as u64).expect("BUG: it is below 64");
+        let kept = &self.columns[place];
+        if kept.times.len() != count || kept.bytes != block.times {
+            let wanted = block.times.len() + count * size_of::<i64>();
+            if self.held_bytes + wanted > KEPT_BYTES_MAX {
+                *self = Self::default();
+            }
+            let kept = &mut self.columns[place];
+            self.held_bytes -= kept.held_bytes();
+            kept.bytes.clear();
+            kept.times.clear();
+            kept.times.reserve_exact(count);
+            let decoded = decode_column(block, &mut kept.times);
+            kept.bytes.reserve_exact(block.times.len());
+            kept.bytes.extend_from_slice(block.times);
+            self.held_bytes += kept.held_bytes();
+            if decoded.is_err() {
+                kept.times.clear();
+            }
+            decoded?;
+        }
+        Ok(&mut self.columns[place].times)
+    }
 }
 
 impl BlockDecoder {
@@ -180,6 +223,17 @@ impl BlockDecoder {
         let (times, bytes) = times_of(block, &mut self.kept, &mut self.own)?;
         let values = Values { codec, bytes, decoder: &mut self.values };
         overlay_values(times, values, (from, to), &mut self.columns, out)
+    }
+
+    /// Empty columns, whose memory is to be given back.
+    pub(crate) fn take_spare(&mut self) -> Columns {
+        std::mem::take(&mut self.spare)
+    }
+
+    /// Takes columns back.
+    pub(crate) fn give_spare(&mut self, mut spare: Columns) {
+        spare.clear();
+        self.spare = spare;
     }
 
     /// Columns for a caller's own use between blocks.
@@ -237,7 +291,7 @@ fn keep_range(values: &mut Vec<f64>, begin: usize, wanted: Range<usize>) {
 /// The times of a block, and the bytes of its values.
 fn times_of<'k, 'b>(
     block: &EncodedBlock<'b>,
-    kept: &'k mut [KeptTimes],
+    kept: &'k mut Kept,
     own: &'k mut Vec<i64>,
 ) -> Result<(&'k [i64], &'b [u8]), Corrupt> {
     let count = block.count as usize;
@@ -253,22 +307,14 @@ fn times_of<'k, 'b>(
         decode_column(block, own)?;
         return Ok((own, block.bytes));
     }
-    let hash = xxh3_64_with_seed(block.times, u64::from(block.count));
-    let place = usize::try_from(hash % KEPT_COLUMNS as u64).expect("BUG: it is below 64");
-    let kept = &mut kept[place];
-    if kept.times.len() != count || kept.bytes != block.times {
-        kept.bytes.clear();
-        kept.times.clear();
-        decode_column(block, &mut kept.times)?;
-        kept.bytes.extend_from_slice(block.times);
-    }
+    let times = kept.column(block)?;
     // The same differences from another first time.
-    let shift = block.first_ns.wrapping_sub(kept.times[0]);
+    let shift = block.first_ns.wrapping_sub(times[0]);
     if shift != 0 {
-        kept.times.iter_mut().for_each(|t| *t = t.wrapping_add(shift));
+        times.iter_mut().for_each(|t| *t = t.wrapping_add(shift));
     }
-    check_last(&kept.times, block)?;
-    Ok((&kept.times, block.bytes))
+    check_last(times, block)?;
+    Ok((times, block.bytes))
 }
 
 /// Decodes times that are nothing but a column.
@@ -348,6 +394,27 @@ mod tests {
             }
             let got: Vec<_> = out.iter().map(|s| (s.t.0, s.v.to_bits())).collect();
             prop_assert_eq!(got, model.into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    /// Columns of every length come and go, and what is kept stays within its bytes.
+    #[test]
+    fn kept_times_stay_within_their_bytes() {
+        let (mut encoder, mut decoder) = (BlockEncoder::default(), BlockDecoder::default());
+        for count in (1..40).map(|i| i * 9_973).chain([5_760, KEPT_COUNT_MAX, 5_760]) {
+            let ts: Vec<i64> = (0..count as i64).map(|i| i * 15 + i % 7).collect();
+            let columns = Columns::of_floats(ts, vec![1.0; count]);
+            let block = encoder.encode(&columns, Effort::Flush).expect("fits").expect("some");
+            for _ in 0..2 {
+                let mut out = Columns::default();
+                decoder.overlay(&block, (i64::MIN, i64::MAX), &mut out).expect("sound");
+                assert_eq!(out.ts, columns.ts);
+            }
+            let held: usize = decoder.kept.columns.iter().map(KeptTimes::held_bytes).sum();
+            assert_eq!(held, decoder.kept.held_bytes);
+            assert!(held <= KEPT_BYTES_MAX, "{held} bytes after {count} times");
+            let is_kept = decoder.kept.columns.iter().any(|kept| kept.times == columns.ts);
+            assert_eq!(is_kept, count <= KEPT_COUNT_MAX, "{count} times");
         }
     }
 

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::blocks::{BlockFiles, BlockId, Blocks, Layer};
-use crate::buffer::{BlockCopy, Buffer, Columns, Slot};
+use crate::blocks::{BlockId, Blocks, Layer, OpenBlock, OpenFiles, OpenLayer};
+use crate::buffer::{Buffer, Columns, Copies, Slot};
+use crate::cache::{self, MappedFile};
 use crate::error::TsdbError;
-use crate::fileset::FilesetReader;
+use crate::fileset::{FilesetEntry, FilesetReader};
 use crate::namespace::BlockGrid;
+use crate::read::Wanted;
 use crate::removal::Removals;
 use crate::series_block::{BlockDecoder, EncodedBlock};
 
@@ -54,11 +56,30 @@ impl ShardState {
     }
 }
 
-/// Working memory of a reader, reused from series to series.
+/// Looks at the list of blocks for one read, when files of it went before they were mapped. Each
+/// look after the first needs a merge that ended in between.
+const LOOKS_MAX: usize = 8;
+
+/// What one look told of a series.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    slot: Slot,
+    series: u32,
+    /// Whether the slot is its own still. If it was retired since it was found, it has no samples,
+    /// and another series may have the slot.
+    is_there: bool,
+    /// The last sample, if it is wanted alone and the buffer told it.
+    last: Option<(i64, f64)>,
+}
+
+/// Working memory of a reader, reused from batch to batch.
 #[derive(Debug, Default)]
 pub(crate) struct ReadScratch {
-    copies: Vec<BlockCopy>,
+    copies: Copies,
+    found: Vec<Found>,
     decoder: BlockDecoder,
+    block: Columns,
+    pub(crate) out: Columns,
 }
 
 impl Shard {
@@ -82,66 +103,118 @@ impl Shard {
         self.lock().freeze(now, wanted);
     }
 
-    /// Reads one series in `from..=to` into `out`, merged over all layers.
+    /// Reads several series, by ref and slot, in `range`, merged over all layers, and gives each to
+    /// `take` by its number in `all`. All of them are seen as of one moment.
     ///
     /// A block that is damaged is left out and told to `damaged`; the others are read.
     pub(crate) fn read(
         &self,
-        slot: Slot,
-        (from, to): (i64, i64),
+        all: &[(u32, Slot)],
+        (range, wanted): ((i64, i64), Wanted),
         scratch: &mut ReadScratch,
-        out: &mut Columns,
+        mut take: impl FnMut(usize, &mut Columns),
         mut damaged: impl FnMut(TsdbError),
     ) {
-        out.clear();
-        scratch.copies.clear();
-        let (blocks, series) = {
-            let state = self.lock();
-            state.buffer.copy_series(slot, from, to, &mut scratch.copies);
-            let Some(&series) = state.buffer.refs().get(slot as usize) else { return };
-            (state.blocks(), series)
-        };
-        let mut block = Columns { values_only: out.values_only, ..Columns::default() };
-        for length in blocks.lengths().filter(|&l| l != self.block_size_ns) {
-            for (_, files) in blocks.overlapping(length, from, to) {
-                let decoder = &mut scratch.decoder;
-                files.overlay_on(slot, series, (from, to), decoder, &mut block, out, &mut damaged);
-            }
+        if range.0 > range.1 {
+            scratch.out.clear();
+            return (0..all.len()).for_each(|number| take(number, &mut scratch.out));
         }
-        let mut copies = scratch.copies.iter().peekable();
-        for (id, files) in blocks.overlapping(self.block_size_ns, from, to) {
-            let decoder = &mut scratch.decoder;
-            while let Some(copy) = copies.next_if(|c| c.block_start < id.start()) {
-                overlay_copy(copy, (from, to), decoder.columns(), out, &mut damaged);
-            }
-            files.overlay_on(slot, series, (from, to), decoder, &mut block, out, &mut damaged);
+        let blocks = self.look(all, range, wanted, scratch, &mut damaged);
+        scratch.block.values_only = scratch.out.values_only;
+        for number in 0..all.len() {
+            scratch.out.clear();
+            read_series(&blocks, number, range, scratch, &mut damaged);
+            take(number, &mut scratch.out);
         }
-        for copy in copies {
-            overlay_copy(copy, (from, to), scratch.decoder.columns(), out, &mut damaged);
+    }
+
+    /// Copies what the buffer has of the series, and maps the files of the blocks as they stand at
+    /// that moment.
+    fn look(
+        &self,
+        all: &[(u32, Slot)],
+        (from, to): (i64, i64),
+        wanted: Wanted,
+        scratch: &mut ReadScratch,
+        damaged: &mut impl FnMut(TsdbError),
+    ) -> Vec<OpenBlock> {
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            let ReadScratch { copies, found, .. } = &mut *scratch;
+            copies.clear();
+            found.clear();
+            let blocks = {
+                let state = self.lock();
+                for &(series, slot) in all {
+                    let is_there = state.buffer.is_slot_of(slot, series);
+                    let last = match wanted {
+                        Wanted::Last if is_there => state.buffer.last_of_all(slot, from, to),
+                        Wanted::All | Wanted::Last => None,
+                    };
+                    let is_copied = is_there && last.is_none();
+                    let copied_from = if is_copied { from } else { i64::MAX };
+                    state.buffer.copy_series(slot, copied_from, to, copies);
+                    found.push(Found { slot, series, is_there, last });
+                }
+                state.blocks()
+            };
+            let opened = blocks.open(self.block_size_ns, (from, to), |error| {
+                if looks < LOOKS_MAX && cache::is_gone(&error) {
+                    return Err(error);
+                }
+                damaged(error.into());
+                Ok(())
+            });
+            if let Ok(opened) = opened {
+                return opened;
+            }
         }
     }
 }
 
-fn overlay_copy(
-    copy: &BlockCopy,
-    (from, to): (i64, i64),
-    scratch: &mut Columns,
-    out: &mut Columns,
+/// Reads the series that was copied after `number` others into the empty `scratch.out`.
+fn read_series(
+    blocks: &[OpenBlock],
+    number: usize,
+    (mut from, to): (i64, i64),
+    scratch: &mut ReadScratch,
     damaged: &mut impl FnMut(TsdbError),
 ) {
-    if let Err(corrupt) = copy.overlay_on(from, to, scratch, out) {
-        damaged(TsdbError::Buffer(corrupt));
+    let ReadScratch { copies, found, decoder, block, out } = scratch;
+    let Found { slot, series, is_there, last } = found[number];
+    if !is_there {
+        return;
+    }
+    if let Some((t, _)) = last {
+        // Whatever is older cannot be the last one.
+        from = t.saturating_add(1);
+    }
+    let mut in_buffer = copies.of_series(number).iter().peekable();
+    for open in blocks.iter().filter(|open| from <= to && open.id.overlaps(from, to)) {
+        if !open.is_longer {
+            while let Some(copy) = in_buffer.next_if(|copy| copy.block_start < open.id.start()) {
+                let laid = copies.overlay_on(copy, (from, to), decoder.columns(), out);
+                laid.unwrap_or_else(|corrupt| damaged(TsdbError::Buffer(corrupt)));
+            }
+        }
+        open.files.overlay_on((slot, series), (from, to), decoder, block, out, &mut *damaged);
+    }
+    for copy in in_buffer {
+        let laid = copies.overlay_on(copy, (from, to), decoder.columns(), out);
+        laid.unwrap_or_else(|corrupt| damaged(TsdbError::Buffer(corrupt)));
+    }
+    if let (true, Some((t, v))) = (out.ts.is_empty(), last) {
+        out.push(t, v);
     }
 }
 
-impl BlockFiles {
+impl OpenFiles {
     /// Lays the samples of one series over `out`, which has those of older blocks. `block` is
     /// working memory.
-    #[expect(clippy::too_many_arguments, reason = "one caller, and all of it is borrowed there")]
     fn overlay_on(
         &self,
-        slot: Slot,
-        series: u32,
+        (slot, series): (Slot, u32),
         range: (i64, i64),
         decoder: &mut BlockDecoder,
         block: &mut Columns,
@@ -149,11 +222,11 @@ impl BlockFiles {
         damaged: impl FnMut(TsdbError),
     ) {
         if self.layers.is_empty() {
-            self.read(slot, series, range, decoder, out, damaged);
+            self.read((slot, series), range, decoder, out, damaged);
             return;
         }
         block.clear();
-        self.read(slot, series, range, decoder, block, damaged);
+        self.read((slot, series), range, decoder, block, damaged);
         // They are done; a longer block below has its own.
         block.rich.deleted.clear();
         out.overlay(block);
@@ -162,8 +235,7 @@ impl BlockFiles {
     /// Lays all samples of one series in this block over `out`, oldest layer first.
     pub(crate) fn read(
         &self,
-        slot: Slot,
-        series: u32,
+        (slot, series): (Slot, u32),
         (from, to): (i64, i64),
         decoder: &mut BlockDecoder,
         out: &mut Columns,
@@ -176,14 +248,14 @@ impl BlockFiles {
         }
         for layer in &self.layers {
             let result = match layer {
-                Layer::Memory(frozen) => frozen
+                OpenLayer::Memory(frozen) => frozen
                     .overlay_on(slot, (from, to), decoder.columns(), out)
                     .map_err(TsdbError::Buffer),
-                Layer::Deletion(deletion) => {
+                OpenLayer::Deletion(deletion) => {
                     deletion.apply(slot, out);
                     Ok(())
                 }
-                Layer::File(file) => overlay_file(file, series, (from, to), decoder, out),
+                OpenLayer::File(file) => overlay_file(file, series, (from, to), decoder, out),
             };
             if let Err(e) = result {
                 damaged(e);
@@ -194,7 +266,7 @@ impl BlockFiles {
 
 /// Lays the block of `series` in `file` over `out`; nothing if the file does not have it.
 fn overlay_file(
-    file: &FilesetReader,
+    file: &MappedFile,
     series: u32,
     (from, to): (i64, i64),
     decoder: &mut BlockDecoder,
@@ -204,7 +276,29 @@ fn overlay_file(
     if entry.first_ns > to || entry.last_ns < from {
         return Ok(());
     }
-    let (times, bytes) = (file.times(&entry)?, file.block(&entry)?);
+    let Some(division) = file.divide(&entry, (from, to)) else {
+        return overlay_block(file, &entry, (from, to), decoder, out);
+    };
+    let mut part = decoder.take_spare();
+    let read = file.read_pieces(&entry, &division, (from, to), &mut part, |range, part| {
+        overlay_block(file, &entry, range, decoder, part)
+    });
+    if read.is_ok() {
+        out.overlay(&part);
+    }
+    decoder.give_spare(part);
+    read
+}
+
+/// Lays the samples of a block of a file over `out`.
+pub(crate) fn overlay_block(
+    file: &FilesetReader,
+    entry: &FilesetEntry,
+    range: (i64, i64),
+    decoder: &mut BlockDecoder,
+    out: &mut Columns,
+) -> Result<(), TsdbError> {
+    let (times, bytes) = (file.times(entry)?, file.block(entry)?);
     let block = EncodedBlock {
         codec: entry.codec,
         kind: entry.kind,
@@ -216,9 +310,9 @@ fn overlay_file(
     };
     // A checksum guards the block, so one that does not decode is a bug of its writer; still only
     // this block is lost.
-    decoder.overlay(&block, (from, to), out).map_err(|corrupt| TsdbError::Block {
+    decoder.overlay(&block, range, out).map_err(|corrupt| TsdbError::Block {
         path: file.path().to_owned(),
-        series,
+        series: entry.series,
         corrupt,
     })
 }

@@ -152,6 +152,8 @@ pub struct WriteSession<'a> {
     window: WriteWindow,
     logs: Logging,
     samples: u64,
+    /// Series that were retired before it began.
+    retirements: u64,
 }
 
 /// Whether what a request writes goes to the commit log.
@@ -180,6 +182,7 @@ impl<'a> WriteSession<'a> {
             window: namespace.write_window(&options),
             logs: if options.writes_to_commit_log { Logging::On } else { Logging::Off },
             samples: 0,
+            retirements: namespace.retirements(),
         }
     }
 
@@ -247,11 +250,7 @@ impl<'a> WriteSession<'a> {
             encodings.extend(encoding.map(|(hash, len)| NewEncoding { hash, len, series }));
             return Ok(SeriesHandle { series, place });
         }
-        namespace.permit_series(
-            tables.next_ref(),
-            pending.series.len(),
-            labels.as_bytes().len(),
-        )?;
+        namespace.permit_series(tables, pending.series.len(), labels.as_bytes().len())?;
         let number = u32::try_from(pending.series.len()).expect("BUG: permitted series fit a u32");
         pending.series.push(PendingSeries { labels, labels_hash, encoding, series: 0 });
         Ok(SeriesHandle { series: number, place: Place::GAP })
@@ -390,9 +389,9 @@ impl<'a> WriteSession<'a> {
     ///
     /// # Errors
     /// Errors of the commit log, [`TsdbError::WindowLimit`], [`TsdbError::DiskFloor`],
-    /// [`TsdbError::NamespaceRetired`], and [`TsdbError::SeriesLimit`] if other requests made the
-    /// last series meanwhile. Samples of some shards may then have been written; sending all again
-    /// is safe.
+    /// [`TsdbError::NamespaceRetired`], [`TsdbError::SeriesRetired`] if a series was taken out
+    /// since it was resolved, and [`TsdbError::SeriesLimit`] if others made the last meanwhile.
+    /// Samples of some shards may then have been written; sending all again is safe.
     pub fn commit(mut self) -> Result<Commit, TsdbError> {
         self.tables = None;
         let mut ticket = None;
@@ -433,19 +432,20 @@ impl<'a> WriteSession<'a> {
             let tables = namespace.registry.read();
             let made = |number: u32| {
                 let series = series[number as usize].series;
-                let place = tables.place(series).expect("BUG: a series that was made has a place");
-                SeriesHandle { series, place }
+                // One that was there before may have been retired since.
+                let place = tables.place(series).ok_or(TsdbError::SeriesRetired)?;
+                Ok::<_, TsdbError>(SeriesHandle { series, place })
             };
             for &(number, t, v, start) in floats.iter() {
-                let handle = made(number);
+                let handle = made(number)?;
                 batches[usize::from(handle.place.shard)].push(handle, t, v, start);
             }
             for (number, t, sample) in rich.drain(..) {
-                let handle = made(number);
+                let handle = made(number)?;
                 batches[usize::from(handle.place.shard)].push_rich(handle, t, sample);
             }
             for (number, exemplar) in exemplars.drain(..) {
-                side.push_exemplar(made(number).series, exemplar);
+                side.push_exemplar(made(number)?.series, exemplar);
             }
         }
         encodings.extend(series.iter().filter_map(|p| {
@@ -475,6 +475,9 @@ impl<'a> WriteSession<'a> {
         }
         let mut state = shard.lock();
         namespace.check_serving()?;
+        if self.retirements != namespace.retirements() && !batch.is_of(&state.buffer) {
+            return Err(TsdbError::SeriesRetired);
+        }
         let limit = namespace.runtime.windows_max();
         if state.buffer.window_count() > limit {
             return Err(TsdbError::WindowLimit { limit });

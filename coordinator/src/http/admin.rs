@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use m3rs_tsdb::Status;
+use m3rs_tsdb::{SeriesStats, Status};
 
 use crate::http::SharedApp;
 use crate::http::error::ApiError;
@@ -37,6 +37,12 @@ pub trait StorageControl: Send + Sync {
     /// # Errors
     /// Why not all of them are.
     fn flush(&self) -> Result<serde_json::Value, StoreError>;
+
+    /// Counts series; lists of names have at most `top` entries. Blocks.
+    ///
+    /// # Errors
+    /// Why they cannot be counted.
+    fn series_stats(&self, top: usize) -> Result<SeriesStats, StoreError>;
 }
 
 /// `POST /api/v1/admin/tsdb/flush`: answers when the flush is done.

@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::jobs::JobMetrics;
+use super::reads::ReadMetrics;
 use super::scrub::ScrubMetrics;
 use super::{gauge, put};
 use crate::http::StorageStatus;
@@ -44,6 +45,7 @@ pub(super) struct StorageMetrics {
     background_failures: Counter,
     invariant_violations: Counter,
     jobs: JobMetrics,
+    reads: ReadMetrics,
     scrub: ScrubMetrics,
 }
 
@@ -51,6 +53,7 @@ impl StorageMetrics {
     pub(super) fn new(r: &mut Registry) -> Self {
         Self {
             jobs: JobMetrics::new(r),
+            reads: ReadMetrics::new(r),
             scrub: ScrubMetrics::new(r),
             ready: put(r, "m3rs_storage_ready", "1 if storage serves reads and writes"),
             stage: put(r, "m3rs_storage_start_stage", "1 for the present stage of start-up"),
@@ -118,6 +121,7 @@ impl StorageMetrics {
     pub(super) fn set(&self, status: &StorageStatus) {
         let numbers = &status.numbers;
         self.jobs.set(numbers);
+        self.reads.set(numbers);
         self.scrub.set(numbers);
         self.ready.set(i64::from(status.ready));
         for stage in Stage::ALL.map(Stage::as_str) {

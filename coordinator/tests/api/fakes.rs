@@ -27,7 +27,7 @@ use m3rs_core::{ErrorKind, clock::SystemClock};
 use m3rs_query::source::{
     Cancel, LabelRequest, Listing, SelectRequest, Selection, SeriesSource, SourceError,
 };
-use m3rs_tsdb::{Exemplar, MetadataStore, Status};
+use m3rs_tsdb::{BlockSeries, Cardinality, Count, Exemplar, MetadataStore, SeriesStats, Status};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -424,6 +424,24 @@ impl StorageControl for FakeControl {
             return Err(StoreError { kind: ErrorKind::Internal, message: "disk is gone".into() });
         }
         Ok(serde_json::json!({ "volumes": 2 }))
+    }
+
+    fn series_stats(&self, top: usize) -> Result<SeriesStats, StoreError> {
+        let count = |name: &str, count| Count { name: name.to_owned(), count };
+        let cardinality = Cardinality {
+            label_pairs: 5,
+            series_by_metric: vec![count("up", 2), count("down", 1)]
+                .into_iter()
+                .take(top)
+                .collect(),
+            values_by_label: vec![count("job", 3)],
+            bytes_by_label: vec![count("job", 30)],
+            series_by_pair: vec![count("job=a", 2)],
+            ..Cardinality::default()
+        };
+        let blocks = vec![BlockSeries { start_ns: 0, end_ns: 7_200_000_000_000, series: 3 }];
+        let buffered_ns = Some((0, 7_199_999_999_999));
+        Ok(SeriesStats { series: 3, buffered: 4, buffered_ns, cardinality, blocks })
     }
 }
 

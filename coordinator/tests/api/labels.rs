@@ -51,6 +51,35 @@ async fn names_values_and_series_are_listed() {
 }
 
 #[tokio::test]
+async fn series_are_counted_in_the_shape_of_prometheus() {
+    let world = World::new();
+    let answer = get(&world.router, "/api/v1/status/tsdb?limit=1").await;
+    let wanted = json!({
+        "headStats": {
+            "numSeries": 3, "numLabelPairs": 5, "chunkCount": 4,
+            "minTime": 0, "maxTime": 7_199_999,
+        },
+        "seriesCountByMetricName": [{ "name": "up", "value": 2 }],
+        "labelValueCountByLabelName": [{ "name": "job", "value": 3 }],
+        "memoryInBytesByLabelName": [{ "name": "job", "value": 30 }],
+        "seriesCountByLabelValuePair": [{ "name": "job=a", "value": 2 }],
+        "blocks": [{ "minTime": 0, "maxTime": 7_200_000, "numSeries": 3 }],
+    });
+    assert_eq!(answer.json(), success(wanted));
+    for (limit, error) in [
+        ("0", "limit must be a positive number"),
+        ("-1", "limit must be a positive number"),
+        ("x", "limit must be a positive number"),
+        ("10001", "limit must not exceed 10000"),
+    ] {
+        let answer = get(&world.router, &format!("/api/v1/status/tsdb?limit={limit}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{limit}");
+        let wanted = json!({ "status": "error", "errorType": "bad_data", "error": error });
+        assert_eq!(answer.json(), wanted, "{limit}");
+    }
+}
+
+#[tokio::test]
 async fn a_cut_list_carries_a_warning() {
     let world = world().await;
     for (path, wanted) in [

@@ -121,8 +121,8 @@ impl SealedSegment {
         let list = StoredIds(MappedPart { file: file.clone(), range });
         let ascends = (1..count).all(|ordinal| list.at(ordinal - 1) < list.at(ordinal));
         let (first, last) = (list.at(0), list.at(count - 1));
-        if !ascends || (first, last) != (footer.first, footer.last) {
-            let expected = format!("ascending ids from {} to {}", footer.first, footer.last);
+        if !ascends || first < footer.first || last > footer.last {
+            let expected = format!("ascending ids in {} to {}", footer.first, footer.last);
             return Err(Corrupt::new("index ids", 0, expected, format!("{first} to {last}")));
         }
         Ok(Ids::new(first, count, Some(list)))
@@ -338,7 +338,7 @@ impl Segment for SealedSegment {
     }
 
     fn id_range(&self) -> Option<(u32, u32)> {
-        self.ids.range()
+        Some((self.footer.first, self.footer.last))
     }
 
     fn append_ids(&self, ordinals: &Postings, out: &mut Vec<u32>) {

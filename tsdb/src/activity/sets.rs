@@ -7,7 +7,8 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use roaring::{MultiOps, RoaringBitmap};
 
-use crate::fileset::FilesetReader;
+use crate::cache::ServedFile;
+use crate::fileset::{FilesetReader, FilesetTotals};
 
 /// Bytes of an entry beside its set.
 const ENTRY_BYTES: u64 = 160;
@@ -15,7 +16,7 @@ const ENTRY_BYTES: u64 = 160;
 /// What a set is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
-    /// A file, by its reader's number.
+    /// A file, by its number.
     File(u64),
     /// All files of a span of time: namespace, start, length.
     Span(u32, i64, i64),
@@ -52,24 +53,33 @@ impl ActiveSets {
         Self(Cache::with_weighter(entries.max(1), bytes_max, ByBytes))
     }
 
-    /// The series of a file.
-    pub(super) fn of_file(&self, file: &FilesetReader) -> Arc<RoaringBitmap> {
+    /// The series of a file; all between its first and last while it cannot be mapped.
+    pub(super) fn of_file(&self, file: &ServedFile) -> Arc<RoaringBitmap> {
+        self.known(file).unwrap_or_else(|| Arc::new(span_of(file.totals())))
+    }
+
+    fn known(&self, file: &ServedFile) -> Option<Arc<RoaringBitmap>> {
         let key = Key::File(file.uid());
         if let Some(kept) = self.0.get(&key) {
-            return kept.refs;
+            return Some(kept.refs);
         }
-        let refs = Arc::new(series_of(file));
+        let reader = file.reader().ok()?;
+        let refs = Arc::new(series_of(&reader));
         self.0.insert(key, Kept { sources: Box::default(), refs: Arc::clone(&refs) });
-        refs
+        Some(refs)
     }
 
     /// The series of all files of a span.
-    pub(super) fn of_files(&self, key: Key, files: &[Arc<FilesetReader>]) -> Arc<RoaringBitmap> {
+    pub(super) fn of_files(&self, key: Key, files: &[Arc<ServedFile>]) -> Arc<RoaringBitmap> {
         let sources: Box<[u64]> = files.iter().map(|file| file.uid()).collect();
         if let Some(kept) = self.0.get(&key).filter(|kept| kept.sources == sources) {
             return kept.refs;
         }
-        let sets: Vec<_> = files.iter().map(|file| self.of_file(file)).collect();
+        let known: Option<Vec<_>> = files.iter().map(|file| self.known(file)).collect();
+        let Some(sets) = known else {
+            let sets: Vec<_> = files.iter().map(|file| self.of_file(file)).collect();
+            return Arc::new(union(&sets));
+        };
         let refs = Arc::new(union(&sets));
         self.0.insert(key, Kept { sources, refs: Arc::clone(&refs) });
         refs
@@ -84,15 +94,17 @@ pub(super) fn union(sets: &[Arc<RoaringBitmap>]) -> RoaringBitmap {
 /// The series of a file. One that cannot say which has all between its first and last, so that
 /// readers of these meet the damage.
 fn series_of(file: &FilesetReader) -> RoaringBitmap {
-    let listed: Result<RoaringBitmap, _> =
-        file.entries().map(|entry| entry.map(|entry| entry.series)).collect();
-    listed.unwrap_or_else(|error| {
+    file.series_set().unwrap_or_else(|error| {
         tracing::warn!(%error, "the series of a file are not known");
-        let mut all = RoaringBitmap::new();
-        if !file.is_empty() {
-            let totals = file.totals();
-            all.insert_range(totals.series_min..=totals.series_max);
-        }
-        all
+        span_of(file.totals())
     })
+}
+
+/// All refs between the first and the last of a file.
+fn span_of(totals: FilesetTotals) -> RoaringBitmap {
+    let mut all = RoaringBitmap::new();
+    if totals.series > 0 {
+        all.insert_range(totals.series_min..=totals.series_max);
+    }
+    all
 }

@@ -13,8 +13,9 @@ use m3rs_core::fs::Fs;
 
 use super::{in_parallel, remove_temporary};
 use crate::blocks::{BlockFiles, BlockId, Blocks, Layer};
+use crate::cache::{ReadCache, ServedFile};
 use crate::error::{Damage, FilesetError, TsdbError};
-use crate::fileset::{self, FilesetReader};
+use crate::fileset;
 use crate::names::{Layout, damaged_name, parse_compacted_dir, parse_snapshot};
 use crate::namespace::NamespaceMeta;
 use crate::progress::{Progress, Stage};
@@ -42,19 +43,19 @@ type Key = (usize, u16, BlockId);
 
 /// Opens the files of all namespaces; what is damaged is reported and set aside.
 pub(super) fn open(
-    fs: &dyn Fs,
+    cache: &Arc<ReadCache>,
     layout: &Layout,
     metas: &[NamespaceMeta],
     progress: &Progress,
     damage: &mut Vec<Damage>,
 ) -> Result<Vec<Files>, TsdbError> {
-    let mut blocks = list(fs, layout, metas)?;
+    let mut blocks = list(cache.fs().as_ref(), layout, metas)?;
     blocks.sort_by_key(|((_, _, id), _)| Reverse(id.end()));
     let total = blocks.iter().map(|(_, names)| names.len()).sum();
     progress.enter(Stage::Files, total);
     let opened = in_parallel("start-files", blocks.len(), |at| {
         let (_, names) = &blocks[at];
-        let opened = open_block(fs, names);
+        let opened = open_block(cache, names);
         progress.advance(Stage::Files, names.len());
         opened
     });
@@ -69,7 +70,7 @@ pub(super) fn open(
         let (files, mut found) = opened?;
         damage.append(&mut found);
         let of_namespace = &mut all[*namespace];
-        let of_files = files.readers().map(|r| r.info().log_segment);
+        let of_files = files.files().map(|file| file.info().log_segment);
         let of_names = names.snapshots.iter().map(|(segment, _)| *segment);
         let newest = of_files.chain(of_names).max().unwrap_or(0);
         of_namespace.newest_segment = of_namespace.newest_segment.max(newest);
@@ -141,7 +142,11 @@ impl Names {
 }
 
 /// Opens the newest sound volume of a block, and the snapshots over it.
-fn open_block(fs: &dyn Fs, names: &Names) -> Result<(BlockFiles, Vec<Damage>), TsdbError> {
+fn open_block(
+    cache: &Arc<ReadCache>,
+    names: &Names,
+) -> Result<(BlockFiles, Vec<Damage>), TsdbError> {
+    let fs = cache.fs();
     let (mut files, mut damage) = (BlockFiles::default(), Vec::new());
     let remove = |path: &Path| fs.remove_file(path).map_err(|e| TsdbError::io("remove", path, e));
     let mut volumes: Vec<_> = names.volumes.iter().collect();
@@ -151,7 +156,7 @@ fn open_block(fs: &dyn Fs, names: &Names) -> Result<(BlockFiles, Vec<Damage>), T
         if files.volume.is_some() {
             remove(path)?;
         } else {
-            files.volume = open_or_set_aside(fs, path, &mut damage)?;
+            files.volume = open_or_set_aside(cache, path, &mut damage)?;
         }
     }
     let covered = files.volume.as_ref().map(|volume| volume.info().log_segment);
@@ -162,7 +167,7 @@ fn open_block(fs: &dyn Fs, names: &Names) -> Result<(BlockFiles, Vec<Damage>), T
             // The volume was merged from it; a crash kept it from being removed.
             remove(path)?;
         } else {
-            files.layers.extend(open_or_set_aside(fs, path, &mut damage)?.map(Layer::File));
+            files.layers.extend(open_or_set_aside(cache, path, &mut damage)?.map(Layer::File));
         }
     }
     Ok((files, damage))
@@ -171,15 +176,16 @@ fn open_block(fs: &dyn Fs, names: &Names) -> Result<(BlockFiles, Vec<Damage>), T
 /// Opens a file; a damaged one is reported and renamed, so that its name is free and its bytes
 /// stay for a closer look.
 fn open_or_set_aside(
-    fs: &dyn Fs,
+    cache: &Arc<ReadCache>,
     path: &Path,
     damage: &mut Vec<Damage>,
-) -> Result<Option<Arc<FilesetReader>>, TsdbError> {
-    match FilesetReader::open(fs, path) {
-        Ok(reader) => Ok(Some(Arc::new(reader))),
+) -> Result<Option<Arc<ServedFile>>, TsdbError> {
+    match cache.serve(path) {
+        Ok(file) => Ok(Some(file)),
         Err(FilesetError::Damaged(found)) => {
             damage.push(found);
-            fs.rename(path, &damaged_name(fs, path))
+            let fs = cache.fs();
+            fs.rename(path, &damaged_name(fs.as_ref(), path))
                 .map_err(|e| TsdbError::io("rename", path, e))?;
             Ok(None)
         }
@@ -189,25 +195,27 @@ fn open_or_set_aside(
 
 impl Files {
     /// Every file.
-    pub(super) fn readers(&self) -> impl Iterator<Item = &Arc<FilesetReader>> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<ServedFile>> {
         let blocks = self.shards.iter().flat_map(|blocks| blocks.iter());
-        blocks.flat_map(|(_, files)| files.readers())
+        blocks.flat_map(|(_, files)| files.files())
     }
 
     /// The largest ref that a file names.
     pub(super) fn last_ref(&self) -> Option<u32> {
-        let filled = self.readers().filter(|file| !file.is_empty());
+        let filled = self.all().filter(|file| file.totals().series > 0);
         filled.map(|file| file.totals().series_max).max()
     }
 
     /// Whether a file names a series in the range. One whose index cannot be read counts as if it
     /// did not.
     pub(super) fn names_any(&self, range: &RangeInclusive<u32>) -> bool {
-        let mut overlapping = self.readers().filter(|file| {
+        let mut overlapping = self.all().filter(|file| {
             let totals = file.totals();
             totals.series_min <= *range.end() && totals.series_max >= *range.start()
         });
-        overlapping
-            .any(|file| file.series_set().is_ok_and(|set| set.range_cardinality(range.clone()) > 0))
+        overlapping.any(|file| {
+            let set = file.reader().and_then(|reader| reader.series_set());
+            set.is_ok_and(|set| set.range_cardinality(range.clone()) > 0)
+        })
     }
 }

@@ -12,9 +12,9 @@ use m3rs_core::model::Labels;
 use m3rs_index::Index;
 
 use super::files::Files;
+use crate::cache::ServedFile;
 use crate::commitlog::{self, Entry, EntryDecoder};
 use crate::error::{Damage, TsdbError};
-use crate::fileset::FilesetReader;
 use crate::names::Layout;
 use crate::namespace::NamespaceMeta;
 
@@ -73,7 +73,7 @@ pub(super) fn rebuild_index(
         all.extend(labels.map(|labels| (*series, labels)));
     }
     let from_index = all.len();
-    for file in files.readers() {
+    for file in files.all() {
         names_of_file(file, &mut all);
     }
     names_of_log(fs.as_ref(), &layout.commitlog(), meta.id, &mut all)?;
@@ -88,7 +88,11 @@ pub(super) fn rebuild_index(
     Ok(index)
 }
 
-fn names_of_file(file: &FilesetReader, all: &mut BTreeMap<u32, Labels>) {
+fn names_of_file(file: &ServedFile, all: &mut BTreeMap<u32, Labels>) {
+    let file = match file.reader() {
+        Ok(file) => file,
+        Err(error) => return tracing::warn!(%error, "names of a whole file are lost"),
+    };
     for found in file.identities() {
         let named = found.and_then(|(position, labels)| Ok((file.entry(position)?, labels)));
         match named {

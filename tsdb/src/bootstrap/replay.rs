@@ -354,6 +354,8 @@ impl Namespace {
                     Some(place) if place.shard == shard => {
                         append(&mut state.buffer, place.slot, i);
                     }
+                    // It was retired, when its samples were deleted or outside retention.
+                    None if self.index.is_forgotten(series) => {}
                     _ => {
                         unknown += 1;
                         highest = highest.max(series);
@@ -372,6 +374,8 @@ impl Namespace {
     fn replay_deletion(&self, shard: u16, range: (i64, i64), refs: &[u32]) -> u64 {
         let Some(home) = self.shards.get(usize::from(shard)) else { return refs.len() as u64 };
         let tables = self.registry.read();
+        let is_known = |series: &&u32| !self.index.is_forgotten(**series);
+        let refs: Vec<u32> = refs.iter().filter(is_known).copied().collect();
         let places = refs.iter().filter_map(|&series| tables.place(series));
         let slots: Vec<_> = places.filter(|p| p.shard == shard).map(|p| p.slot).collect();
         let unknown = refs.len() - slots.len();

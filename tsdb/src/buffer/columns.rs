@@ -198,6 +198,21 @@ impl Columns {
         self.vs.extend_from_slice(&newer.vs[j..]);
     }
 
+    /// As [`Columns::overlay`], with floats that ascend by time. `scratch` is working memory.
+    pub(crate) fn overlay_samples(&mut self, newer: &[(i64, f64)], scratch: &mut Columns) {
+        let Some(&(first, _)) = newer.first() else { return };
+        let is_after = self.ts.last().is_none_or(|&last| last < first);
+        if is_after && self.rich.is_empty() {
+            self.ts.extend(newer.iter().map(|(t, _)| t));
+            self.vs.extend(newer.iter().map(|(_, v)| v));
+            return;
+        }
+        scratch.clear();
+        scratch.ts.extend(newer.iter().map(|(t, _)| t));
+        scratch.vs.extend(newer.iter().map(|(_, v)| v));
+        self.overlay(scratch);
+    }
+
     #[cold]
     fn overlay_any_kind(&mut self, newer: &Columns) {
         newer.rich.deleted.iter().for_each(|&range| self.delete(range));

@@ -116,11 +116,6 @@ pub(super) struct RichWindow {
 }
 
 impl RichWindow {
-    /// Slots with samples here; floats that carry something are in the window's streams.
-    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
-        self.histograms.keys().chain(self.late.keys()).copied()
-    }
-
     /// Whether the series has nothing here, and so is one of plain floats.
     pub(super) fn is_plain(&self, slot: Slot) -> bool {
         !self.histograms.contains_key(&slot)

@@ -123,6 +123,7 @@ impl Streams {
     }
 
     /// Slots with a stream, in the order in which they came.
+    #[cfg(test)]
     pub(super) fn slots(&self) -> &[Slot] {
         &self.slots
     }

@@ -447,7 +447,15 @@ struct Run {
 impl Run {
     #[inline]
     fn extend(&mut self, frame: &[u64], base: i64, out: &mut Vec<i64>) {
-        let factor = self.factor;
+        // Most values have no divisor, and then nothing is multiplied.
+        match self.factor {
+            1 => self.extend_by(1, frame, base, out),
+            factor => self.extend_by(factor, frame, base, out),
+        }
+    }
+
+    #[inline(always)]
+    fn extend_by(&mut self, factor: u64, frame: &[u64], base: i64, out: &mut Vec<i64>) {
         let base = factor.wrapping_mul(base.cast_unsigned());
         match self.order {
             0 => {

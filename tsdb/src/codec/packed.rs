@@ -71,17 +71,13 @@ pub(crate) fn unpack(
         return Err(Corrupt::new("packed frame", cursor.position(), "at most 64 bits", got));
     }
     let bytes = cursor.take(packed_len(count, width))?;
-    let mut words = [0u64; FRAME];
-    let (whole, rest) = bytes.as_chunks::<8>();
-    for (word, bytes) in words.iter_mut().zip(whole) {
-        *word = u64::from_le_bytes(*bytes);
+    if count == FRAME {
+        unpack_words(bytes.as_chunks().0, width, out);
+        return Ok(());
     }
-    if !rest.is_empty() {
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        words[whole.len()] = u64::from_le_bytes(last);
-    }
-    unpack_words(&words, width, out);
+    let mut whole = [0u8; 8 * FRAME];
+    whole[..bytes.len()].copy_from_slice(bytes);
+    unpack_words(whole.as_chunks().0, width, out);
     Ok(())
 }
 
@@ -100,7 +96,10 @@ macro_rules! eight {
 
 /// Unpacks a frame whose width is known when this is compiled: no branch is left in it.
 #[inline(always)]
-fn unpack_width<const W: usize>(words: &Frame, out: &mut Frame) {
+fn unpack_width<const W: usize>(words: &[[u8; 8]], out: &mut Frame) {
+    // INVARIANT: a full frame has W words.
+    let Some(words) = words.first_chunk::<W>() else { return };
+    let words = words.map(u64::from_le_bytes);
     let mask = u64::MAX >> (64 - W);
     macro_rules! step {
         ($at:expr) => {
@@ -108,7 +107,7 @@ fn unpack_width<const W: usize>(words: &Frame, out: &mut Frame) {
             let (word, shift) = (bit / 64, bit % 64);
             let mut value = words[word] >> shift;
             if shift + W > 64 {
-                value |= words[(word + 1) % FRAME] << ((64 - shift) % 64);
+                value |= words[(word + 1) % W] << ((64 - shift) % 64);
             }
             out[$at] = value & mask;
         };
@@ -133,7 +132,7 @@ macro_rules! by_width {
 }
 
 #[inline(never)]
-fn unpack_words(words: &Frame, width: u32, out: &mut Frame) {
+fn unpack_words(words: &[[u8; 8]], width: u32, out: &mut Frame) {
     by_width!(width, words, out,
         1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
         33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::{Compacted, Compaction, Source};
 use crate::blocks::{BlockFiles, BlockId, Blocks, Layer};
+use crate::cache::ServedFile;
 use crate::delete::Deletion;
 use crate::error::TsdbError;
-use crate::fileset::FilesetReader;
 use crate::namespace::Namespace;
 use crate::removal::{Durable, Fate};
 use crate::shard::Shard;
@@ -75,7 +75,7 @@ impl Namespace {
         shard: &Shard,
         span: BlockId,
         sources: &[Source],
-        reader: Option<Arc<FilesetReader>>,
+        reader: Option<Arc<ServedFile>>,
         path: &Path,
     ) -> Result<Option<Named>, TsdbError> {
         // A volume hides older ones and the snapshots that it was merged from. Once it is gone,
@@ -92,14 +92,13 @@ impl Namespace {
         self.fs.rename(reader.path(), path).map_err(io)?;
         let dir = path.parent().map_or_else(PathBuf::new, Path::to_owned);
         self.fs.sync_dir(&dir).map_err(io)?;
-        let reader = FilesetReader::open(self.fs.as_ref(), path)?;
-        Ok(Some(Named { reader: Some(Arc::new(reader)) }))
+        Ok(Some(Named { reader: Some(self.cache.serve(path)?) }))
     }
 }
 
 /// A new block that may be served; nothing, if no sample was left.
 struct Named {
-    reader: Option<Arc<FilesetReader>>,
+    reader: Option<Arc<ServedFile>>,
 }
 
 /// Whether the sources are all that is served of the span, and nothing lies over them.
@@ -116,8 +115,8 @@ fn is_unchanged(blocks: &Blocks, span: BlockId, sources: &[Source]) -> bool {
 
 fn same_files(now: &BlockFiles, then: &BlockFiles) -> bool {
     now.layers.len() == then.layers.len()
-        && now.readers().count() == then.readers().count()
-        && now.readers().zip(then.readers()).all(|(now, then)| Arc::ptr_eq(now, then))
+        && now.files().count() == then.files().count()
+        && now.files().zip(then.files()).all(|(now, then)| Arc::ptr_eq(now, then))
 }
 
 /// Puts the new block in the place of the sources. What came over them since they were found

@@ -14,6 +14,7 @@ use m3rs_core::model::shard_of_hash;
 
 use super::{Core, Database, Extent, persist_one};
 use crate::blocks::BlockId;
+use crate::cache::{MappedFile, ServedFile};
 use crate::checkpoint::Merge;
 use crate::error::{Damage, FilesetError, TsdbError};
 use crate::fileset::{FilesetEntry, FilesetInfo, FilesetReader, SeriesBlock, write_fileset};
@@ -153,6 +154,7 @@ impl Core {
         })?;
         let mut rewrite = Rewrite { old, meta, targets, found: BTreeMap::new() };
         for (id, files) in volumes(old) {
+            let files = files.iter().map(|file| file.reader()).collect::<Result<Vec<_>, _>>()?;
             rewrite.block(id, &files)?;
         }
         copy_damaged(old, meta)?;
@@ -167,8 +169,8 @@ impl Core {
 }
 
 /// All volumes of a namespace by block, those of its shards together.
-fn volumes(namespace: &Namespace) -> Vec<(BlockId, Vec<Arc<FilesetReader>>)> {
-    let mut all = BTreeMap::<BlockId, Vec<Arc<FilesetReader>>>::new();
+fn volumes(namespace: &Namespace) -> Vec<(BlockId, Vec<Arc<ServedFile>>)> {
+    let mut all = BTreeMap::<BlockId, Vec<Arc<ServedFile>>>::new();
     for shard in &namespace.shards {
         let blocks = shard.lock().blocks();
         for (id, files) in blocks.iter() {
@@ -191,7 +193,7 @@ struct Rewrite<'a> {
 
 impl Rewrite<'_> {
     /// Writes the series of one block into the volumes of their new shards.
-    fn block(&mut self, id: BlockId, files: &[Arc<FilesetReader>]) -> Result<(), TsdbError> {
+    fn block(&mut self, id: BlockId, files: &[Arc<MappedFile>]) -> Result<(), TsdbError> {
         let mut entries: Vec<(u16, FilesetEntry, usize)> = Vec::new();
         for (file, reader) in files.iter().enumerate() {
             for entry in reader.entries() {
@@ -213,7 +215,7 @@ impl Rewrite<'_> {
     fn volume(
         &mut self,
         id: BlockId,
-        files: &[Arc<FilesetReader>],
+        files: &[Arc<MappedFile>],
         of_shard: &[(u16, FilesetEntry, usize)],
     ) -> Result<(), TsdbError> {
         let (old, meta) = (self.old, self.meta);

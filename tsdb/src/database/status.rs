@@ -53,6 +53,18 @@ pub struct Status {
     pub disk_floor_bytes: u64,
     /// Bytes a second that background work writes at most; 0 is no limit.
     pub persist_bytes_per_second_max: u64,
+    /// Filesets that are mapped while nobody reads them.
+    pub filesets_mapped: u64,
+    /// Times that a read found a fileset mapped, since start.
+    pub fileset_map_hits: u64,
+    /// Times that a read had to map a fileset, since start.
+    pub fileset_map_misses: u64,
+    /// Bytes of decoded samples that are kept.
+    pub decoded_cache_bytes: u64,
+    /// Blocks of which a read found kept samples, since start.
+    pub decoded_cache_hits: u64,
+    /// Blocks that a read had to decode for a part of them, since start.
+    pub decoded_cache_misses: u64,
     /// Files that scrubs read since start.
     pub scrubbed_files: u64,
     /// Bytes that scrubs read since start.
@@ -133,6 +145,12 @@ impl Core {
             disk_free_bytes: (free != u64::MAX).then_some(free),
             disk_floor_bytes: floor,
             persist_bytes_per_second_max: self.persist_rate.bytes_per_second(),
+            filesets_mapped: self.opener.cache.mapped(),
+            fileset_map_hits: self.opener.cache.mapped_hits.get(),
+            fileset_map_misses: self.opener.cache.mapped_misses.get(),
+            decoded_cache_bytes: self.opener.cache.pieces.bytes(),
+            decoded_cache_hits: self.opener.cache.pieces.hits.get(),
+            decoded_cache_misses: self.opener.cache.pieces.misses.get(),
             scrubbed_files: self.scrub.files.get(),
             scrubbed_bytes: self.scrub.bytes.get(),
             quarantined: self.scrub.quarantined(),
@@ -158,7 +176,7 @@ fn namespace_status(namespace: &Namespace) -> NamespaceStatus {
         for (_, files) in blocks.iter() {
             let volumes = u64::from(files.volume.is_some());
             status.volumes += volumes;
-            status.snapshots += files.readers().count() as u64 - volumes;
+            status.snapshots += files.files().count() as u64 - volumes;
         }
     }
     status

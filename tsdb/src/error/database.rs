@@ -114,6 +114,9 @@ pub enum TsdbError {
         /// The limit.
         limit: usize,
     },
+    /// A series had no samples and was taken out while the request was under way.
+    #[error("a series without samples was taken out meanwhile; send the request again")]
+    SeriesRetired,
     /// The namespace was removed, emptied or rebuilt since it was looked up.
     #[error("namespace {name:?} is being removed or replaced")]
     NamespaceRetired {
@@ -167,7 +170,8 @@ impl TsdbError {
             | Self::Locked { .. }
             | Self::Closing
             | Self::DiskFloor { .. }
-            | Self::NamespaceRetired { .. } => ErrorKind::Unavailable,
+            | Self::NamespaceRetired { .. }
+            | Self::SeriesRetired => ErrorKind::Unavailable,
             Self::Meta { .. } | Self::Block { .. } | Self::CatalogMissing { .. } => {
                 ErrorKind::Corrupt
             }

@@ -1,7 +1,7 @@
 //! Reads series blocks out of a mapped fileset.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use m3rs_core::Corrupt;
 use m3rs_core::fs::{Fs, Mapped};
@@ -57,8 +57,6 @@ pub struct FilesetEntry {
 /// Shared by any number of readers. The mapping stays valid when the file is removed.
 #[derive(Debug)]
 pub struct FilesetReader {
-    /// A number that no other reader of this process has.
-    uid: u64,
     pub(super) path: PathBuf,
     pub(super) bytes: Mapped,
     pub(super) footer: Footer,
@@ -124,9 +122,7 @@ impl FilesetReader {
         let times_sound = [Section::Times, Section::TimesCopy]
             .map(|copy| check_directory(section_of(copy), totals.time_columns).is_ok());
         let pages = page_count(totals.series, PAGE_SERIES);
-        static NEXT_UID: AtomicU64 = AtomicU64::new(0);
         Ok(Self {
-            uid: NEXT_UID.fetch_add(1, Ordering::Relaxed),
             path: path.to_owned(),
             bytes,
             footer,
@@ -173,11 +169,6 @@ impl FilesetReader {
         let bytes = slice(bytes, section.offset, section.len);
         check_crc("fileset info", 0, crc32(bytes), section.crc).map_err(place)?;
         read_info(bytes).map_err(place)
-    }
-
-    /// A number that no other reader of this process has.
-    pub(crate) fn uid(&self) -> u64 {
-        self.uid
     }
 
     /// The file.

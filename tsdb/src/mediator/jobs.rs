@@ -16,6 +16,8 @@ pub enum JobKind {
     Snapshot,
     /// Files outside retention go.
     Expire,
+    /// Series without samples are taken out.
+    Retire,
     /// Volumes are merged into larger ones.
     Compact,
     /// Checksums are verified.
@@ -32,10 +34,11 @@ pub enum JobKind {
 
 impl JobKind {
     /// Every kind, in the order of their discriminants.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Flush,
         Self::Snapshot,
         Self::Expire,
+        Self::Retire,
         Self::Compact,
         Self::Scrub,
         Self::Reshard,
@@ -51,6 +54,7 @@ impl JobKind {
             Self::Flush => "flush",
             Self::Snapshot => "snapshot",
             Self::Expire => "expire",
+            Self::Retire => "retire",
             Self::Compact => "compact",
             Self::Scrub => "scrub",
             Self::Reshard => "reshard",

@@ -16,8 +16,10 @@ use hashbrown::HashTable;
 use m3rs_core::model::Labels;
 use m3rs_index::{Index, IndexError};
 use parking_lot::{RwLock, RwLockReadGuard};
+use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_secret};
 
+use super::rows::Rows;
 use crate::buffer::Slot;
 
 /// Random bytes of this process. A match of 128 bits is taken as identity of request bytes, so
@@ -39,6 +41,12 @@ impl fmt::Debug for Secret {
         f.write_str("Secret(..)")
     }
 }
+
+/// Encodings or refs that are looked at under one hold of the lock.
+const SLICE: usize = 1 << 14;
+
+/// The series of an encoding that was forgotten.
+const NO_SERIES: u32 = u32::MAX;
 
 /// Where a series lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,11 +104,10 @@ pub(crate) struct Tables {
     by_encoding: HashTable<u32>,
     /// Refs by half the hash of their canonical labels. Labels are compared before a hit counts.
     by_labels: HashTable<u32>,
-    /// That half, by ref.
-    label_hashes: Vec<u64>,
-    /// By ref.
-    places: Vec<Place>,
-    series_count: u64,
+    /// Places and those halves, by ref.
+    rows: Rows,
+    /// Series that are about to be retired.
+    doomed: RoaringBitmap,
 }
 
 impl Tables {
@@ -129,7 +136,7 @@ impl Tables {
         hash: u128,
     ) -> Option<(u32, Place, MemoPosition)> {
         let next = self.encodings.get(position.0 as usize + 1)?;
-        if next.hash != hash {
+        if next.hash != hash || next.series == NO_SERIES {
             return None;
         }
         let place = Place { shard: next.shard, slot: next.slot };
@@ -139,12 +146,17 @@ impl Tables {
     /// Where the series lives; `None` for a ref that no series has.
     #[inline]
     pub(crate) fn place(&self, series: u32) -> Option<Place> {
-        self.places.get(series as usize).copied().filter(|p| *p != Place::GAP)
+        self.rows.place(series)
+    }
+
+    /// The number of series.
+    pub(crate) fn series_count(&self) -> u64 {
+        self.rows.live()
     }
 
     /// The next ref that no series has.
     pub(crate) fn next_ref(&self) -> u32 {
-        u32::try_from(self.places.len()).expect("BUG: refs are limited to u32")
+        self.rows.len()
     }
 
     /// The ref of the series with exactly these labels, whose XXH3-128 is `labels_hash`.
@@ -159,7 +171,7 @@ impl Tables {
     ) -> Result<Option<u32>, IndexError> {
         let hash = labels_hash as u64;
         for &series in self.by_labels.iter_hash(hash) {
-            if self.label_hashes[series as usize] != hash {
+            if self.rows.hash(series) != hash {
                 continue;
             }
             let mut is_same = false;
@@ -204,51 +216,108 @@ impl Registry {
     }
 
     pub(crate) fn series_count(&self) -> u64 {
-        self.tables.read().series_count
+        self.tables.read().rows.live()
     }
 
     /// Adds series with the hashes of their labels; refs ascend. Refs between the last one and
     /// the next become gaps for ever. Cost: one hold of the lock.
     pub(crate) fn insert(&self, all: &[(u32, Place, u128)]) {
         let mut tables = self.tables.write();
-        let Tables { by_labels, label_hashes, places, series_count, .. } = &mut *tables;
-        places.reserve(all.len());
-        label_hashes.reserve(all.len());
-        by_labels.reserve(all.len(), |&r| label_hashes[r as usize]);
-        *series_count += all.len() as u64;
+        let Tables { by_labels, rows, .. } = &mut *tables;
+        by_labels.reserve(all.len(), |&r| rows.hash(r));
         for &(series, place, labels_hash) in all {
-            let at = series as usize;
-            assert!(at >= places.len(), "BUG: series ref {series} given twice");
-            places.resize(at, Place::GAP);
-            places.push(place);
-            label_hashes.resize(at, 0);
-            label_hashes.push(labels_hash as u64);
-            by_labels.insert_unique(labels_hash as u64, series, |&r| label_hashes[r as usize]);
+            rows.push(series, place, labels_hash as u64);
+            by_labels.insert_unique(labels_hash as u64, series, |&r| rows.hash(r));
         }
     }
 
     /// Keeps `next_ref` above `series`, which a file names though no series is known by it.
     pub(crate) fn reserve(&self, series: u32) {
-        let mut tables = self.tables.write();
-        let wanted = series as usize + 1;
-        if tables.places.len() < wanted {
-            tables.places.resize(wanted, Place::GAP);
-            tables.label_hashes.resize(wanted, 0);
+        self.tables.write().rows.reserve(series);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn chunks_held(&self) -> usize {
+        self.tables.read().rows.chunks_held()
+    }
+
+    /// Series with refs below `end` that are not in `held`.
+    pub(crate) fn idle(&self, held: &RoaringBitmap, end: u32) -> RoaringBitmap {
+        let mut idle = RoaringBitmap::new();
+        for start in (0..end).step_by(SLICE) {
+            let tables = self.tables.read();
+            let slice = start..end.min(start + SLICE as u32);
+            idle.extend(tables.rows.live_in(slice).filter(|&series| !held.contains(series)));
         }
+        idle
+    }
+
+    /// Marks series that are about to be retired, and forgets what requests remember of them.
+    pub(crate) fn doom(&self, idle: RoaringBitmap) {
+        self.tables.write().doomed = idle;
+        let mut start = 0;
+        loop {
+            let mut tables = self.tables.write();
+            let Tables { encodings, by_encoding, doomed, .. } = &mut *tables;
+            let end = encodings.len().min(start + SLICE);
+            if start >= end || doomed.is_empty() {
+                return;
+            }
+            for (number, encoding) in (start..end).zip(&mut encodings[start..end]) {
+                if !doomed.contains(encoding.series) {
+                    continue;
+                }
+                let is_it = |&e: &u32| e as usize == number;
+                if let Ok(entry) = by_encoding.find_entry(encoding.hash as u64, is_it) {
+                    entry.remove();
+                    // No bytes have this length, so nothing is guessed from it.
+                    *encoding = Encoding { series: NO_SERIES, len: 0, ..*encoding };
+                }
+            }
+            start = end;
+        }
+    }
+
+    /// Takes those of `batch` out that are still doomed and that `free` lets go; returns them. The
+    /// caller holds the right to make series.
+    pub(crate) fn retire(
+        &self,
+        batch: &[u32],
+        mut free: impl FnMut(u32, Place) -> bool,
+    ) -> Vec<u32> {
+        let mut tables = self.tables.write();
+        let Tables { by_labels, rows, doomed, .. } = &mut *tables;
+        let mut retired = Vec::new();
+        for &series in batch {
+            let is_doomed = doomed.remove(series);
+            let Some(place) = rows.place(series).filter(|_| is_doomed) else { continue };
+            if !free(series, place) {
+                continue;
+            }
+            if let Ok(entry) = by_labels.find_entry(rows.hash(series), |&r| r == series) {
+                entry.remove();
+            }
+            rows.remove(series);
+            retired.push(series);
+        }
+        retired
     }
 
     /// Remembers what encodings mean, in the order in which a request had them. Series that are
     /// not known are left out.
     pub(crate) fn remember(&self, new: &[NewEncoding], encodings_per_series_max: usize) {
         let mut tables = self.tables.write();
-        let most = (tables.places.len() + 1024).saturating_mul(encodings_per_series_max);
+        let live = usize::try_from(tables.rows.live()).unwrap_or(usize::MAX);
+        let most = live.saturating_add(1024).saturating_mul(encodings_per_series_max);
         if tables.encodings.len() + new.len() > most {
             tables.encodings.clear();
             tables.by_encoding.clear();
         }
-        let Tables { encodings, by_encoding, places, .. } = &mut *tables;
+        let Tables { encodings, by_encoding, rows, doomed, .. } = &mut *tables;
         for &NewEncoding { hash, len, series } in new {
-            let place = places.get(series as usize).filter(|p| **p != Place::GAP);
+            // Whoever comes back is saved.
+            doomed.remove(series);
+            let place = rows.place(series);
             let is_known = by_encoding.find(hash as u64, |&e| encodings[e as usize].hash == hash);
             let (Some(place), None) = (place, is_known) else { continue };
             let Ok(number) = u32::try_from(encodings.len()) else { return };

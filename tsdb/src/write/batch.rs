@@ -76,6 +76,13 @@ impl ShardBatch {
         commitlog::encode_rich_samples(out, (namespace, shard), refs, ts, samples);
     }
 
+    /// Whether all slots are still those of their series.
+    pub(super) fn is_of(&self, buffer: &Buffer) -> bool {
+        let floats = self.slots.iter().zip(&self.refs);
+        let mut all = floats.chain(self.rich.slots.iter().zip(&self.rich.refs));
+        all.all(|(&slot, &series)| buffer.is_slot_of(slot, series))
+    }
+
     /// Appends the batch to the buffer, in the order in which it stands in the log.
     pub(super) fn append(&self, buffer: &mut Buffer, now: Duration) {
         if self.starts.is_empty() {

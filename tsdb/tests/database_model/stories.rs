@@ -14,7 +14,7 @@ use crate::{HOUR, SayIfPanics, World, side};
 fn story(seed: u64) -> u64 {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut world = World::new(seed);
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         world.retention_ns = rng.random_range(20..100) * HOUR;
         world.reopen();
     }

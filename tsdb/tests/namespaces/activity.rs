@@ -119,6 +119,9 @@ fn lists_and_queries_of_a_range_equal_a_map_of_blocks() {
                 assert_eq!(active(&world, asked), expected(&model, asked), "step {step}");
             }
             assert_eq!(active(&world, EVER), expected(&model, EVER), "step {step}");
+            let stats = world.namespace("default").series_stats(5).expect("counted");
+            let counted = stats.blocks.iter().map(|b| (b.start_ns, b.series));
+            assert!(counted.eq(model.iter().map(|(&start, s)| (start, s.len() as u64))));
         }
         // Longer blocks select more, and never less.
         world.pass(72 * HOUR);

@@ -5,5 +5,6 @@ mod changes;
 mod gate;
 mod limits;
 mod restarts;
+mod retirement;
 mod switches;
 mod world;

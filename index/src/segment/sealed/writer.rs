@@ -8,6 +8,7 @@ use m3rs_core::Corrupt;
 use m3rs_core::fs::{Fs, FsFile, write_atomic};
 use m3rs_core::wire::checksum::Crc32;
 use m3rs_core::wire::{put_length_prefixed, put_varint};
+use roaring::RoaringBitmap;
 
 use super::format::{
     self, BLOCK_VALUES, FIELD_DOCS_ALL, FIELD_DOCS_BITMAP, FIELD_DOCS_DELTAS, Footer, HEADER_LEN,
@@ -25,12 +26,19 @@ const BUFFER_LEN: usize = 1 << 20;
 const COPY_DOCS: u32 = 4_096;
 
 /// Writes `sources`, which hold a document or more and whose ids ascend from one to the next, to
-/// `path`; when this returns, the file is durable.
+/// `path`; when this returns, the file is durable. Documents whose ids are in `gone` are left out,
+/// and returned; but for the last one, if no other is left.
 ///
 /// Memory: the term list and 4 bytes for each value and each source, not the postings.
-pub(crate) fn write(fs: &dyn Fs, path: &Path, sources: &[&dyn Segment]) -> Result<(), IndexError> {
+pub(crate) fn write(
+    fs: &dyn Fs,
+    path: &Path,
+    sources: &[&dyn Segment],
+    gone: &RoaringBitmap,
+) -> Result<RoaringBitmap, IndexError> {
+    let dropped = to_drop(sources, gone)?;
     write_atomic(fs, path, |file| {
-        let mut writer = Writer::new(file, sources)?;
+        let mut writer = Writer::new(file, sources, &dropped)?;
         writer.fields()?;
         writer.docs()?;
         writer.identities()?;
@@ -39,7 +47,25 @@ pub(crate) fn write(fs: &dyn Fs, path: &Path, sources: &[&dyn Segment]) -> Resul
     .map_err(|e: WriteError| match e {
         WriteError::Io(e) => IndexError::io(path)(e),
         WriteError::Index(e) => e,
-    })
+    })?;
+    Ok(dropped)
+}
+
+/// The ids of `gone` that the sources have, but for the last one if no document would be left.
+fn to_drop(sources: &[&dyn Segment], gone: &RoaringBitmap) -> Result<RoaringBitmap, IndexError> {
+    let mut dropped = RoaringBitmap::new();
+    let mut kept = false;
+    for segment in sources {
+        let Some((first, last)) = segment.id_range() else { continue };
+        let ids = gone.range(first..=last).filter(|&id| segment.ordinal(id).is_some());
+        let before = dropped.len();
+        dropped.extend(ids);
+        kept |= dropped.len() - before < u64::from(segment.doc_count());
+    }
+    if !kept && let Some(last) = dropped.max() {
+        dropped.remove(last);
+    }
+    Ok(dropped)
 }
 
 /// What stops a writer: the disk, or a source that cannot be read.
@@ -117,10 +143,69 @@ struct Source<'s> {
     /// What is added to its ordinals.
     base: u32,
     doc_count: u32,
+    /// New number of each ordinal, if some are left out, which have [`LEFT_OUT`].
+    ordinals: Option<Vec<u32>>,
     /// New number of each field.
     fields: Vec<u32>,
     /// New number of each value, by old field.
     values: Vec<Vec<u32>>,
+}
+
+/// The number of a document that is left out.
+const LEFT_OUT: u32 = u32::MAX;
+
+impl<'s> Source<'s> {
+    /// `base` is what is added to its ordinals.
+    fn new(segment: &'s dyn Segment, base: u32, dropped: &RoaringBitmap) -> Self {
+        let doc_count = segment.doc_count();
+        let field_count = segment.field_count() as usize;
+        let (fields, values) = (vec![0; field_count], vec![Vec::new(); field_count]);
+        let (first, last) = segment.id_range().unwrap_or((0, 0));
+        let mut ordinals = None;
+        if dropped.range_cardinality(first..=last) > 0 {
+            let mut ids = Vec::new();
+            segment.append_ids(&Postings::all(doc_count), &mut ids);
+            let mut next = 0;
+            let numbered = ids.into_iter().map(|id| {
+                if dropped.contains(id) {
+                    return LEFT_OUT;
+                }
+                next += 1;
+                next - 1
+            });
+            ordinals = Some(numbered.collect());
+        }
+        Self { segment, base, doc_count, ordinals, fields, values }
+    }
+
+    /// The number of a document in the file.
+    fn new_ordinal(&self, ordinal: u32) -> Option<u32> {
+        let Some(ordinals) = &self.ordinals else { return Some(self.base + ordinal) };
+        let new = ordinals[ordinal as usize];
+        (new != LEFT_OUT).then(|| self.base + new)
+    }
+
+    /// Documents that are not left out.
+    fn kept(&self) -> u32 {
+        let kept = |all: &Vec<u32>| all.iter().filter(|&&o| o != LEFT_OUT).count() as u32;
+        self.ordinals.as_ref().map_or(self.doc_count, kept)
+    }
+
+    /// Appends the new numbers of documents.
+    fn append(&self, postings: &Postings, ordinals: &mut Vec<u32>) {
+        postings.for_each(|ordinal| ordinals.extend(self.new_ordinal(ordinal)));
+    }
+
+    /// Whether a document with the field is kept.
+    fn has(&self, field: u32) -> Result<bool, IndexError> {
+        if self.ordinals.is_none() {
+            return Ok(true);
+        }
+        let mut kept = false;
+        let of_field = self.segment.field_postings(field)?;
+        of_field.for_each(|ordinal| kept |= self.new_ordinal(ordinal).is_some());
+        Ok(kept)
+    }
 }
 
 struct Writer<'s, 'f> {
@@ -135,25 +220,26 @@ struct Writer<'s, 'f> {
 }
 
 impl<'s, 'f> Writer<'s, 'f> {
-    fn new(file: &'f mut dyn FsFile, segments: &[&'s dyn Segment]) -> Result<Self, WriteError> {
+    fn new(
+        file: &'f mut dyn FsFile,
+        segments: &[&'s dyn Segment],
+        dropped: &RoaringBitmap,
+    ) -> Result<Self, WriteError> {
         let mut by_name: BTreeMap<String, Vec<Option<u32>>> = BTreeMap::new();
         let mut sources = Vec::with_capacity(segments.len());
         let mut doc_count = 0;
         for (at, &segment) in segments.iter().enumerate() {
+            let source = Source::new(segment, doc_count, dropped);
             for field in 0..segment.field_count() {
+                if !source.has(field)? {
+                    continue;
+                }
                 let numbers = by_name.entry(segment.field_name(field)).or_default();
                 numbers.resize(segments.len(), None);
                 numbers[at] = Some(field);
             }
-            let field_count = segment.field_count() as usize;
-            sources.push(Source {
-                segment,
-                base: doc_count,
-                doc_count: segment.doc_count(),
-                fields: vec![0; field_count],
-                values: vec![Vec::new(); field_count],
-            });
-            doc_count += segment.doc_count();
+            doc_count += source.kept();
+            sources.push(source);
         }
         let names: Vec<_> = by_name.into_iter().collect();
         for (new, (_, numbers)) in names.iter().enumerate() {
@@ -208,11 +294,13 @@ impl<'s, 'f> Writer<'s, 'f> {
         }
         let mut texts = FstTexts::default();
         let (mut count, mut ordinals, mut text) = (0u32, Vec::new(), Vec::new());
+        let mut is_first = true;
         while let Some(smallest) = cursors.iter().filter_map(ValueCursor::text).min() {
-            if count > 0 && smallest <= text.as_slice() {
+            if !is_first && smallest <= text.as_slice() {
                 let (expected, got) = (format!("values after {text:?}"), format!("{smallest:?}"));
                 return Err(IndexError::from(Corrupt::new("index terms", 0, expected, got)).into());
             }
+            is_first = false;
             text.clear();
             text.extend_from_slice(smallest);
             ordinals.clear();
@@ -223,8 +311,11 @@ impl<'s, 'f> Writer<'s, 'f> {
                 renumbered.resize(cursor.order.len(), 0);
                 renumbered[old as usize] = count;
                 let postings = source.segment.value_postings(cursor.field, old)?;
-                append(&postings, source.base, &mut ordinals);
+                source.append(&postings, &mut ordinals);
                 cursor.advance(source.segment)?;
+            }
+            if ordinals.is_empty() {
+                continue;
             }
             let listed = self.list(&ordinals)?;
             terms.push(&text, &listed);
@@ -255,7 +346,7 @@ impl<'s, 'f> Writer<'s, 'f> {
         let mut ordinals = Vec::new();
         for (source, number) in self.sources.iter().zip(numbers) {
             if let Some(field) = *number {
-                append(&source.segment.field_postings(field)?, source.base, &mut ordinals);
+                source.append(&source.segment.field_postings(field)?, &mut ordinals);
             }
         }
         if ordinals.len() == self.doc_count as usize {
@@ -277,7 +368,8 @@ impl<'s, 'f> Writer<'s, 'f> {
         for source in &self.sources {
             for start in (0..source.doc_count).step_by(COPY_DOCS as usize) {
                 let end = source.doc_count.min(start + COPY_DOCS);
-                let ordinals: Vec<u32> = (start..end).collect();
+                let kept = |o: &u32| source.new_ordinal(*o).is_some();
+                let ordinals: Vec<u32> = (start..end).filter(kept).collect();
                 source.segment.for_each_doc(&ordinals, &mut |_, fields, values| {
                     rows.push(source, fields, values);
                 })?;
@@ -295,7 +387,12 @@ impl<'s, 'f> Writer<'s, 'f> {
         let mut hashes = Vec::with_capacity(self.doc_count as usize * format::IDENTITY_LEN);
         let mut shards = Vec::with_capacity(self.doc_count as usize * format::SHARD_HASH_LEN);
         for source in &self.sources {
+            let mut ordinal = 0;
             source.segment.for_each_identity(&mut |id, identity| {
+                ordinal += 1;
+                if source.new_ordinal(ordinal - 1).is_none() {
+                    return;
+                }
                 ids.push(id);
                 hashes.extend_from_slice(&identity.labels_hash.to_le_bytes());
                 shards.extend_from_slice(&identity.shard_hash.to_le_bytes());
@@ -305,10 +402,10 @@ impl<'s, 'f> Writer<'s, 'f> {
         assert!(ids.is_sorted_by(|a, b| a < b), "BUG: sources are in the order of their ids");
         self.out.whole(Section::Identities, &hashes)?;
         self.out.whole(Section::ShardHashes, &shards)?;
-        let (first, last) = match (ids.first(), ids.last()) {
-            (Some(&first), Some(&last)) => (first, last),
-            _ => (0, 0),
-        };
+        // The file stands for the ids that it leaves out, too.
+        let range = |source: Option<&Source<'_>>| source.and_then(|s| s.segment.id_range());
+        let first = range(self.sources.first()).map_or(0, |(first, _)| first);
+        let last = range(self.sources.last()).map_or(0, |(_, last)| last);
         let mut listed = Vec::new();
         if (last - first) as usize + 1 != ids.len() {
             listed.extend(ids.iter().flat_map(|id| id.to_le_bytes()));
@@ -324,10 +421,6 @@ impl<'s, 'f> Writer<'s, 'f> {
     fn finish(&mut self) -> Result<(), WriteError> {
         Ok(self.out.flush()?)
     }
-}
-
-fn append(postings: &Postings, base: u32, ordinals: &mut Vec<u32>) {
-    postings.for_each(|ordinal| ordinals.push(base + ordinal));
 }
 
 /// Walks the values of a source's field in order.

@@ -1,0 +1,204 @@
+//! Reads: what queries of every shape get, whatever lies in memory and in files.
+
+#[path = "namespaces/world.rs"]
+#[expect(dead_code, reason = "each test program uses its part of the world")]
+mod world;
+
+use std::collections::BTreeMap;
+
+use m3rs_core::fs::Fs;
+use m3rs_core::model::Matcher;
+use m3rs_core::time::{NS_PER_S, TimestampNs};
+use m3rs_sim::disk::Unsynced;
+use m3rs_tsdb::{Columns, DEFAULT_NAMESPACE, NamespaceOptions, Selection, Wanted};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::world::{EVER, HOUR, START, World, options, read_all, samples};
+
+fn every_series() -> [Matcher; 1] {
+    [Matcher::equal("__name__", "m")]
+}
+
+/// A query over times that all lie before retention was raised to the horizon at its start alone:
+/// its range ended before it began, and the look into the open windows ended the process.
+#[test]
+fn a_range_before_retention_is_empty() {
+    let world = World::new(1);
+    let short = NamespaceOptions { retention_ns: 6 * HOUR, ..options() };
+    world.database().add_namespace("short", short).expect("made");
+    world.write("short", &[(1, START, 1.0)]).expect("written");
+    for (from, to) in [(START - 9 * HOUR, START - 8 * HOUR), (START, START - 1)] {
+        let found = world
+            .namespace("short")
+            .select(&every_series(), TimestampNs(from), TimestampNs(to), 1000)
+            .expect("selected");
+        let mut columns = Columns::default();
+        for number in 0..found.labels().len() {
+            found.read(number, &mut columns);
+            assert!(columns.is_empty(), "{from}..={to}: {:?}", columns.ts);
+        }
+    }
+    let now = (TimestampNs(START - 9 * HOUR), TimestampNs(START + NS_PER_S));
+    let found =
+        world.namespace("short").select(&every_series(), now.0, now.1, 1000).expect("found");
+    let mut columns = Columns::default();
+    found.read(0, &mut columns);
+    assert_eq!(columns.ts, [START]);
+}
+
+/// What `read_values` gives of all series, by number; each exactly once.
+fn read_batch(found: &Selection, series: usize, wanted: Wanted) -> Vec<Vec<(i64, u64)>> {
+    let mut all = vec![None; series];
+    found.read_values(0..series, wanted, |number, columns| {
+        let samples = columns.iter().map(|s| (s.t.0, s.v.to_bits())).collect();
+        assert!(all[number].replace(samples).is_none(), "series {number} twice");
+    });
+    all.into_iter().map(|samples| samples.expect("each series once")).collect()
+}
+
+/// Samples go to windows, snapshots, volumes, compacted blocks and late lists in turn, some of
+/// them are deleted, the process dies; reads of many series at once give what a map says, and
+/// reads of last samples alone the last of it.
+#[test]
+fn many_series_at_once_are_as_one_by_one() {
+    for seed in 0..12 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut world = World::new(seed);
+        world.limits.open_filesets_max = if seed % 2 == 0 { 1 } else { 1000 };
+        world.restart();
+        let mut model: BTreeMap<u32, BTreeMap<i64, u64>> = BTreeMap::new();
+        let mut now = START;
+        for _ in 0..60 {
+            match rng.random_range(0..14) {
+                0 => world.database().snapshot().expect("a snapshot"),
+                1 => drop(world.database().flush_all().expect("flushed")),
+                2 => drop(world.database().compact().expect("compacted")),
+                3 => world.crash(Unsynced::Lost),
+                4 => {
+                    let (series, from) = (rng.random_range(0..9), now - rng.random_range(0..HOUR));
+                    let to = from + rng.random_range(0..HOUR);
+                    world.delete(DEFAULT_NAMESPACE, series, from, to).expect("deleted");
+                    model.entry(series).or_default().retain(|t, _| !(from..=to).contains(t));
+                }
+                _ => {
+                    let step = rng.random_range(0..40) * 60 * NS_PER_S;
+                    now += step;
+                    world.pass(step);
+                    let row = |rng: &mut StdRng| {
+                        let behind = if rng.random_range(0..5) == 0 { 5 * HOUR } else { 300 };
+                        let t = now - rng.random_range(0..behind);
+                        (rng.random_range(0..9u32), t, rng.random::<f64>())
+                    };
+                    let rows: Vec<_> = (0..40).map(|_| row(&mut rng)).collect();
+                    world.write(DEFAULT_NAMESPACE, &rows).expect("written");
+                    for (series, t, v) in rows {
+                        model.entry(series).or_default().insert(t, v.to_bits());
+                    }
+                }
+            }
+            let from = now - rng.random_range(0..12 * HOUR);
+            let to = now - if rng.random() { 0 } else { rng.random_range(0..6 * HOUR) };
+            compare(&world, &model, (from, to));
+        }
+    }
+}
+
+fn compare(world: &World, model: &BTreeMap<u32, BTreeMap<i64, u64>>, (from, to): (i64, i64)) {
+    let found = world
+        .namespace(DEFAULT_NAMESPACE)
+        .select(&every_series(), TimestampNs(from), TimestampNs(to), 1000)
+        .expect("selected");
+    let series = found.labels().len();
+    let all = read_batch(&found, series, Wanted::All);
+    let last = read_batch(&found, series, Wanted::Last);
+    for (number, labels) in found.labels().iter().enumerate() {
+        let series: u32 = labels.get("series").and_then(|s| s.parse().ok()).expect("our label");
+        let of_series = model.get(&series).into_iter().flatten();
+        let want: Vec<(i64, u64)> =
+            of_series.map(|(t, v)| (*t, *v)).filter(|(t, _)| (from..=to).contains(t)).collect();
+        assert_eq!(all[number], want, "series {series} in {from}..={to}");
+        assert_eq!(last[number].last(), want.last(), "the last of series {series} until {to}");
+        let mut columns = Columns::default();
+        found.read(number, &mut columns);
+        let one: Vec<_> = columns.iter().map(|s| (s.t.0, s.v.to_bits())).collect();
+        assert_eq!(one, want);
+    }
+    assert_eq!(found.damage(), Vec::<String>::new());
+}
+
+/// Linux allows 65,530 mappings, and one was held for each file for ever, so that a node with
+/// more files did not start.
+#[test]
+fn there_may_be_more_files_than_mappings() {
+    let mut world = World::new(3);
+    world.limits.open_filesets_max = 3;
+    world.restart();
+    let rows: Vec<_> = (0..40).map(|i| (i % 4, START + i64::from(i) * HOUR, 1.0)).collect();
+    for row in &rows {
+        world.pass(HOUR);
+        world.write(DEFAULT_NAMESPACE, &[*row]).expect("written");
+    }
+    world.database().flush_all().expect("flushed");
+    for _ in 0..2 {
+        assert_eq!(world.read(DEFAULT_NAMESPACE), samples(&rows));
+        let status = world.database().status();
+        assert!(status.volumes > 10, "{status:?}");
+        assert!(status.filesets_mapped <= 3, "{status:?}");
+        assert!(status.fileset_map_misses > 0, "{status:?}");
+        world.restart();
+    }
+    world.limits.open_filesets_max = 1000;
+    world.restart();
+    assert_eq!(world.read(DEFAULT_NAMESPACE), samples(&rows));
+    let status = world.database().status();
+    assert_eq!((status.filesets_mapped, status.fileset_map_misses), (status.volumes, 0));
+}
+
+/// A query looks at the blocks, and a flush or a compaction takes their files away before they are
+/// mapped: what replaced them is read.
+#[test]
+fn files_may_go_while_a_query_reads() {
+    let mut world = World::new(4);
+    world.limits.open_filesets_max = 1;
+    world.restart();
+    let mut rows: Vec<_> = (0..30).map(|i| (i % 4, START + i64::from(i) * HOUR, 1.0)).collect();
+    world.pass(30 * HOUR);
+    world.write(DEFAULT_NAMESPACE, &rows).expect("written");
+    world.database().flush_all().expect("flushed");
+    let namespace = world.namespace(DEFAULT_NAMESPACE);
+    let found = namespace.select(&every_series(), EVER.0, EVER.1, 1000).expect("selected");
+    assert_eq!(read_all(&found), samples(&rows));
+    world.pass(100 * HOUR);
+    assert!(world.database().compact().expect("compacted") > 0);
+    assert_eq!(read_all(&found), samples(&rows), "after a compaction");
+    let late = (1, START + HOUR + 7, 9.0);
+    world.write(DEFAULT_NAMESPACE, &[late]).expect("written");
+    world.database().flush_all().expect("flushed");
+    rows.push(late);
+    assert_eq!(read_all(&found), samples(&rows), "after a flush");
+}
+
+/// A file that became damaged after the start costs a query what it had, and a warning.
+#[test]
+fn damage_is_found_when_a_file_is_mapped_again() {
+    let mut world = World::new(5);
+    world.limits.open_filesets_max = 1;
+    world.restart();
+    let rows = [(1, START, 1.0), (1, START + 10 * HOUR, 2.0), (1, START + 20 * HOUR, 3.0)];
+    world.pass(20 * HOUR);
+    world.write(DEFAULT_NAMESPACE, &rows).expect("written");
+    world.database().flush_all().expect("flushed");
+    let files = world.files("data");
+    assert_eq!(files.len(), 3, "{files:?}");
+    for path in &files {
+        world.fs.truncate(path, 10).expect("cut");
+    }
+    let namespace = world.namespace(DEFAULT_NAMESPACE);
+    let found = namespace.select(&every_series(), EVER.0, EVER.1, 1000).expect("selected");
+    let mut columns = Columns::default();
+    found.read(0, &mut columns);
+    // One may still be mapped as it was.
+    assert!(columns.len() <= 1, "{:?}", columns.ts);
+    assert_eq!(found.damage().len(), 3 - columns.len(), "{:?}", found.damage());
+}
