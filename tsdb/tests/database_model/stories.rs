@@ -62,7 +62,7 @@ fn story(seed: u64) -> u64 {
 
 /// `M3RS_STORIES` tells how many to run, for a long search.
 fn stories(first: u64) {
-    let count = std::env::var("M3RS_STORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(24);
+    let count = std::env::var("M3RS_STORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
     let mut compactions = 0;
     for seed in (first..).step_by(4).take(count) {
         let case = format!("story {seed}");
