@@ -46,10 +46,12 @@ fn main() -> Result<(), Failure> {
     }
     let written = cpu_seconds()?;
     println!(
-        "written: {series} series x {samples}, {:.3} CPU-s/M, RSS {} MB, {:.0} B/series",
+        "written: {series} series x {samples}, {:.3} CPU-s/M, RSS {} MB, of which {} MB are no \
+         files: {:.0} B/series",
         (written - begin) * 1e6 / total,
         status("VmRSS")? / 1024,
-        status("VmRSS")? as f64 * 1024.0 / f64::from(series),
+        status("RssAnon")? / 1024,
+        status("RssAnon")? as f64 * 1024.0 / f64::from(series),
     );
     let report = database.flush_all()?;
     let flushed = cpu_seconds()? - written;
