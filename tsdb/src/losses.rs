@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use m3rs_core::fs::{Fs, write_atomic};
+use m3rs_core::model::Matcher;
 use m3rs_core::time::NS_PER_S;
 use parking_lot::Mutex;
 
@@ -157,6 +158,15 @@ impl Losses {
 
     fn all(&self) -> Vec<(PathBuf, Arc<Loss>)> {
         self.0.lock().iter().map(|(p, l)| (p.clone(), Arc::clone(l))).collect()
+    }
+
+    /// The series that lost samples of blocks; `None` if it may be any.
+    pub(crate) fn series(&self) -> Option<Vec<u32>> {
+        let mut all = Vec::new();
+        for (_, loss) in self.all().iter().filter(|(_, loss)| loss.block.is_some()) {
+            all.extend(loss.series.as_ref()?);
+        }
+        Some(all)
     }
 }
 
@@ -300,12 +310,23 @@ impl Namespace {
         Some(lost)
     }
 
-    /// Warnings of a query for these series in these times.
-    pub(crate) fn losses_met(&self, (from, to): (i64, i64), found: &[u32]) -> Vec<String> {
+    /// Warnings of a query for the series that match, in these times.
+    ///
+    /// A series whose samples are lost is not active where they were, so the series are those of
+    /// all times. Without a loss in the range they are not looked for.
+    pub(crate) fn losses_met(
+        &self,
+        (from, to): (i64, i64),
+        matchers: &[Matcher],
+    ) -> Result<Vec<String>, TsdbError> {
         let mut met = Vec::new();
-        for (path, loss) in self.losses.all() {
-            let is_met = loss.block.is_some_and(|block| block.overlaps(from, to));
-            if is_met && loss.concerns(found) {
+        let of_blocks = self.losses.all().into_iter();
+        let mut of_range = of_blocks
+            .filter(|(_, loss)| loss.block.is_some_and(|block| block.overlaps(from, to)))
+            .peekable();
+        if of_range.peek().is_some() {
+            let matching = self.find(matchers, (i64::MIN, i64::MAX), usize::MAX)?;
+            for (path, loss) in of_range.filter(|(_, loss)| loss.concerns(&matching)) {
                 met.push(loss.warning(&path));
             }
         }
@@ -320,7 +341,7 @@ impl Namespace {
             met.truncate(TOLD_MAX);
             met.push(format!("{more} more losses are known: the status lists them"));
         }
-        met
+        Ok(met)
     }
 
     /// How far in the future a sample may be when it is written.

@@ -57,7 +57,7 @@ impl Selection {
         series_max: usize,
     ) -> Result<Self, TsdbError> {
         let found = namespace.find(matchers, range, series_max)?;
-        let damage = namespace.losses_met(range, &found);
+        let damage = namespace.losses_met(range, matchers)?;
         let mut labels = Vec::with_capacity(found.len());
         let mut places = Vec::with_capacity(found.len());
         {

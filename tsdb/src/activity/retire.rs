@@ -41,6 +41,8 @@ impl Namespace {
     /// # Errors
     /// Errors of the file system, when directories are synced or segments written anew.
     pub(crate) fn retire_series(&self) -> Result<u64, TsdbError> {
+        // Queries for a series that lost samples must find it to warn.
+        let Some(lost) = self.losses.series() else { return Ok(0) };
         let everything = Activity::of(self, (i64::MIN, i64::MAX));
         let files = everything.files();
         let oldest_new = {
@@ -51,7 +53,8 @@ impl Namespace {
             last.files = files;
             std::mem::replace(&mut last.next_ref, self.registry.next_ref())
         };
-        let held = everything.union();
+        let mut held = everything.union();
+        held.extend(lost);
         let idle = self.registry.idle(&held, oldest_new);
         if idle.is_empty() {
             return Ok(0);

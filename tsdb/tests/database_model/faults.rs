@@ -137,3 +137,39 @@ fn what_a_volume_hid_does_not_come_back_when_the_volume_is_gone() {
         }
     }
 }
+
+/// A series of which nothing is left but a warning stays in the index, so that queries for it are
+/// warned and others are not.
+#[test]
+fn series_that_lost_all_samples_are_known_as_long_as_that_is_told() {
+    let mut world = World::new(41);
+    let samples: Vec<_> = (0..10).map(|s| (s, START, f64::from(s))).collect();
+    world.write(&samples).expect("written");
+    world.database().flush_all().expect("flushed");
+    drop(world.database.take());
+    let path = files_below(&world, Path::new("/data/data/default/0")).remove(0);
+    world.fs.damage(&path, |bytes| bytes.truncate(40)).expect("damaged");
+    world.open().expect("opens");
+    let count = |world: &World| world.database().namespace("default").map(|n| n.series_count());
+    for _ in 0..3 {
+        world.clock.0.fetch_add(2 * HOUR, Ordering::Relaxed);
+        let now = world.clock.0.load(Ordering::Relaxed);
+        world.write(&[(10, now, 1.0)]).expect("written");
+        world.database().flush_all().expect("flushed");
+        world.database().tick().expect("ticks");
+    }
+    assert_eq!(count(&world), Some(11));
+    let (served, warnings) = world.read_damaged(START..=START);
+    assert!(served.len() < 10 && warnings.len() == 1, "{warnings:?}");
+    let aside = PathBuf::from(format!("{}.damaged", path.display()));
+    world.fs.remove_file(&aside).expect("removed");
+    for _ in 0..3 {
+        world.clock.0.fetch_add(2 * HOUR, Ordering::Relaxed);
+        let now = world.clock.0.load(Ordering::Relaxed);
+        world.write(&[(10, now, 1.0)]).expect("written");
+        world.database().flush_all().expect("flushed");
+        world.database().tick().expect("ticks");
+    }
+    assert_eq!(world.read_damaged(START..=START).1.len(), 0);
+    assert_eq!(count(&world), Some(1 + served.len() as u64), "the others are retired");
+}

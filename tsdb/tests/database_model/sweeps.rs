@@ -271,6 +271,53 @@ fn a_flipped_byte_of_a_snapshot_is_told_and_costs_no_more_than_its_block() {
     sweep(&[Kind::Snapshot]);
 }
 
+#[test]
+fn a_file_that_is_cut_at_any_length_is_told_and_costs_no_more_than_itself() {
+    let (world, files) = small();
+    for (&kind, path) in files.iter().flat_map(|(k, all)| all.iter().map(move |p| (k, p))) {
+        let len = world.fs.file_len(path).expect("there") as usize;
+        for cut in 0..len {
+            let place = format!("{} cut at {cut} of {len}", path.display());
+            let _place = crate::SayIfPanics(&place);
+            let (mut changed, told) = told(&world, path, |bytes| bytes.truncate(cut));
+            match kind {
+                Kind::Catalog => {
+                    assert_eq!(told.at_start.len(), 1, "{:?}", told.at_start);
+                    assert_eq!((told.lost.len(), told.warnings.len()), (0, 0));
+                }
+                Kind::Side | Kind::Index => check_set_aside(kind, path, &told),
+                Kind::SealedLog => check_log(&mut changed, path, &told),
+                // It cannot be told from one that was never finished.
+                Kind::OpenLog => assert!(told.lost.len() <= 2, "{:?}", told.lost),
+                Kind::Volume | Kind::Compacted | Kind::Snapshot => {
+                    assert_eq!(told.at_start.len(), 1, "{:?}", told.at_start);
+                    assert_eq!(&told.at_start[0].path, path);
+                    let loss = told.loss_of(path).expect("it is known").clone();
+                    assert_eq!((loss.shard, loss.series), (Some(0), None));
+                    assert!(told.warns_of(path), "{:?}", told.warnings);
+                    check_told_until_removed(&mut changed, &loss);
+                }
+            }
+        }
+    }
+}
+
+/// A loss is told over restarts, to the queries that it concerns, until its file is removed.
+fn check_told_until_removed(world: &mut World, loss: &KnownLoss) {
+    world.reopen();
+    assert_eq!(world.database().damage_at_start(), []);
+    let (start, length) = (loss.block_start_ns, loss.block_length_ns);
+    let (start, end) = (start.expect("a block"), start.zip(length).map_or(0, |(s, l)| s + l));
+    assert_eq!(world.read_damaged(start..=start).1.len(), 1);
+    assert_eq!(world.read_damaged(end - 1..=i64::MAX / 2).1.len(), 1);
+    assert_eq!(world.read_damaged(0..=start - 1).1.len(), 0);
+    assert_eq!(world.read_damaged(end..=i64::MAX / 2).1.len(), 0);
+    world.fs.remove_file(&loss.path).expect("removed");
+    world.database().tick().expect("looks");
+    assert_eq!(world.database().status().known_losses, []);
+    assert_eq!(world.read_damaged(start..=end).1.len(), 0);
+}
+
 /// As the sweeps over small files, at random places of larger ones.
 #[test]
 fn a_flipped_byte_of_a_large_file_costs_no_more_than_its_block() {
