@@ -43,6 +43,13 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// As the operating system says.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
+    /// Up to `len` bytes of the file from `offset` on; fewer only at its end. They are read and not
+    /// mapped, so that a bad sector is an error and no fault of memory.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn read_at(&self, path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>>;
+
     /// Length of the file in bytes.
     ///
     /// # Errors

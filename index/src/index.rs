@@ -1,9 +1,11 @@
 //! The index of one namespace: sealed segments, then one that grows.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use m3rs_core::Corrupt;
 use m3rs_core::fs::{Fs, SharedFs};
 use m3rs_core::model::{Labels, Matcher};
 use parking_lot::{Mutex, RwLock};
@@ -59,6 +61,8 @@ pub struct Index {
     next_uid: AtomicU64,
     /// Ranges of ids that damaged files claim.
     pub(crate) damaged: Vec<(u32, u32)>,
+    /// Sealed segments whose files were found damaged after they were opened.
+    rotten: Mutex<BTreeMap<PathBuf, Corrupt>>,
 }
 
 impl Index {
@@ -74,6 +78,7 @@ impl Index {
             maintenance: Mutex::new(()),
             next_uid: AtomicU64::new(1),
             damaged: Vec::new(),
+            rotten: Mutex::default(),
         }
     }
 
@@ -211,8 +216,37 @@ impl Index {
         self.state().sealed.iter().map(|s| info(s)).collect()
     }
 
+    /// Notes what was found out about the file of a sealed segment: the damage, or that it is
+    /// sound. A damaged one is searched on, and stays as it is, unmerged, so that the next opening
+    /// finds it.
+    pub fn note_checked(&self, path: &Path, found: Option<Corrupt>) {
+        let mut rotten = self.rotten.lock();
+        match found {
+            Some(corrupt) => rotten.insert(path.to_owned(), corrupt),
+            None => rotten.remove(path),
+        };
+    }
+
+    /// Damage of sealed segments that was found after they were opened.
+    #[must_use]
+    pub fn known_damage(&self) -> Vec<Damage> {
+        let rotten = self.rotten.lock();
+        if rotten.is_empty() {
+            return Vec::new();
+        }
+        let damage = |s: SealedInfo| {
+            let corrupt = rotten.get(&s.path)?.clone();
+            Some(Damage { path: s.path, first: s.first, last: s.last, corrupt })
+        };
+        self.sealed_segments().into_iter().filter_map(damage).collect()
+    }
+
+    pub(crate) fn is_rotten(&self, segment: &SealedSegment) -> bool {
+        self.rotten.lock().contains_key(segment.path())
+    }
+
     /// Reads the file of a sealed segment again and checks every byte of it; `None` if it is sound,
-    /// or was merged away meanwhile.
+    /// or was merged away meanwhile. What is found is noted, see [`Index::note_checked`].
     ///
     /// # Errors
     /// [`IndexError::Io`], [`IndexError::Version`].
@@ -223,10 +257,14 @@ impl Index {
     ) -> Result<Option<Damage>, IndexError> {
         let bytes_max = self.limits.automaton_bytes_max;
         match SealedSegment::open(fs, &segment.path, 0, bytes_max) {
-            Ok(_) => Ok(None),
+            Ok(_) => {
+                self.note_checked(&segment.path, None);
+                Ok(None)
+            }
             Err(_) if self.sealed_segments().iter().all(|s| s.path != segment.path) => Ok(None),
             Err(IndexError::Corrupt(corrupt)) => {
                 let SealedInfo { path, first, last, .. } = segment.clone();
+                self.note_checked(&path, Some(corrupt.clone()));
                 Ok(Some(Damage { path, first, last, corrupt }))
             }
             Err(other) => Err(other),
@@ -265,7 +303,7 @@ impl Index {
             .map(|labels| {
                 labels.transpose().map_err(|e| {
                     let what = "index document";
-                    m3rs_core::Corrupt::new(what, 0, "canonical labels", e.to_string()).into()
+                    Corrupt::new(what, 0, "canonical labels", e.to_string()).into()
                 })
             })
             .collect()

@@ -88,8 +88,16 @@ impl Index {
         loop {
             let state = self.state();
             let sealed = &state.sealed;
-            let next = next_rewrite(&state).or_else(|| self.next_merge(sealed));
+            let next = self.next_rewrite(&state).or_else(|| self.next_merge(sealed));
             let Some(range) = next else { return Ok(merges) };
+            // What rotted since it was opened must not get a new checksum.
+            let mut are_sound = true;
+            for source in &sealed[range.clone()] {
+                are_sound &= self.verify_sealed(fs, &info(source))?.is_none();
+            }
+            if !are_sound {
+                continue;
+            }
             let sources: Vec<&dyn Segment> =
                 sealed[range.clone()].iter().map(|s| &**s as &dyn Segment).collect();
             let Some((merged, dropped)) = self.write(fs, dir, &sources)? else {
@@ -117,7 +125,8 @@ impl Index {
         };
         let Limits { segments_max, segment_series_max, .. } = self.limits;
         let is_full = |s: &SealedSegment| u64::from(s.doc_count()) > segment_series_max / 2;
-        let is_joined = |l: &_, r: &_| is_joined(l, r) && !is_full(l) && !is_full(r);
+        let is_kept = |s: &Arc<SealedSegment>| is_full(s) || self.is_rotten(s);
+        let is_joined = |l: &_, r: &_| is_joined(l, r) && !is_kept(l) && !is_kept(r);
         let mut start = 0;
         for run in sealed.chunk_by(is_joined) {
             let sizes: Vec<u64> = run.iter().map(|s| u64::from(s.doc_count())).collect();
@@ -128,18 +137,21 @@ impl Index {
         }
         None
     }
-}
 
-/// A segment that is to be written anew for itself, as much of it is gone.
-fn next_rewrite(state: &State) -> Option<Range<usize>> {
-    let is_due = |segment: &Arc<SealedSegment>| {
-        let held = u64::from(segment.doc_count());
-        let gone = segment
-            .id_range()
-            .map_or(0, |(first, last)| state.gone.range_cardinality(first..=last));
-        // The last one stays, so that the file has its range.
-        held > 1 && gone > 0 && gone.saturating_mul(GONE_SHARE) >= held
-    };
-    let at = state.sealed.iter().position(is_due)?;
-    Some(at..at + 1)
+    /// A segment that is to be written anew for itself, as much of it is gone.
+    fn next_rewrite(&self, state: &State) -> Option<Range<usize>> {
+        let is_due = |segment: &Arc<SealedSegment>| {
+            let held = u64::from(segment.doc_count());
+            let gone = segment
+                .id_range()
+                .map_or(0, |(first, last)| state.gone.range_cardinality(first..=last));
+            // The last one stays, so that the file has its range.
+            held > 1
+                && gone > 0
+                && gone.saturating_mul(GONE_SHARE) >= held
+                && !self.is_rotten(segment)
+        };
+        let at = state.sealed.iter().position(is_due)?;
+        Some(at..at + 1)
+    }
 }

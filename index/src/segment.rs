@@ -20,8 +20,8 @@ use crate::regexp::ValueTest;
 
 pub(crate) use ids::Ids;
 pub(crate) use memory::MemorySegment;
+pub use sealed::{ENDS_LEN, SectionSize, SegmentSummary, inspect, sums};
 pub(crate) use sealed::{SealedSegment, write};
-pub use sealed::{SectionSize, SegmentSummary, inspect};
 
 /// What tells a series from others, and where it lives, without its labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ mod tree;
 mod world;
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -101,6 +102,15 @@ impl SimFs {
     pub fn damage(&self, path: &Path, edit: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         self.0.lock().damage(path, edit)
     }
+
+    /// Makes a range of the file unreadable: the disk has bad sectors there, also after a crash
+    /// and under another name.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub fn make_unreadable(&self, path: &Path, range: Range<usize>) -> io::Result<()> {
+        self.0.lock().make_unreadable(path, range)
+    }
 }
 
 impl Fs for SimFs {
@@ -118,12 +128,18 @@ impl Fs for SimFs {
         Ok(Box::new(SimFile { world: self.0.clone(), inode, generation }))
     }
 
+    /// The whole file is read here, so a bad sector is an error where a real disk maps the file
+    /// and ends the process once somebody touches that page.
     fn map(&self, path: &Path) -> io::Result<Mapped> {
         self.read(path).map(Mapped::of_bytes)
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.0.lock().contents(path).map(<[u8]>::to_vec)
+        self.0.lock().read_at(path, 0, usize::MAX)
+    }
+
+    fn read_at(&self, path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.0.lock().read_at(path, offset, len)
     }
 
     fn file_len(&self, path: &Path) -> io::Result<u64> {

@@ -11,7 +11,7 @@ mod pieces;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use m3rs_core::fs::SharedFs;
 use pieces::{Division, Pieces};
@@ -71,6 +71,7 @@ impl ReadCache {
             info: reader.info().clone(),
             totals: reader.totals(),
             file_len: reader.file_len(),
+            is_unsure: AtomicBool::new(false),
             cache: Arc::clone(self),
         };
         self.mapped.insert(id, file.with(reader));
@@ -87,6 +88,8 @@ pub(crate) struct ServedFile {
     info: FilesetInfo,
     totals: FilesetTotals,
     file_len: u64,
+    /// Whether the disk failed to read some of it back.
+    is_unsure: AtomicBool,
     cache: Arc<ReadCache>,
 }
 
@@ -109,13 +112,23 @@ impl ServedFile {
     /// # Errors
     /// As [`ServedFile::reader`].
     pub(crate) fn map(&self) -> Result<FilesetReader, FilesetError> {
-        let reader = FilesetReader::open(self.cache.fs.as_ref(), &self.path)?;
+        let fs = self.cache.fs.as_ref();
+        let reader = match self.is_unsure.load(Ordering::Relaxed) {
+            true => FilesetReader::open_unsure(fs, &self.path)?,
+            false => FilesetReader::open(fs, &self.path)?,
+        };
         if *reader.info() == self.info && reader.totals() == self.totals {
             return Ok(reader);
         }
         // Another file has its name now.
         let source = std::io::ErrorKind::NotFound.into();
         Err(FilesetError::Io { path: self.path.clone(), source })
+    }
+
+    /// Serves the file from a copy in memory from now on, without what the disk does not read back.
+    pub(crate) fn distrust(&self) {
+        self.is_unsure.store(true, Ordering::Relaxed);
+        self.cache.mapped.remove(&self.id);
     }
 
     fn with(&self, reader: FilesetReader) -> Arc<MappedFile> {

@@ -141,7 +141,7 @@ pub(crate) struct Core {
     unsettled: Mutex<Vec<Arc<Namespace>>>,
     /// What retired namespaces counted.
     gone: Counters,
-    opener: Opener,
+    pub(crate) opener: Opener,
     pub(crate) log: Arc<CommitLog>,
     pub(crate) snapshot_log_bytes: u64,
     pub(crate) background_failures: Counter,

@@ -41,4 +41,5 @@ pub use format::{
 pub use iterators::{Entries, Identities};
 pub use names::{file_name, parse_file_name};
 pub use reader::{FilesetEntry, FilesetReader};
+pub(crate) use verify::{ENDS_LEN, sums};
 pub use writer::{SeriesBlock, SeriesSink, write_fileset};

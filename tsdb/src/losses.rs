@@ -295,7 +295,7 @@ impl Namespace {
 
     /// The series whose samples in a fileset cannot be read; `None` if it may be any.
     fn lost_series(&self, path: &Path) -> Option<Vec<u32>> {
-        let reader = FilesetReader::open(self.fs.as_ref(), path).ok()?;
+        let reader = FilesetReader::open_unsure(self.fs.as_ref(), path).ok()?;
         let (mut decoder, mut columns) = (BlockDecoder::default(), Columns::default());
         let mut lost = Vec::new();
         for entry in reader.entries() {
@@ -329,6 +329,13 @@ impl Namespace {
             for (path, loss) in of_range.filter(|(_, loss)| loss.concerns(&matching)) {
                 met.push(loss.warning(&path));
             }
+        }
+        for found in self.index.known_damage() {
+            let found = Damage::from(found);
+            met.push(format!(
+                "{found}: the index is damaged: series may be missing or wrong until the next \
+                 start makes it anew"
+            ));
         }
         let ahead = self.ahead_ns();
         for (path, loss) in self.log_losses.all() {

@@ -21,7 +21,7 @@ use m3rs_core::time::TimestampNs;
 use m3rs_index::{Doc, Identity, Index};
 use parking_lot::{Mutex, RwLock};
 
-pub(crate) use catalog::{Catalog, NamespaceMeta};
+pub(crate) use catalog::{Catalog, NamespaceMeta, check_catalog};
 pub(crate) use grid::BlockGrid;
 pub use options::{
     Aggregation, CachingOptions, ConfiguredNamespace, Downsample, ExtendedOptions, IndexOptions,

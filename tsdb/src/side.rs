@@ -135,6 +135,11 @@ impl Side {
         })
     }
 
+    /// Lets the next [`Side::persist`] write the file, though it lacks nothing.
+    pub(crate) fn write_again(&self) {
+        self.is_dirty.store(true, Ordering::Relaxed);
+    }
+
     fn encode(&self, namespace: u32, oldest: i64) -> Vec<u8> {
         let mut out = Vec::new();
         header::put(&mut out, &MAGIC, VERSION);

@@ -8,6 +8,8 @@ mod full_disk;
 mod kill_points;
 #[path = "database_model/samples.rs"]
 mod samples;
+#[path = "database_model/scrubs.rs"]
+mod scrubs;
 #[path = "database_model/side.rs"]
 mod side;
 #[path = "database_model/stories.rs"]

@@ -229,6 +229,10 @@ impl Fs for Watched {
         self.look().read(path)
     }
 
+    fn read_at(&self, path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.look().read_at(path, offset, len)
+    }
+
     fn file_len(&self, path: &Path) -> io::Result<u64> {
         self.look().file_len(path)
     }

@@ -39,12 +39,12 @@ impl ScrubMetrics {
             damage: put(
                 r,
                 "m3rs_storage_quarantined_damage",
-                "Pieces of damage that the last scrub found in files of a block",
+                "Pieces of damage that the last scrub found",
             ),
             lost_bytes: put(
                 r,
                 "m3rs_storage_quarantined_lost_bytes",
-                "Bytes of a block that cannot be used because of damage",
+                "Bytes that cannot be used because of damage that the last scrub found",
             ),
             known_losses: put(
                 r,

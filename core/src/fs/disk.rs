@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::{Fs, FsFile, FsLock, Mapped, Space};
@@ -47,6 +48,22 @@ impl Fs for DiskFs {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         fs::read(path)
+    }
+
+    fn read_at(&self, path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let file = File::open(path)?;
+        let mut bytes = vec![0; len];
+        let mut filled = 0;
+        while filled < len {
+            match file.read_at(&mut bytes[filled..], offset.saturating_add(filled as u64)) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
     }
 
     fn file_len(&self, path: &Path) -> io::Result<u64> {
@@ -122,6 +139,19 @@ impl Fs for DiskFs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_of_a_file_are_read() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("f");
+        DiskFs.create(&path).and_then(|mut f| f.write_all(b"0123456789")).expect("written");
+        let read = |offset, len| DiskFs.read_at(&path, offset, len).expect("read");
+        assert_eq!(read(0, 4), b"0123");
+        assert_eq!(read(8, 4), b"89");
+        assert_eq!(read(10, 4), b"");
+        assert_eq!(read(11, 4), b"");
+        assert!(DiskFs.read_at(&dir.path().join("none"), 0, 1).is_err());
+    }
 
     #[test]
     fn a_volume_tells_its_space() {

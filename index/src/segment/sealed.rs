@@ -26,6 +26,7 @@ use format::{
 };
 use terms::{FieldTerms, Listed};
 
+pub use format::{ENDS_LEN, sums};
 pub use inspect::{SectionSize, SegmentSummary, inspect};
 pub(crate) use writer::write;
 

@@ -19,6 +19,8 @@ struct Inode {
     synced: Vec<u8>,
     /// Bytes whose sync failed: the system holds them for clean, the platter never got them.
     doomed: Vec<Range<usize>>,
+    /// Bytes of bad sectors.
+    unreadable: Range<usize>,
 }
 
 impl Inode {
@@ -82,7 +84,8 @@ impl Inode {
                 _ => {}
             }
         }
-        *self = Self { synced: left.clone(), data: left, doomed: Vec::new() };
+        let unreadable = self.unreadable.clone();
+        *self = Self { synced: left.clone(), data: left, doomed: Vec::new(), unreadable };
     }
 }
 
@@ -179,6 +182,24 @@ impl World {
         edit(&mut inode.data);
         inode.synced.clone_from(&inode.data);
         Ok(())
+    }
+
+    pub(super) fn make_unreadable(&mut self, path: &Path, range: Range<usize>) -> io::Result<()> {
+        let inode = self.inode_of(path)?;
+        self.inodes.entry(inode).or_default().unreadable = range;
+        Ok(())
+    }
+
+    pub(super) fn read_at(&self, path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let inode = self.inode_of(path)?;
+        let Some(inode) = self.inodes.get(&inode) else { return Ok(Vec::new()) };
+        let end = inode.data.len();
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(end);
+        let to = from.saturating_add(len).min(end);
+        if from < inode.unreadable.end && inode.unreadable.start < to {
+            return Err(io::Error::other("simulated bad sector"));
+        }
+        Ok(inode.data[from..to].to_vec())
     }
 
     /// Counts an operation and lets it fail if that was asked for.

@@ -2,16 +2,19 @@
 
 use m3rs_core::Corrupt;
 use m3rs_core::wire::Cursor;
-use m3rs_core::wire::checksum::{check_crc, crc32};
+use m3rs_core::wire::checksum::{Sum, check_crc, crc32};
 
 use super::format::{
-    BLOCK_CRC_LEN, FOOTER_LEN, Footer, FooterFault, IDENTITY_PAGE_SERIES, PAGE_SERIES, Section,
-    page_count, page_held,
+    BLOCK_CRC_LEN, FOOTER_LEN, Footer, FooterFault, IDENTITY_PAGE_SERIES, MAGIC, PAGE_SERIES,
+    Section, SectionEntry, check_version, page_count, page_held,
 };
 use super::iterators::read_labels;
 use super::reader::{FilesetReader, check_index_directory};
 use super::times::{check_directory, read_column};
 use crate::error::{Damage, FilesetError};
+
+/// Bytes at either end of a file that [`sums`] asks for.
+pub(crate) const ENDS_LEN: usize = 2 * FOOTER_LEN;
 
 impl FilesetReader {
     /// Checks every byte of the file: header, footers, infos, both copies of the index and of the
@@ -206,6 +209,24 @@ impl FilesetReader {
             }
         }
     }
+}
+
+/// Checksums of everything between the first bytes of a file, `head`, and the last ones, `tail`;
+/// both are [`ENDS_LEN`] bytes, or all of a shorter file. These two are checked here.
+pub(crate) fn sums(head: &[u8], tail: &[u8], file_len: u64) -> Result<Vec<Sum>, Corrupt> {
+    check_version(&mut Cursor::new("fileset header", head), &MAGIC)?;
+    let footers = tail.split_at_checked(tail.len().wrapping_sub(2 * FOOTER_LEN));
+    let footers = footers.map_or(tail, |(_, footers)| footers);
+    let [first, second] = [0, FOOTER_LEN].map(|at| {
+        let footer = Footer::read(footers.get(at..).unwrap_or_default(), file_len);
+        footer.map_err(|(FooterFault::Damaged(corrupt) | FooterFault::Version(corrupt))| corrupt)
+    });
+    let (first, second) = (first?, second?);
+    if first != second {
+        return Err(Corrupt::new("fileset footer", 0, "the same in both copies", "another"));
+    }
+    let sum = |s: &SectionEntry| Sum { range: s.offset..s.offset + s.len, crc: s.crc };
+    Ok(first.table.iter().map(sum).collect())
 }
 
 /// A page of names holds `held` label sets and nothing else.

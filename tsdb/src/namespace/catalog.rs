@@ -177,6 +177,11 @@ impl Catalog {
     }
 }
 
+/// What is wrong with the bytes of a copy of the catalog; `None` if they are sound.
+pub(crate) fn check_catalog(bytes: &[u8]) -> Option<Corrupt> {
+    format::check_version(bytes).and_then(|()| format::decode(bytes)).err()
+}
+
 fn read(fs: &dyn Fs, path: &Path) -> Result<Option<Result<Catalog, Corrupt>>, TsdbError> {
     if !fs.exists(path) {
         return Ok(None);

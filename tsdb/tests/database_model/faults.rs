@@ -26,7 +26,8 @@ fn a_scrub_finds_what_no_query_met() {
     world.fs.damage(&volumes[0], |bytes| bytes[10] ^= 0x40).expect("damaged");
     world.open().expect("opens");
     let found = world.database().scrub().expect("the disk is fine");
-    assert_eq!((found.files, found.damaged_files), (sound.files, 1));
+    // The start began another segment of the log.
+    assert_eq!((found.files, found.damaged_files), (sound.files + 1, 1));
     let status = world.database().status();
     let [told] = &status.quarantined[..] else { panic!("{:?}", status.quarantined) };
     assert_eq!((&told.path, told.kind, told.pieces), (&volumes[0], "volume", 1));

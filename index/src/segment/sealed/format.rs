@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use m3rs_core::Corrupt;
-use m3rs_core::wire::checksum::{Crc32, crc32};
+use m3rs_core::wire::checksum::{Crc32, Sum, crc32};
 use m3rs_core::wire::{Cursor, header};
 
 /// What a segment file starts with.
@@ -141,8 +141,20 @@ impl Footer {
             return Err(Corrupt::new(WHAT, 0, expected, bytes.len().to_string()).into());
         };
         let (body, footer_bytes) = bytes.split_at(footer_at);
-        check_ends(&body[..HEADER_LEN], footer_bytes, footer_at)?;
-        header::check(&mut Cursor::new(WHAT, body), MAGIC, VERSION).map_err(Fault::Version)?;
+        let footer = Self::check_frame(&body[..HEADER_LEN], footer_bytes, footer_at)?;
+        for (part, name) in footer.parts.iter().zip(SECTION_NAMES) {
+            let got = crc32(&body[part.offset as usize..(part.offset + part.len) as usize]);
+            if got != part.crc {
+                return Err(crc_error(name, part.offset as usize, part.crc, got).into());
+            }
+        }
+        Ok(footer)
+    }
+
+    /// Checks header and footer, and that the sections lie back to back between them.
+    fn check_frame(head: &[u8], footer_bytes: &[u8], footer_at: usize) -> Result<Self, Fault> {
+        check_ends(head, footer_bytes, footer_at)?;
+        header::check(&mut Cursor::new(WHAT, head), MAGIC, VERSION).map_err(Fault::Version)?;
         let footer = Self::parse(footer_bytes, footer_at)?;
         let mut end = HEADER_LEN as u64;
         for (part, name) in footer.parts.iter().zip(SECTION_NAMES) {
@@ -153,10 +165,6 @@ impl Footer {
                     Corrupt::new(name, footer_at, format!("a section at {end}"), got).into()
                 );
             };
-            let got = crc32(&body[end as usize..next as usize]);
-            if got != part.crc {
-                return Err(crc_error(name, end as usize, part.crc, got).into());
-            }
             end = next;
         }
         if end == footer_at as u64 {
@@ -188,6 +196,27 @@ impl Footer {
         let part = self.parts[section as usize];
         part.offset as usize..(part.offset + part.len) as usize
     }
+}
+
+/// Bytes at either end of a file that [`sums`] asks for.
+pub const ENDS_LEN: usize = FOOTER_LEN;
+
+/// Checksums of everything between the first bytes of a segment file, `head`, and the last ones,
+/// `tail`; both are [`ENDS_LEN`] bytes, or all of a shorter file. These two are checked here.
+///
+/// # Errors
+/// [`Corrupt`] if header or footer are damaged, or of a newer version.
+pub fn sums(head: &[u8], tail: &[u8], file_len: u64) -> Result<Vec<Sum>, Corrupt> {
+    let footer_at = usize::try_from(file_len).ok().and_then(|len| len.checked_sub(FOOTER_LEN));
+    let parts = (head.get(..HEADER_LEN), tail.last_chunk::<FOOTER_LEN>(), footer_at);
+    let (Some(head), Some(footer), Some(footer_at)) = parts else {
+        let expected = format!("{} bytes or more", HEADER_LEN + FOOTER_LEN);
+        return Err(Corrupt::new(WHAT, 0, expected, file_len.to_string()));
+    };
+    let footer = Footer::check_frame(head, footer, footer_at);
+    let footer = footer.map_err(|(Fault::Damaged(corrupt) | Fault::Version(corrupt))| corrupt)?;
+    let sum = |p: &Part| Sum { range: p.offset..p.offset + p.len, crc: p.crc };
+    Ok(footer.parts.iter().map(sum).collect())
 }
 
 /// Checks what every version has: magics and the checksum of header and footer.
