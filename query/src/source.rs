@@ -1,14 +1,18 @@
 //! The only door from queries to storage.
 
+mod batch;
 pub(crate) mod condition;
 pub mod vector;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use m3rs_core::ErrorKind;
 use m3rs_core::model::{Histogram, Labels, Matcher};
+
+pub use batch::SampleBatch;
 
 /// Times from `start_ms` to `end_ms`, both included, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +166,20 @@ pub trait SeriesReader: Send + Sync {
     /// # Errors
     /// [`SourceError::Storage`] and [`SourceError::Cancelled`].
     fn read(&self, index: usize, out: &mut SampleColumns) -> Result<(), SourceError>;
+
+    /// Reads the first of the series `indexes` into `out`: at least one unless there is none, and
+    /// as many more as the source gives at once. A source that has several series in one place
+    /// reads them together, and as of one moment.
+    ///
+    /// # Errors
+    /// As [`SeriesReader::read`].
+    fn read_batch(&self, indexes: Range<usize>, out: &mut SampleBatch) -> Result<(), SourceError> {
+        out.reset(indexes.len().min(1));
+        match out.rows_mut().first_mut() {
+            Some(first) => self.read(indexes.start, first),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The answer to a [`SelectRequest`].

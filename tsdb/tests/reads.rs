@@ -10,7 +10,7 @@ use m3rs_core::fs::Fs;
 use m3rs_core::model::Matcher;
 use m3rs_core::time::{NS_PER_S, TimestampNs};
 use m3rs_sim::disk::Unsynced;
-use m3rs_tsdb::{Columns, DEFAULT_NAMESPACE, NamespaceOptions, Selection, Wanted};
+use m3rs_tsdb::{Columns, DEFAULT_NAMESPACE, Detail, NamespaceOptions, Selection, Wanted};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -47,10 +47,10 @@ fn a_range_before_retention_is_empty() {
     assert_eq!(columns.ts, [START]);
 }
 
-/// What `read_values` gives of all series, by number; each exactly once.
+/// What `read_many` gives of all series, by number; each exactly once.
 fn read_batch(found: &Selection, series: usize, wanted: Wanted) -> Vec<Vec<(i64, u64)>> {
     let mut all = vec![None; series];
-    found.read_values(0..series, wanted, |number, columns| {
+    found.read_many(0..series, (wanted, Detail::Values), |number, columns| {
         let samples = columns.iter().map(|s| (s.t.0, s.v.to_bits())).collect();
         assert!(all[number].replace(samples).is_none(), "series {number} twice");
     });
