@@ -34,6 +34,9 @@ pub struct SelectHints {
     pub function: Option<String>,
     /// Whether start timestamps matter. If not, a source may leave them out.
     pub start_times: bool,
+    /// Whether only the last sample of each series counts, be it a staleness marker. If so, a
+    /// source may leave the others out.
+    pub last_only: bool,
 }
 
 /// One request for series.

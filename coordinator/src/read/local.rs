@@ -66,7 +66,11 @@ impl LocalSource {
             true => Detail::All,
             false => Detail::Values,
         };
-        let what = (Wanted::All, detail);
+        let wanted = match request.hints.last_only {
+            true => Wanted::Last,
+            false => Wanted::All,
+        };
+        let what = (wanted, detail);
         let reader = LocalReader { found, what, rows_next: AtomicUsize::new(1) };
         Ok(Selection { series, reader: Box::new(reader), warnings: Vec::new() })
     }

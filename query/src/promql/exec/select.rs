@@ -89,7 +89,9 @@ impl Selected {
         let range = TimeRange { start_ms, end_ms: ends.end_ms().saturating_add(after_ms) };
         let start_times = ctx.uses_start_times
             && node.function.as_deref().is_some_and(function::uses_start_times);
-        let key = SelectionKey { matchers: node.matchers.clone(), range, start_times };
+        let is_instant = matches!(reach, Reach::Lookback) && node.edges.is_none();
+        let last_only = is_instant && ends.count == 1;
+        let key = SelectionKey { matchers: node.matchers.clone(), range, start_times, last_only };
         if let Some((_, found)) = ctx.selections.lock().iter().find(|(k, _)| *k == key) {
             return Ok(Arc::clone(found));
         }
@@ -104,6 +106,7 @@ impl Selected {
                 },
                 function: node.function.clone(),
                 start_times,
+                last_only,
             },
             series_max: ctx.limits.series_max,
         };
