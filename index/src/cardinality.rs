@@ -25,8 +25,6 @@ pub struct Cardinality {
     pub series: u64,
     /// Distinct pairs of label name and value.
     pub label_pairs: u64,
-    /// Bytes of cached results of regular expressions.
-    pub postings_cache_bytes: u64,
     /// Series by metric name.
     pub series_by_metric: Vec<Count>,
     /// Distinct values by label name.
@@ -101,7 +99,6 @@ impl Index {
         Ok(Cardinality {
             series,
             label_pairs,
-            postings_cache_bytes: self.cache.bytes(),
             series_by_metric: metrics.finish(),
             values_by_label: labels.finish(),
             bytes_by_label: bytes.finish(),

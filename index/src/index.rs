@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use m3rs_core::Corrupt;
 use m3rs_core::fs::{Fs, SharedFs};
@@ -58,7 +57,6 @@ pub struct Index {
     pub(crate) last: Mutex<Option<u32>>,
     /// Held by a seal or a merge.
     pub(crate) maintenance: Mutex<()>,
-    next_uid: AtomicU64,
     /// Ranges of ids that damaged files claim.
     pub(crate) damaged: Vec<(u32, u32)>,
     /// Sealed segments whose files were found damaged after they were opened.
@@ -69,14 +67,20 @@ impl Index {
     /// An empty index that lives in memory until it is sealed.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        let state = State::new(MemorySegment::new(0));
+        let cache = PostingsCache::new(limits.postings_cache_bytes);
+        Self::sharing(limits, &cache)
+    }
+
+    /// As [`Index::new`], with a cache that other indexes may share.
+    #[must_use]
+    pub fn sharing(limits: Limits, cache: &PostingsCache) -> Self {
+        let state = State::new(MemorySegment::new(cache.next_segment()));
         Self {
-            cache: PostingsCache::new(limits.postings_cache_bytes),
+            cache: cache.clone(),
             limits,
             state: RwLock::new(Arc::new(state)),
             last: Mutex::new(None),
             maintenance: Mutex::new(()),
-            next_uid: AtomicU64::new(1),
             damaged: Vec::new(),
             rotten: Mutex::default(),
         }
@@ -95,21 +99,22 @@ impl Index {
         dir: &Path,
         limits: Limits,
     ) -> Result<(Self, Vec<Damage>), IndexError> {
-        Self::open_with(fs, dir, limits, |_| {})
+        let cache = PostingsCache::new(limits.postings_cache_bytes);
+        Self::open_with(fs, dir, (limits, &cache), |_| {})
     }
 
-    /// As [`Index::open`]; tells `is_read` how many bytes of files were read since the last call.
-    /// In all these are [`Index::file_bytes`].
+    /// As [`Index::open`], with a cache that other indexes may share; tells `is_read` how many
+    /// bytes of files were read since the last call. In all these are [`Index::file_bytes`].
     ///
     /// # Errors
     /// As [`Index::open`].
     pub fn open_with(
         fs: &SharedFs,
         dir: &Path,
-        limits: Limits,
+        (limits, cache): (Limits, &PostingsCache),
         is_read: impl FnMut(u64),
     ) -> Result<(Self, Vec<Damage>), IndexError> {
-        let mut index = Self::new(limits);
+        let mut index = Self::sharing(limits, cache);
         let bytes_max = index.limits.automaton_bytes_max;
         let found = open::find(fs.as_ref(), dir, bytes_max, || index.uid(), is_read)?;
         let mut state = State::clone(&index.state.read());
@@ -121,7 +126,7 @@ impl Index {
     }
 
     pub(crate) fn uid(&self) -> u64 {
-        self.next_uid.fetch_add(1, Ordering::Relaxed)
+        self.cache.next_segment()
     }
 
     pub(crate) fn state(&self) -> Arc<State> {

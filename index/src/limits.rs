@@ -7,7 +7,7 @@ pub const LABELS_LEN_CEILING: usize = 2 << 20;
 /// Bounds on what an index keeps and does; the default suits a node with some gigabytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of postings kept for regular expressions, over all segments.
+    /// Bytes of postings kept for regular expressions, if the index has a cache of its own.
     pub postings_cache_bytes: u64,
     /// Sealed segments that [`crate::Index::compact`] leaves at most, beside full ones.
     pub segments_max: usize,

@@ -21,6 +21,7 @@ use crate::error::IndexError;
 use crate::index::Index;
 use crate::limits::Limits;
 use crate::names::{damaged_path, replaces, replacing_path, segment_path, segment_range};
+use crate::search::PostingsCache;
 use crate::segment::{Doc, Identity, MemorySegment, SealedSegment, Segment, write};
 
 /// Series that a new index takes at a time.
@@ -75,7 +76,7 @@ impl Index {
     pub fn replace(
         fs: &SharedFs,
         dir: &Path,
-        limits: Limits,
+        (limits, cache): (Limits, &PostingsCache),
         all: &[(u32, Labels)],
     ) -> Result<Self, IndexError> {
         let segment = MemorySegment::new(0);
@@ -97,7 +98,7 @@ impl Index {
             // There is nothing to lose half of.
             None => set_aside(fs.as_ref(), dir)?,
         }
-        let (index, damages) = Self::open(fs, dir, limits)?;
+        let (index, damages) = Self::open_with(fs, dir, (limits, cache), |_| {})?;
         match damages.into_iter().next() {
             Some(damage) => Err(damage.corrupt.into()),
             None => Ok(index),

@@ -5,7 +5,7 @@ mod exec;
 mod plan;
 mod share;
 
-pub(crate) use cache::PostingsCache;
+pub use cache::PostingsCache;
 pub(crate) use exec::search;
 pub(crate) use plan::Plan;
 pub(crate) use share::Share;

@@ -1,14 +1,18 @@
 //! The only door from queries to storage.
 
+mod batch;
 pub(crate) mod condition;
 pub mod vector;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use m3rs_core::ErrorKind;
 use m3rs_core::model::{Histogram, Labels, Matcher};
+
+pub use batch::SampleBatch;
 
 /// Times from `start_ms` to `end_ms`, both included, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +34,9 @@ pub struct SelectHints {
     pub function: Option<String>,
     /// Whether start timestamps matter. If not, a source may leave them out.
     pub start_times: bool,
+    /// Whether only the last sample of each series counts, be it a staleness marker. If so, a
+    /// source may leave the others out.
+    pub last_only: bool,
 }
 
 /// One request for series.
@@ -162,6 +169,20 @@ pub trait SeriesReader: Send + Sync {
     /// # Errors
     /// [`SourceError::Storage`] and [`SourceError::Cancelled`].
     fn read(&self, index: usize, out: &mut SampleColumns) -> Result<(), SourceError>;
+
+    /// Reads the first of the series `indexes` into `out`: at least one unless there is none, and
+    /// as many more as the source gives at once. A source that has several series in one place
+    /// reads them together, and as of one moment.
+    ///
+    /// # Errors
+    /// As [`SeriesReader::read`].
+    fn read_batch(&self, indexes: Range<usize>, out: &mut SampleBatch) -> Result<(), SourceError> {
+        out.reset(indexes.len().min(1));
+        match out.rows_mut().first_mut() {
+            Some(first) => self.read(indexes.start, first),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The answer to a [`SelectRequest`].

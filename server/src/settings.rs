@@ -154,6 +154,7 @@ section!(Storage {
     encodings_per_series_max: usize => storage.encodings_per_series_max,
     open_filesets_max: usize => storage.open_filesets_max,
     cache_decoded_bytes: u64 => storage.cache_decoded_bytes,
+    cache_postings_bytes: u64 => storage.cache_postings_bytes,
     active_sets_bytes: u64 => storage.active_sets_bytes,
 });
 

@@ -163,14 +163,15 @@ fn read(
     let mut on_disk = Vec::new();
     for ((meta, files), dir) in metas.iter().zip(all_files).zip(dirs) {
         let is_read = |bytes| progress.advance(Stage::Index, bytes);
-        let (mut index, reports) = Index::open_with(fs, &dir, Default::default(), is_read)?;
+        let (mut index, reports) =
+            Index::open_with(fs, &dir, (Default::default(), &cache.postings), is_read)?;
         let mut last_ref = files.last_ref();
         let unknown = rebuild::unknown_series(&index, &reports, &files);
         if !reports.is_empty() || !unknown.is_empty() {
             damage.extend(reports.into_iter().map(Damage::from));
             damage.extend(unknown.iter().map(|range| rebuild::damage_of(&dir, range)));
             last_ref = last_ref.max(index.last_id());
-            index = rebuild::rebuild_index(fs, layout, meta, &files, &index)?;
+            index = rebuild::rebuild_index(cache, layout, meta, &files, &index)?;
         }
         on_disk.push(OnDisk { meta: meta.clone(), files, index, last_ref });
     }

@@ -1,5 +1,5 @@
-//! What reads keep between queries, for the whole process: which filesets are mapped, and decoded
-//! pieces of long blocks ([`pieces`]).
+//! What reads keep between queries, for the whole process: which filesets are mapped, decoded
+//! pieces of long blocks ([`pieces`]), and what regular expressions found in the indexes.
 //!
 //! Linux allows a process 65,530 mappings, and a node with many shards and a long retention has
 //! more files than that. So of a served fileset only a few numbers are held; it is mapped when
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use m3rs_core::fs::SharedFs;
+use m3rs_index::PostingsCache;
 use pieces::{Division, Pieces};
 use quick_cache::sync::Cache;
 
@@ -29,6 +30,7 @@ pub(crate) struct ReadCache {
     fs: SharedFs,
     mapped: Cache<u64, Arc<MappedFile>>,
     pub(crate) pieces: Arc<Pieces>,
+    pub(crate) postings: PostingsCache,
     next_file: AtomicU64,
     /// Files that a read found mapped.
     pub(crate) mapped_hits: Counter,
@@ -42,6 +44,7 @@ impl ReadCache {
             fs,
             mapped: Cache::new(limits.open_filesets_max.max(1)),
             pieces: Arc::new(Pieces::new(limits.cache_decoded_bytes)),
+            postings: PostingsCache::new(limits.cache_postings_bytes),
             next_file: AtomicU64::new(0),
             mapped_hits: Counter::default(),
             mapped_misses: Counter::default(),

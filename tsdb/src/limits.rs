@@ -65,6 +65,9 @@ pub struct Limits {
     /// Bytes of decoded pieces of long blocks that are kept (`limits.cache_decoded_bytes`); 0
     /// keeps none.
     pub cache_decoded_bytes: u64,
+    /// Bytes of series that regular expressions found, which are kept over all namespaces
+    /// (`limits.cache_postings_bytes`); 0 keeps none.
+    pub cache_postings_bytes: u64,
     /// Bytes of the sets of series by file and block of the index that are kept in memory, over
     /// all namespaces (`limits.active_sets_bytes`).
     pub active_sets_bytes: u64,
@@ -87,6 +90,7 @@ impl Default for Limits {
             encodings_per_series_max: 4,
             open_filesets_max: 16_384,
             cache_decoded_bytes: 64 << 20,
+            cache_postings_bytes: 64 << 20,
             active_sets_bytes: 64 << 20,
             metadata: MetadataLimits::default(),
         }

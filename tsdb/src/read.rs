@@ -24,6 +24,15 @@ pub enum Wanted {
     Last,
 }
 
+/// What of each sample is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Its time, and its value or histogram.
+    Values,
+    /// What it carries as well.
+    All,
+}
+
 /// Working memory of a thread that reads.
 #[derive(Debug, Default)]
 struct ReadMemory {
@@ -103,19 +112,19 @@ impl Selection {
 
     /// Reads the samples of several series in the selected range, and gives each to `take` by its
     /// number; those of one shard come one after the other. Series of a shard are seen as of one
-    /// moment. Samples come as values only, without what they carry. `take` must not read itself.
+    /// moment. `take` must not read itself.
     ///
     /// Damaged blocks are left out; [`Selection::damage`] tells of them.
-    pub fn read_values(
+    pub fn read_many(
         &self,
         numbers: Range<usize>,
-        wanted: Wanted,
+        (wanted, detail): (Wanted, Detail),
         mut take: impl FnMut(usize, &Columns),
     ) {
         let first = numbers.start;
         let Some(places) = self.places.get(numbers) else { return };
         MEMORY.with_borrow_mut(|ReadMemory { shard: scratch, order, slots }| {
-            scratch.out.values_only = true;
+            scratch.out.values_only = detail == Detail::Values;
             order.clear();
             order.extend(places.iter().zip(first..).map(|((_, place), n)| (place.shard, n)));
             order.sort_unstable();

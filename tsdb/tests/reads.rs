@@ -7,14 +7,14 @@ mod world;
 use std::collections::BTreeMap;
 
 use m3rs_core::fs::Fs;
-use m3rs_core::model::Matcher;
+use m3rs_core::model::{Histogram, Matcher, STALE_NAN};
 use m3rs_core::time::{NS_PER_S, TimestampNs};
 use m3rs_sim::disk::Unsynced;
-use m3rs_tsdb::{Columns, DEFAULT_NAMESPACE, NamespaceOptions, Selection, Wanted};
+use m3rs_tsdb::{Columns, DEFAULT_NAMESPACE, Detail, NamespaceOptions, Selection, Wanted};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::world::{EVER, HOUR, START, World, options, read_all, samples};
+use crate::world::{EVER, HOUR, START, World, labels, options, read_all, samples};
 
 fn every_series() -> [Matcher; 1] {
     [Matcher::equal("__name__", "m")]
@@ -47,10 +47,10 @@ fn a_range_before_retention_is_empty() {
     assert_eq!(columns.ts, [START]);
 }
 
-/// What `read_values` gives of all series, by number; each exactly once.
+/// What `read_many` gives of all series, by number; each exactly once.
 fn read_batch(found: &Selection, series: usize, wanted: Wanted) -> Vec<Vec<(i64, u64)>> {
     let mut all = vec![None; series];
-    found.read_values(0..series, wanted, |number, columns| {
+    found.read_many(0..series, (wanted, Detail::Values), |number, columns| {
         let samples = columns.iter().map(|s| (s.t.0, s.v.to_bits())).collect();
         assert!(all[number].replace(samples).is_none(), "series {number} twice");
     });
@@ -125,6 +125,102 @@ fn compare(world: &World, model: &BTreeMap<u32, BTreeMap<i64, u64>>, (from, to):
         assert_eq!(one, want);
     }
     assert_eq!(found.damage(), Vec::<String>::new());
+}
+
+/// The last sample of any kind: its time, the bits of a float, or a histogram.
+fn last_of(columns: &Columns) -> Option<(i64, Result<u64, Histogram>)> {
+    let histograms = &columns.rich.histograms;
+    let float = columns.ts.last().zip(columns.vs.last()).map(|(t, v)| (*t, Ok(v.to_bits())));
+    let histogram =
+        histograms.ts.last().zip(histograms.values.last()).map(|(t, h)| (*t, Err((**h).clone())));
+    match (&float, &histogram) {
+        (Some((f, _)), Some((h, _))) if h > f => histogram,
+        (None, _) => histogram,
+        _ => float,
+    }
+}
+
+fn sum_of(rng: &mut StdRng) -> Histogram {
+    Histogram { sum: rng.random(), ..Histogram::stale() }
+}
+
+/// Writes one request of samples of every kind, some of them late.
+fn write_some(world: &World, rng: &mut StdRng, now: i64) {
+    let namespace = world.namespace(DEFAULT_NAMESPACE);
+    let mut session = namespace.writer();
+    for _ in 0..rng.random_range(1..40) {
+        let handle = session.resolve_labels(&labels(rng.random_range(0..9))).expect("resolved");
+        let behind = if rng.random_range(0..6) == 0 { 5 * HOUR } else { 300 * NS_PER_S };
+        let t = TimestampNs(now - rng.random_range(0..behind) / NS_PER_S * NS_PER_S);
+        let start = TimestampNs(START);
+        match rng.random_range(0..12) {
+            0 => session.push(handle, t, STALE_NAN),
+            1 => session.push_histogram(handle, t, Histogram::stale(), TimestampNs(0)),
+            2 => session.push_histogram(handle, t, sum_of(rng), start),
+            3 => session.push_started(handle, t, rng.random(), start),
+            _ => session.push(handle, t, rng.random()),
+        }
+        .expect("inside the window");
+    }
+    world.commit(session).expect("written");
+}
+
+/// A read that asks for last samples alone looks at pages and encoders, and must not be deceived
+/// by what is newer or gone: late samples, histograms, staleness markers, deletions.
+#[test]
+fn the_last_sample_of_any_kind_is_that_of_the_full_read() {
+    for seed in 0..20 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut world = World::new(100 + seed);
+        let mut now = START;
+        for _ in 0..60 {
+            match rng.random_range(0..14) {
+                0 => world.database().snapshot().expect("a snapshot"),
+                1 => drop(world.database().flush_all().expect("flushed")),
+                2 => drop(world.database().compact().expect("compacted")),
+                3 => world.crash(Unsynced::Lost),
+                4 | 5 => {
+                    let (series, to) = (rng.random_range(0..9), now - rng.random_range(0..HOUR));
+                    let to = if rng.random() { now } else { to };
+                    let from = to - rng.random_range(0..HOUR);
+                    world.delete(DEFAULT_NAMESPACE, series, from, to).expect("deleted");
+                }
+                _ => {
+                    let step = rng.random_range(0..40) * 60 * NS_PER_S;
+                    now += step;
+                    world.pass(step);
+                    write_some(&world, &mut rng, now);
+                }
+            }
+            let to = now - if rng.random() { 0 } else { rng.random_range(0..2 * HOUR) };
+            let from = to - rng.random_range(0..6 * HOUR);
+            compare_last(&world, (from, to));
+        }
+    }
+}
+
+fn compare_last(world: &World, (from, to): (i64, i64)) {
+    let found = world
+        .namespace(DEFAULT_NAMESPACE)
+        .select(&every_series(), TimestampNs(from), TimestampNs(to), 1000)
+        .expect("selected");
+    let mut full = Columns::default();
+    for detail in [Detail::Values, Detail::All] {
+        let mut last = vec![None; found.labels().len()];
+        found.read_many(0..last.len(), (Wanted::Last, detail), |number, columns| {
+            last[number] = last_of(columns).map(|(t, v)| {
+                let starts = &columns.rich.starts;
+                (t, v, (detail == Detail::All).then(|| starts.at(t).copied()))
+            });
+        });
+        for (number, got) in last.into_iter().enumerate() {
+            found.read(number, &mut full);
+            let want = last_of(&full).map(|(t, v)| {
+                (t, v, (detail == Detail::All).then(|| full.rich.starts.at(t).copied()))
+            });
+            assert_eq!(got, want, "{} in {from}..={to}", found.labels()[number]);
+        }
+    }
 }
 
 /// Linux allows 65,530 mappings, and one was held for each file for ever, so that a node with

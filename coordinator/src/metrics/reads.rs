@@ -18,6 +18,7 @@ pub(super) struct ReadMetrics {
     decoded_bytes: Gauge,
     decoded_hits: Counter,
     decoded_misses: Counter,
+    postings_bytes: Gauge,
 }
 
 impl ReadMetrics {
@@ -53,6 +54,11 @@ impl ReadMetrics {
                 "m3rs_storage_decoded_cache_misses",
                 "Blocks that a read had to decode for a part of them since start",
             ),
+            postings_bytes: put(
+                r,
+                "m3rs_storage_postings_cache_bytes",
+                "Bytes of series that regular expressions found, which are kept",
+            ),
         }
     }
 
@@ -63,5 +69,6 @@ impl ReadMetrics {
         self.decoded_bytes.set(gauge(status.decoded_cache_bytes));
         self.decoded_hits.inner().store(status.decoded_cache_hits, Ordering::Relaxed);
         self.decoded_misses.inner().store(status.decoded_cache_misses, Ordering::Relaxed);
+        self.postings_bytes.set(gauge(status.postings_cache_bytes));
     }
 }

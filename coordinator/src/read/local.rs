@@ -3,17 +3,18 @@
 //! Storage keeps nanoseconds, PromQL has milliseconds: a time falls into the millisecond that
 //! holds it, and of several samples in one millisecond the latest counts.
 
-use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use m3rs_core::ErrorKind;
 use m3rs_core::model::Labels;
 use m3rs_core::time::{NS_PER_MS, TimestampMs, TimestampNs};
 use m3rs_query::source::{
-    Cancel, LabelRequest, Listing, SampleColumns, SelectRequest, Selection, SeriesReader,
-    SeriesSource, SourceError, TimeRange,
+    Cancel, LabelRequest, Listing, SampleBatch, SampleColumns, SelectRequest, Selection,
+    SeriesReader, SeriesSource, SourceError, TimeRange,
 };
-use m3rs_tsdb::{Columns, Limited, Rich, TsdbError};
+use m3rs_tsdb::{Columns, Detail, Limited, Rich, TsdbError, Wanted};
 use parking_lot::Mutex;
 
 use crate::local::LocalStorage;
@@ -61,8 +62,17 @@ impl LocalSource {
         let series = found.take_labels();
         let found = Arc::new(found);
         self.selections.lock().push(Arc::clone(&found));
-        let reader = Box::new(LocalReader { found, start_times: request.hints.start_times });
-        Ok(Selection { series, reader, warnings: Vec::new() })
+        let detail = match request.hints.start_times {
+            true => Detail::All,
+            false => Detail::Values,
+        };
+        let wanted = match request.hints.last_only {
+            true => Wanted::Last,
+            false => Wanted::All,
+        };
+        let what = (wanted, detail);
+        let reader = LocalReader { found, what, rows_next: AtomicUsize::new(1) };
+        Ok(Selection { series, reader: Box::new(reader), warnings: Vec::new() })
     }
 }
 
@@ -107,22 +117,47 @@ impl SeriesSource for LocalSource {
     }
 }
 
+/// Samples that a batch should have: 512 KiB, which stay in a core's cache.
+const BATCH_SAMPLES: usize = 32 * 1024;
+
+/// The most series in a batch, so that a query that was cancelled ends soon.
+const BATCH_ROWS_MAX: usize = 256;
+
+/// How many times more rows than a batch the next one may have: nobody knows how long they are.
+const BATCH_GROWTH_MAX: usize = 4;
+
+/// Samples that a histogram counts for in a batch.
+const SAMPLES_PER_HISTOGRAM: usize = 64;
+
 struct LocalReader {
     found: Arc<m3rs_tsdb::Selection>,
-    start_times: bool,
+    what: (Wanted, Detail),
+    /// Rows of the next batch, by the length of those that were read last.
+    rows_next: AtomicUsize,
 }
 
 impl SeriesReader for LocalReader {
     fn read(&self, index: usize, out: &mut SampleColumns) -> Result<(), SourceError> {
-        thread_local! {
-            static COLUMNS: RefCell<Columns> = RefCell::default();
-        }
         out.clear();
-        COLUMNS.with_borrow_mut(|columns| {
-            columns.values_only = !self.start_times;
-            self.found.read(index, columns);
+        self.found.read_many(index..index + 1, self.what, |_, columns| {
             to_milliseconds(columns, out);
         });
+        Ok(())
+    }
+
+    fn read_batch(&self, indexes: Range<usize>, out: &mut SampleBatch) -> Result<(), SourceError> {
+        let count = self.rows_next.load(Ordering::Relaxed).min(indexes.len());
+        out.reset(count);
+        let first = indexes.start;
+        let rows = out.rows_mut();
+        let mut read = 0;
+        self.found.read_many(first..first + count, self.what, |number, columns| {
+            read += columns.len() + columns.rich.histograms.ts.len() * SAMPLES_PER_HISTOGRAM;
+            to_milliseconds(columns, &mut rows[number - first]);
+        });
+        let fit = BATCH_SAMPLES * count / read.max(1);
+        let grown = BATCH_ROWS_MAX.min(count * BATCH_GROWTH_MAX);
+        self.rows_next.store(fit.min(grown).max(1), Ordering::Relaxed);
         Ok(())
     }
 }

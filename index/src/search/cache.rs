@@ -1,6 +1,7 @@
 //! Results of regular expressions, per segment.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -22,13 +23,19 @@ pub(crate) enum Selected {
     Values { scanned: u32, values: Arc<[u32]> },
 }
 
-/// A segment, a field and a pattern. A sealed segment's number is never given to another, so an
-/// entry needs no removal when a segment goes: nobody asks for it, and it is evicted.
+/// A segment, a field and a pattern. A segment's number is never given to another, so an entry needs no removal when a segment goes: nobody asks for it, and it is evicted.
 type Key = (u64, u32, Box<str>);
 
-/// Keeps results up to a number of bytes, the most useful ones longest.
+/// Keeps results of regular expressions up to a number of bytes, the most useful ones longest.
+/// Indexes may share it; cloning is cheap, and clones are one cache.
+#[derive(Clone, Debug)]
+pub struct PostingsCache(Arc<Shared>);
+
 #[derive(Debug)]
-pub(crate) struct PostingsCache(Cache<Key, Selected, ByBytes>);
+struct Shared {
+    results: Cache<Key, Selected, ByBytes>,
+    next_segment: AtomicU64,
+}
 
 #[derive(Clone, Debug)]
 struct ByBytes;
@@ -44,21 +51,30 @@ impl Weighter<Key, Selected> for ByBytes {
 }
 
 impl PostingsCache {
-    pub(crate) fn new(bytes_max: u64) -> Self {
+    /// Keeps as many bytes; 0 keeps nothing.
+    #[must_use]
+    pub fn new(bytes_max: u64) -> Self {
         let entries = usize::try_from(bytes_max / ENTRY_BYTES_TYPICAL).unwrap_or(usize::MAX);
-        Self(Cache::with_weighter(entries.max(1), bytes_max, ByBytes))
+        let results = Cache::with_weighter(entries.max(1), bytes_max, ByBytes);
+        Self(Arc::new(Shared { results, next_segment: AtomicU64::new(0) }))
+    }
+
+    /// A number that no other segment has whose results are kept here.
+    pub(crate) fn next_segment(&self) -> u64 {
+        self.0.next_segment.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn get(&self, segment: u64, field: u32, pattern: &str) -> Option<Selected> {
-        self.0.get(&(segment, field, pattern.into()))
+        self.0.results.get(&(segment, field, pattern.into()))
     }
 
     pub(crate) fn put(&self, segment: u64, field: u32, pattern: &str, selected: Selected) {
-        self.0.insert((segment, field, pattern.into()), selected);
+        self.0.results.insert((segment, field, pattern.into()), selected);
     }
 
     /// Bytes in use.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.0.weight()
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.results.weight()
     }
 }

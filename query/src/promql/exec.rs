@@ -13,6 +13,7 @@
 
 mod absent;
 mod aggregate;
+mod ahead;
 mod block;
 mod context;
 mod exchange;
@@ -39,6 +40,7 @@ use super::plan::VectorNode;
 use crate::error::QueryError;
 use crate::source::SampleColumns;
 use crate::step::StepGrid;
+use ahead::Ahead;
 use block::Block;
 use series::SeriesList;
 
@@ -71,6 +73,8 @@ pub(crate) trait Rows: Send + Sync {
 pub(crate) struct Worker {
     /// Samples as they come from the source.
     pub(crate) columns: SampleColumns,
+    /// Those of rows to come.
+    pub(crate) ahead: Ahead,
     spare: Vec<Vec<f64>>,
 }
 

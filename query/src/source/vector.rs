@@ -9,8 +9,8 @@ use m3rs_core::model::{Histogram, Labels, Matcher};
 
 use super::condition::Condition;
 use super::{
-    Cancel, HistogramColumns, LabelRequest, Listing, SampleColumns, SelectRequest, Selection,
-    SeriesReader, SeriesSource, SourceError, TimeRange,
+    Cancel, HistogramColumns, LabelRequest, Listing, SampleColumns, SelectHints, SelectRequest,
+    Selection, SeriesReader, SeriesSource, SourceError, TimeRange,
 };
 
 /// Series in memory, in the order in which they were added.
@@ -162,17 +162,24 @@ struct VectorReader {
     columns: Vec<Arc<SampleColumns>>,
     range: TimeRange,
     start_times: bool,
+    last_only: bool,
 }
 
 impl SeriesReader for VectorReader {
     fn read(&self, index: usize, out: &mut SampleColumns) -> Result<(), SourceError> {
         let columns = &self.columns[index];
-        let floats = bounds(&columns.ts, self.range);
+        let from = &columns.histograms;
+        let mut floats = bounds(&columns.ts, self.range);
+        let mut histograms = bounds(&from.ts, self.range);
+        if self.last_only {
+            let last = |ts: &[i64], of: &Range<usize>| ts[of.clone()].last().copied();
+            let is_float = last(&columns.ts, &floats) > last(&from.ts, &histograms);
+            floats.start = floats.end - usize::from(is_float);
+            histograms.start = histograms.end - usize::from(!is_float && !histograms.is_empty());
+        }
         out.clear();
         out.ts.extend_from_slice(&columns.ts[floats.clone()]);
         out.vs.extend_from_slice(&columns.vs[floats.clone()]);
-        let from = &columns.histograms;
-        let histograms = bounds(&from.ts, self.range);
         out.histograms.ts.extend_from_slice(&from.ts[histograms.clone()]);
         out.histograms.hs.extend_from_slice(&from.hs[histograms.clone()]);
         if self.start_times {
@@ -199,8 +206,9 @@ impl SeriesSource for VectorSource {
         }
         let series = found.iter().map(|&i| self.series[i].0.clone()).collect();
         let columns = found.iter().map(|&i| Arc::clone(&self.series[i].1)).collect();
-        let start_times = request.hints.start_times;
-        let reader = Box::new(VectorReader { columns, range: request.range, start_times });
+        let SelectHints { start_times, last_only, .. } = request.hints;
+        let range = request.range;
+        let reader = Box::new(VectorReader { columns, range, start_times, last_only });
         Ok(Selection { series, reader, warnings: Vec::new() })
     }
 
@@ -245,12 +253,7 @@ mod tests {
 
     fn request(matchers: Vec<Matcher>) -> SelectRequest {
         let range = TimeRange { start_ms: 0, end_ms: 1999 };
-        SelectRequest {
-            matchers,
-            range,
-            hints: super::super::SelectHints::default(),
-            series_max: 2,
-        }
+        SelectRequest { matchers, range, hints: SelectHints::default(), series_max: 2 }
     }
 
     #[test]
@@ -265,6 +268,31 @@ mod tests {
         let mut columns = SampleColumns::default();
         got.reader.read(0, &mut columns).unwrap();
         assert_eq!((columns.ts, columns.vs), (vec![1000], vec![1.0]));
+    }
+
+    #[test]
+    fn the_last_sample_is_given_alone() {
+        let labels = Labels::from_pairs([("__name__", "up")]).unwrap();
+        let mut source = VectorSource::new();
+        let mut request = request(vec![Matcher::equal("__name__", "up")]);
+        request.hints.last_only = true;
+        let mut columns = SampleColumns::default();
+        for (step, is_float) in [true, true, false, false, true].into_iter().enumerate() {
+            let t = step as i64 * 100;
+            match is_float {
+                true => source.append(&labels, t, 1.0),
+                false => source.append_histogram(&labels, t, Arc::new(Histogram::stale()), 0),
+            }
+            let got = source.select(&request, &Cancel::new()).unwrap();
+            got.reader.read(0, &mut columns).unwrap();
+            let want = if is_float { (vec![t], vec![]) } else { (vec![], vec![t]) };
+            assert_eq!((columns.ts.clone(), columns.histograms.ts.clone()), want);
+            assert!(columns.is_sound());
+        }
+        request.range = TimeRange { start_ms: 1000, end_ms: 2000 };
+        let got = source.select(&request, &Cancel::new()).unwrap();
+        got.reader.read(0, &mut columns).unwrap();
+        assert!(columns.is_empty());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use m3rs_core::model::Labels;
 use m3rs_index::Index;
 
 use super::files::Files;
-use crate::cache::ServedFile;
+use crate::cache::{ReadCache, ServedFile};
 use crate::commitlog::{self, Entry, EntryDecoder};
 use crate::error::{Damage, TsdbError};
 use crate::names::Layout;
@@ -60,12 +60,13 @@ pub(super) fn damage_of(dir: &Path, range: &RangeInclusive<u32>) -> Damage {
 
 /// Replaces the namespace's index by one made from all names that are left.
 pub(super) fn rebuild_index(
-    fs: &SharedFs,
+    cache: &ReadCache,
     layout: &Layout,
     meta: &NamespaceMeta,
     files: &Files,
     old: &Index,
 ) -> Result<Index, TsdbError> {
+    let fs = cache.fs();
     let mut all: BTreeMap<u32, Labels> = BTreeMap::new();
     let mut known = Vec::new();
     old.for_each_identity(|series, _| known.push(series))?;
@@ -78,7 +79,8 @@ pub(super) fn rebuild_index(
     }
     names_of_log(fs.as_ref(), &layout.commitlog(), meta.id, &mut all)?;
     let all: Vec<(u32, Labels)> = all.into_iter().collect();
-    let index = Index::replace(fs, &layout.index(&meta.dir), Default::default(), &all)?;
+    let index =
+        Index::replace(fs, &layout.index(&meta.dir), (Default::default(), &cache.postings), &all)?;
     tracing::warn!(
         namespace = meta.name,
         series = all.len(),

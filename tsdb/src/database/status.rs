@@ -65,6 +65,8 @@ pub struct Status {
     pub decoded_cache_hits: u64,
     /// Blocks that a read had to decode for a part of them, since start.
     pub decoded_cache_misses: u64,
+    /// Bytes of series that regular expressions found, which are kept.
+    pub postings_cache_bytes: u64,
     /// Files that scrubs read since start.
     pub scrubbed_files: u64,
     /// Bytes that scrubs read since start.
@@ -151,6 +153,7 @@ impl Core {
             decoded_cache_bytes: self.opener.cache.pieces.bytes(),
             decoded_cache_hits: self.opener.cache.pieces.hits.get(),
             decoded_cache_misses: self.opener.cache.pieces.misses.get(),
+            postings_cache_bytes: self.opener.cache.postings.bytes(),
             scrubbed_files: self.scrub.files.get(),
             scrubbed_bytes: self.scrub.bytes.get(),
             quarantined: self.scrub.quarantined(),

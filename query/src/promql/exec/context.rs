@@ -21,6 +21,7 @@ pub(crate) struct SelectionKey {
     pub(crate) matchers: Vec<Matcher>,
     pub(crate) range: TimeRange,
     pub(crate) start_times: bool,
+    pub(crate) last_only: bool,
 }
 
 /// What all operators of one query share.

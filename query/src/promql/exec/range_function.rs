@@ -186,9 +186,9 @@ impl Rows for RangeRows<'_> {
     ) -> Result<(), QueryError> {
         let params: Vec<&[f64]> = self.params.iter().map(|p| &p[..]).collect();
         let mut columns = std::mem::take(&mut worker.columns);
-        let mut read = 0;
+        let (mut read, end) = (0, rows.end);
         for (row, out) in rows.zip(out.chunks_exact_mut(self.grid.count)) {
-            read += self.samples.read(row, worker, &mut columns)?;
+            read += self.samples.read(row..end, worker, &mut columns)?;
             if columns.ts.len() > SAMPLES_PER_CHECK || row.is_multiple_of(ROWS_PER_CHECK) {
                 self.ctx.check()?;
             }

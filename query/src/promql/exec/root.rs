@@ -149,7 +149,7 @@ fn matrix_of_samples(
             for row in runs[index].clone() {
                 ctx.check()?;
                 let mut columns = SampleColumns::default();
-                read += samples.read(row, worker, &mut columns)?;
+                read += samples.read(row..runs[index].end, worker, &mut columns)?;
                 if let Some(edges) = samples.edges {
                     let end_ms = samples.ends.grid.start_ms;
                     let bounds = (end_ms.saturating_sub(samples.range_ms), end_ms);

@@ -7,7 +7,7 @@ use m3rs_core::model::{Labels, METRIC_NAME, MatchOp, STALE_NAN};
 
 use super::context::SelectionKey;
 use super::series::SeriesList;
-use super::{Context, Rows, Worker, is_absent};
+use super::{Ahead, Context, Rows, Worker, is_absent};
 use crate::error::QueryError;
 use crate::promql::ast::RangeEdges;
 use crate::promql::function;
@@ -26,6 +26,8 @@ pub(crate) const ROWS_PER_CHECK: usize = 64;
 pub(crate) struct Selected {
     pub(crate) labels: Arc<Vec<Labels>>,
     reader: Box<dyn SeriesReader>,
+    /// Among the selections of the query.
+    number: usize,
 }
 
 /// The evaluation times after offset and `@`.
@@ -87,7 +89,9 @@ impl Selected {
         let range = TimeRange { start_ms, end_ms: ends.end_ms().saturating_add(after_ms) };
         let start_times = ctx.uses_start_times
             && node.function.as_deref().is_some_and(function::uses_start_times);
-        let key = SelectionKey { matchers: node.matchers.clone(), range, start_times };
+        let is_instant = matches!(reach, Reach::Lookback) && node.edges.is_none();
+        let last_only = is_instant && ends.count == 1;
+        let key = SelectionKey { matchers: node.matchers.clone(), range, start_times, last_only };
         if let Some((_, found)) = ctx.selections.lock().iter().find(|(k, _)| *k == key) {
             return Ok(Arc::clone(found));
         }
@@ -102,6 +106,7 @@ impl Selected {
                 },
                 function: node.function.clone(),
                 start_times,
+                last_only,
             },
             series_max: ctx.limits.series_max,
         };
@@ -114,27 +119,32 @@ impl Selected {
             ctx.notes.lock().add_source_warning(warning);
         }
         let labels = Arc::new(selection.series);
-        let selected = Arc::new(Self { labels, reader: selection.reader });
-        ctx.selections.lock().push((key, Arc::clone(&selected)));
+        let mut selections = ctx.selections.lock();
+        let number = selections.len();
+        let selected = Arc::new(Self { labels, reader: selection.reader, number });
+        selections.push((key, Arc::clone(&selected)));
         Ok(selected)
     }
 
-    /// Reads the samples of a row, staleness markers included.
-    pub(crate) fn read(&self, row: usize, out: &mut SampleColumns) -> Result<(), QueryError> {
-        self.reader.read(row, out)?;
-        if !out.is_sound() {
-            return Err(QueryError::Internal("columns of a source differ in length".to_owned()));
-        }
-        Ok(())
+    /// Reads the samples of the first of `rows`, staleness markers included; the others are those
+    /// that will be read next.
+    pub(crate) fn read(
+        &self,
+        rows: Range<usize>,
+        ahead: &mut Ahead,
+        out: &mut SampleColumns,
+    ) -> Result<(), QueryError> {
+        ahead.read((self.number, &*self.reader), rows, out)
     }
 
-    /// Reads the samples of a row without staleness markers.
+    /// The same without staleness markers; how many samples were read.
     pub(crate) fn read_fresh(
         &self,
-        row: usize,
+        rows: Range<usize>,
+        ahead: &mut Ahead,
         out: &mut SampleColumns,
     ) -> Result<usize, QueryError> {
-        self.read(row, out)?;
+        self.read(rows, ahead, out)?;
         let read = out.len();
         if out.vs.iter().any(|v| is_absent(*v)) {
             let mut kept = 0;
@@ -243,13 +253,13 @@ impl Rows for SelectRows<'_> {
         out: &mut [f64],
     ) -> Result<(), QueryError> {
         let mut samples = 0;
-        let columns = &mut worker.columns;
+        let end = rows.end;
         for (read, (row, out)) in rows.zip(out.chunks_exact_mut(self.steps)).enumerate() {
             if read.is_multiple_of(ROWS_PER_CHECK) {
                 self.ctx.check()?;
             }
             let steps = if self.ends.is_fixed { &mut out[..1] } else { &mut *out };
-            samples += self.read_row(row, columns, steps)?;
+            samples += self.read_row(row..end, worker, steps)?;
             if self.ends.is_fixed {
                 let v = out[0];
                 out.fill(v);
@@ -261,20 +271,21 @@ impl Rows for SelectRows<'_> {
 }
 
 impl SelectRows<'_> {
-    /// Puts the values of a row into `out`; how many samples were read.
+    /// Puts the values of the first of `rows` into `out`; how many samples were read.
     fn read_row(
         &self,
-        row: usize,
-        columns: &mut SampleColumns,
+        rows: Range<usize>,
+        worker: &mut Worker,
         out: &mut [f64],
     ) -> Result<usize, QueryError> {
         let (ends, lookback_ms) = (self.ends.grid, self.ctx.lookback_ms);
+        let Worker { columns, ahead, .. } = worker;
         if self.is_smoothed {
-            let read = self.selected.read_fresh(row, columns)?;
+            let read = self.selected.read_fresh(rows, ahead, columns)?;
             function::smoothed_values(columns, ends, lookback_ms, out);
             return Ok(read);
         }
-        self.selected.read(row, columns)?;
+        self.selected.read(rows, ahead, columns)?;
         let SampleColumns { ts, vs, starts, .. } = &*columns;
         match self.wants {
             Wants::Value => last_values(ts, ends, lookback_ms, out, |i| vs[i]),

@@ -1,5 +1,6 @@
 //! Where range functions get their samples from: range selectors and subqueries.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::select::{Ends, Reach, Selected};
@@ -67,18 +68,19 @@ impl<'a> Samples<'a> {
         }
     }
 
-    /// Reads the samples of a row, without staleness markers; how many were read from the source.
+    /// Reads the samples of the first of `of`, without staleness markers; the others are those
+    /// that will be read next. How many were read from the source.
     pub(crate) fn read(
         &self,
-        row: usize,
+        of: Range<usize>,
         worker: &mut Worker,
         out: &mut SampleColumns,
     ) -> Result<usize, QueryError> {
         match &self.from {
-            From::Selected(selected) => selected.read_fresh(row, out),
+            From::Selected(selected) => selected.read_fresh(of, &mut worker.ahead, out),
             From::Rows { rows, grid, .. } => {
                 let mut values = worker.take(grid.count);
-                rows.read(row..row + 1, worker, &mut values)?;
+                rows.read(of.start..of.start + 1, worker, &mut values)?;
                 out.clear();
                 for (i, v) in values.iter().enumerate() {
                     if !is_absent(*v) {
