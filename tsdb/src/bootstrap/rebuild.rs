@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use m3rs_core::fs::{Fs, SharedFs};
+use m3rs_core::fs::Fs;
 use m3rs_core::model::Labels;
 use m3rs_index::Index;
 
