@@ -164,5 +164,5 @@ fn compactions_skipped(r: &mut Registry) -> Counter {
 }
 
 fn expiry_held(r: &mut Registry) -> Gauge {
-    put(r, "m3rs_storage_expiry_held", "1 if nothing expires for now, as the clock is not trusted")
+    put(r, "m3rs_storage_expiry_held", "1 while expiry waits for a clock to be trusted")
 }

@@ -329,7 +329,7 @@ fn other_shards_are_made_of_what_can_be_read() {
         world.fs.damage(&damaged, |bytes| bytes[at] ^= 0x10).expect("damaged");
         world.open_with(start(&world)).unwrap_or_else(|e| panic!("byte {at}: {e}"));
         assert_eq!(world.namespace("default").shard_count(), 5);
-        let read = world.read("default");
+        let (read, warnings) = world.read_warned("default");
         let is_of_all = |(s, found): (&u32, &std::collections::BTreeMap<i64, u64>)| {
             found.iter().all(|(t, v)| all[s].get(t) == Some(v))
         };
@@ -340,12 +340,13 @@ fn other_shards_are_made_of_what_can_be_read() {
         if held < 80 {
             told += 1;
             assert!(!world.database().damage_at_start().is_empty(), "byte {at}");
+            assert!(!warnings.is_empty(), "byte {at}: readers are told");
             world.database().tick().expect("ticked");
             let kept = world.files("data").into_iter().filter(kept).count();
             assert_eq!(kept, 1, "byte {at}: its bytes stay for a closer look");
         }
         world.restart();
-        assert_eq!(world.read("default"), read, "byte {at}");
+        assert_eq!(world.read_warned("default"), (read, warnings), "byte {at}");
         at += 97;
     }
     assert!(told > 0, "some damage costs something");

@@ -212,6 +212,8 @@ fn a_power_cut_at_any_operation_of_a_retirement_loses_nothing() {
             let t = START + 7 * HOUR;
             assert_eq!(read[&series].get(&t), Some(&2f64.to_bits()), "op {op}, series {series}");
         }
+        // A process that just started lets nothing expire.
+        world.pass(HOUR);
         look_twice(&world).expect("goes on");
         assert_eq!(world.read("default").len() as u64, count(&world), "op {op}");
     }

@@ -163,9 +163,17 @@ impl World {
     }
 
     pub(crate) fn read(&self, name: &str) -> Samples {
+        let (samples, warnings) = self.read_warned(name);
+        assert_eq!(warnings, Vec::<String>::new());
+        samples
+    }
+
+    /// What is there, and what readers are told that may be missing.
+    pub(crate) fn read_warned(&self, name: &str) -> (Samples, Vec<String>) {
         let matchers = [Matcher::equal("__name__", "m")];
         let found = self.namespace(name).select(&matchers, EVER.0, EVER.1, 1000);
-        read_all(&found.expect("few series"))
+        let found = found.expect("few series");
+        (samples_of(&found), found.damage())
     }
 
     /// All files below a directory of the data directory.
@@ -184,6 +192,12 @@ impl World {
 }
 
 pub(crate) fn read_all(selection: &Selection) -> Samples {
+    let all = samples_of(selection);
+    assert_eq!(selection.damage(), Vec::<String>::new());
+    all
+}
+
+fn samples_of(selection: &Selection) -> Samples {
     let (mut all, mut columns) = (Samples::new(), Columns::default());
     for (number, labels) in selection.labels().iter().enumerate() {
         selection.read(number, &mut columns);
@@ -193,7 +207,6 @@ pub(crate) fn read_all(selection: &Selection) -> Samples {
             assert!(all.insert(series, samples).is_none(), "series {series} twice");
         }
     }
-    assert_eq!(selection.damage(), Vec::<String>::new());
     all
 }
 
