@@ -72,7 +72,8 @@ pub(crate) struct Activity<'a> {
     namespace: &'a Namespace,
     range: (i64, i64),
     shards: Vec<ShardView>,
-    /// Whether all windows and blocks have times in the range.
+    /// Whether all windows and blocks have times in the range, or one in it is not open yet, so
+    /// that any series may be active.
     is_everything: bool,
 }
 
@@ -80,6 +81,7 @@ impl<'a> Activity<'a> {
     /// Takes each shard's lock for an instant.
     pub(crate) fn of(namespace: &'a Namespace, (from, to): (i64, i64)) -> Self {
         let mut is_everything = from <= to;
+        let mut is_unknown = false;
         let mut shards = Vec::with_capacity(namespace.shards.len());
         for shard in &namespace.shards {
             let state = shard.lock();
@@ -92,8 +94,10 @@ impl<'a> Activity<'a> {
             let blocks = state.blocks();
             drop(state);
             is_everything &= blocks.iter().all(|(id, _)| id.overlaps(from, to));
+            is_unknown |= blocks.iter().any(|(id, f)| f.is_pending && id.overlaps(from, to));
             shards.push(ShardView { windows, blocks });
         }
+        is_everything |= is_unknown;
         Self { namespace, range: (from, to), shards, is_everything }
     }
 
@@ -240,8 +244,9 @@ impl Namespace {
     /// Counts series by name, label, pair and block; each list of names has at most `top` entries.
     ///
     /// # Errors
-    /// [`TsdbError::Index`].
+    /// [`TsdbError::Index`], [`TsdbError::StillOpening`].
     pub fn series_stats(&self, top: usize) -> Result<SeriesStats, TsdbError> {
+        self.check_opened((i64::MIN, i64::MAX))?;
         let all = Activity::of(self, (i64::MIN, i64::MAX));
         let windows = || all.shards.iter().flat_map(|shard| &shard.windows);
         let starts = || windows().map(|(start, _)| *start);

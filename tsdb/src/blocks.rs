@@ -66,12 +66,23 @@ pub(crate) struct BlockFiles {
     pub(crate) volume: Option<Arc<ServedFile>>,
     /// Layers over the volume, oldest first.
     pub(crate) layers: Vec<Layer>,
+    /// Whether a start left its files for later: then neither the volume nor what lies directly
+    /// over it is known, and `layers` has what came since. Only writes and deletions may touch it.
+    pub(crate) is_pending: bool,
 }
 
 impl BlockFiles {
     /// Whether there is nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
-        self.volume.is_none() && self.layers.is_empty()
+        !self.is_pending && self.volume.is_none() && self.layers.is_empty()
+    }
+
+    /// Puts the files of a pending block below what came meanwhile.
+    pub(crate) fn put_below(&mut self, opened: Self) {
+        assert!(self.is_pending && self.volume.is_none(), "BUG: files are opened once");
+        self.volume = opened.volume;
+        self.layers.splice(0..0, opened.layers);
+        self.is_pending = false;
     }
 
     /// The files among volume and layers, oldest first.

@@ -21,7 +21,7 @@ use m3rs_index::{Identity, Index};
 use crate::activity::ActiveSets;
 use crate::cache::ReadCache;
 use crate::commitlog::{self, CommitLog, CommitLogOptions};
-use crate::database::DatabaseOptions;
+use crate::database::{DatabaseOptions, OlderBlock};
 use crate::error::{Damage, TsdbError};
 use crate::limits::{DiskFloor, Limits, PersistRate, RuntimeLimits};
 use crate::losses::Losses;
@@ -29,6 +29,7 @@ use crate::names::Layout;
 use crate::namespace::{Catalog, Namespace, NamespaceMeta, Parts, Secret};
 use crate::progress::{Progress, Stage};
 use files::Files;
+pub(crate) use files::Pending;
 
 /// Series that get their places at a time.
 const LOAD_BATCH: usize = 1 << 16;
@@ -44,6 +45,8 @@ pub(crate) struct Loaded {
     pub(crate) persist_rate: PersistRate,
     pub(crate) log: Arc<CommitLog>,
     pub(crate) damage: Vec<Damage>,
+    /// Blocks that are left for later.
+    pub(crate) older: Vec<OlderBlock>,
     /// Bytes of log that were replayed.
     pub(crate) replayed_bytes: u64,
 }
@@ -87,7 +90,8 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
     let mut damage = Vec::new();
     let catalog = catalog::load(fs.as_ref(), &layout, &options, &mut damage)?;
     let cache = Arc::new(ReadCache::new(Arc::clone(&fs), &options.limits));
-    let on_disk = read(&cache, &layout, &catalog.live, progress, &mut damage)?;
+    let first_after = first_after(&options, &catalog);
+    let on_disk = read(&cache, &layout, &catalog.live, first_after, progress, &mut damage)?;
     let log_dir = layout.commitlog();
     let newest_in_files = on_disk.iter().map(|n| n.files.newest_segment).max().unwrap_or(0);
     let log = Arc::new(open_log(&fs, &log_dir, &options, newest_in_files)?);
@@ -112,9 +116,13 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
     };
     progress.enter(Stage::Series, on_disk.iter().map(|n| n.index.len()).sum());
     let mut namespaces = BTreeMap::new();
-    for one in on_disk {
-        let namespace = opener.make(one, progress, &mut damage)?;
-        namespaces.insert(namespace.name().to_owned(), Arc::new(namespace));
+    let mut older = Vec::new();
+    for mut one in on_disk {
+        let pending = std::mem::take(&mut one.files.pending);
+        let namespace = Arc::new(opener.make(one, progress, &mut damage)?);
+        namespace.opening.expect(pending.len() as u64);
+        older.extend(pending.into_iter().map(|block| OlderBlock::new(&namespace, block)));
+        namespaces.insert(namespace.name().to_owned(), namespace);
     }
     let fs = opener.fs.as_ref();
     let mut of_log = Vec::new();
@@ -137,21 +145,39 @@ pub(crate) fn load(options: DatabaseOptions, progress: &Progress) -> Result<Load
         persist_rate,
         log,
         damage,
+        older,
         replayed_bytes,
     };
     Ok(loaded)
 }
 
-/// Opens files and indexes of namespaces.
+/// Blocks that end after this are opened before the database serves; the others while it does.
+fn first_after(options: &DatabaseOptions, catalog: &Catalog) -> i64 {
+    // What a namespace is laid out anew from must be open.
+    let is_replaced = options.configured().iter().any(|(name, one)| {
+        catalog.find(name).is_some_and(|meta| {
+            let has_shards = one.shard_count.unwrap_or(meta.options.shard_count);
+            let ends_log = meta.options.writes_to_commit_log && !one.options.writes_to_commit_log;
+            has_shards != meta.options.shard_count || ends_log
+        })
+    });
+    match options.opened_first_ns() {
+        Some(ns) if !is_replaced => options.clock.now().0.saturating_sub(ns),
+        _ => i64::MIN,
+    }
+}
+
+/// Opens files and indexes of namespaces; see [`files::open`] for `first_after`.
 fn read(
     cache: &Arc<ReadCache>,
     layout: &Layout,
     metas: &[NamespaceMeta],
+    first_after: i64,
     progress: &Progress,
     damage: &mut Vec<Damage>,
 ) -> Result<Vec<OnDisk>, TsdbError> {
     let fs = cache.fs();
-    let all_files = files::open(cache, layout, metas, progress, damage)?;
+    let all_files = files::open(cache, layout, metas, first_after, progress, damage)?;
     let mut dirs = Vec::new();
     let mut bytes = 0;
     for meta in metas {
@@ -161,12 +187,17 @@ fn read(
     }
     progress.enter(Stage::Index, bytes);
     let mut on_disk = Vec::new();
-    for ((meta, files), dir) in metas.iter().zip(all_files).zip(dirs) {
+    for ((meta, mut files), dir) in metas.iter().zip(all_files).zip(dirs) {
         let is_read = |bytes| progress.advance(Stage::Index, bytes);
         let (mut index, reports) =
             Index::open_with(fs, &dir, (Default::default(), &cache.postings), is_read)?;
         let mut last_ref = files.last_ref();
-        let unknown = rebuild::unknown_series(&index, &reports, &files);
+        let mut unknown = rebuild::unknown_series(&index, &reports, &files);
+        if !files.pending.is_empty() && (!reports.is_empty() || !unknown.is_empty()) {
+            // To tell what is lost, and to make it anew, every file is needed.
+            files.open_pending(cache, damage)?;
+            unknown = rebuild::unknown_series(&index, &reports, &files);
+        }
         if !reports.is_empty() || !unknown.is_empty() {
             damage.extend(reports.into_iter().map(Damage::from));
             damage.extend(unknown.iter().map(|range| rebuild::damage_of(&dir, range)));
@@ -198,7 +229,11 @@ fn open_log(
 }
 
 /// Runs `work` for `0..count` on as many threads as there are cores; results in order.
-fn in_parallel<T: Send>(name: &str, count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+pub(crate) fn in_parallel<T: Send>(
+    name: &str,
+    count: usize,
+    work: impl Fn(usize) -> T + Sync,
+) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let threads = ThreadCount::new(ThreadCount::of_machine().get().min(count));
     let parts = fork(name, threads, |_| {
@@ -260,7 +295,7 @@ impl Opener {
         progress: &Progress,
         damage: &mut Vec<Damage>,
     ) -> Result<Namespace, TsdbError> {
-        let mut on_disk = read(&self.cache, &self.layout, &[meta], progress, damage)?;
+        let mut on_disk = read(&self.cache, &self.layout, &[meta], i64::MIN, progress, damage)?;
         let one = on_disk.pop().expect("BUG: one was asked for");
         self.make(one, progress, damage)
     }

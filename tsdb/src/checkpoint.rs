@@ -174,7 +174,7 @@ impl Namespace {
             return Ok(());
         }
         let first = on_disk - merged_snapshots(&files.layers[..on_disk]);
-        let merged = BlockFiles { volume: None, layers: files.layers[first..].to_vec() };
+        let merged = BlockFiles { layers: files.layers[first..].to_vec(), ..BlockFiles::default() };
         self.settle_block(shard, id)?;
         let dir = self.block_dir(self.layout.snapshots(&self.dir, shard.id), id);
         self.fs.create_dir_all(&dir).map_err(|e| TsdbError::io("create", &dir, e))?;

@@ -236,7 +236,7 @@ impl Namespace {
         let covered = covered.map(|reader| reader.info().log_segment).max().unwrap_or(0);
         let readers = compaction.sources.iter().flat_map(|source| source.files.files());
         let layers = readers.map(|reader| Layer::File(Arc::clone(reader)));
-        let files = BlockFiles { volume: None, layers: layers.collect() };
+        let files = BlockFiles { layers: layers.collect(), ..BlockFiles::default() };
         let path = self.volume_path(shard, span, volume)?;
         let info = self.info(shard, span, FilesetKind::Volume, volume, covered);
         let mut written = Written::default();

@@ -3,33 +3,34 @@
 mod log_need;
 mod losses;
 mod namespaces;
+mod older;
+mod options;
 mod reshard;
 mod status;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use m3rs_core::clock::SharedClock;
-use m3rs_core::fs::{FsLock, SharedFs};
+use m3rs_core::fs::FsLock;
 use m3rs_core::spawn::Thread;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 pub(crate) use log_need::LogNeed;
+pub(crate) use older::OlderBlock;
+pub use options::DatabaseOptions;
 pub use status::{NamespaceStatus, Status};
 
+use self::older::Older;
 use crate::bootstrap::{self, Opener};
 use crate::checkpoint::{Merge, Written};
-use crate::commitlog::{CommitLog, SyncMode};
+use crate::commitlog::CommitLog;
 use crate::error::{Damage, TsdbError};
-use crate::limits::{Limits, PersistRate, Throttle};
+use crate::limits::{PersistRate, Throttle};
 use crate::mediator::{self, FirstError, JobKind, Jobs, Stop};
-use crate::namespace::{
-    Catalog, ConfiguredNamespace, Counter, Counters, DEFAULT_NAMESPACE, Namespace, NamespaceOptions,
-};
+use crate::namespace::{Catalog, Counter, Counters, Namespace};
 use crate::progress::{Progress, Stage};
 use crate::scrub::{Scrub, ScrubReport};
 
@@ -38,74 +39,6 @@ const SEAL_SERIES: u64 = 1 << 16;
 
 /// How long deletions over closed blocks wait for a checkpoint that comes by itself.
 const DELETIONS_WAIT: Duration = Duration::from_secs(300);
-
-/// What a database is opened with.
-#[derive(Clone)]
-pub struct DatabaseOptions {
-    /// Where files are.
-    pub fs: SharedFs,
-    /// What time it is.
-    pub clock: SharedClock,
-    /// The data directory; it is made if it is not there.
-    pub dir: PathBuf,
-    /// How the namespace `default` keeps samples, unless `namespaces` says it; its shard count and
-    /// block size stay as they were made.
-    pub namespace: NamespaceOptions,
-    /// Namespaces that configuration names: made, or given these options, at the opening. Others
-    /// that are there are opened with the options that they have.
-    pub namespaces: BTreeMap<String, ConfiguredNamespace>,
-    /// When the commit log is synced.
-    pub sync: SyncMode,
-    /// Bytes of log after which buffers are put into snapshots, so that start-up stays short.
-    pub snapshot_log_bytes: u64,
-    /// Limits.
-    pub limits: Limits,
-    /// Random bytes for hashing what comes from outside; new ones in each process.
-    pub secret: [u8; 192],
-    /// Whether flushes, snapshots and retention happen by themselves.
-    pub background: bool,
-}
-
-impl DatabaseOptions {
-    /// Defaults for a data directory.
-    #[must_use]
-    pub fn new(fs: SharedFs, clock: SharedClock, dir: PathBuf, secret: [u8; 192]) -> Self {
-        Self {
-            fs,
-            clock,
-            dir,
-            namespace: NamespaceOptions::default(),
-            namespaces: BTreeMap::new(),
-            sync: SyncMode::Group,
-            snapshot_log_bytes: 128 << 20,
-            limits: Limits::default(),
-            secret,
-            background: true,
-        }
-    }
-}
-
-impl DatabaseOptions {
-    /// The namespaces that configuration names, `default` among them.
-    pub(crate) fn configured(&self) -> BTreeMap<String, ConfiguredNamespace> {
-        let mut all = self.namespaces.clone();
-        all.entry(DEFAULT_NAMESPACE.to_owned()).or_insert_with(|| ConfiguredNamespace {
-            options: self.namespace.clone(),
-            ..ConfiguredNamespace::default()
-        });
-        all
-    }
-}
-
-impl fmt::Debug for DatabaseOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DatabaseOptions")
-            .field("dir", &self.dir)
-            .field("namespace", &self.namespace)
-            .field("sync", &self.sync)
-            .finish_non_exhaustive()
-    }
-}
 
 /// What a flush of everything came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -153,8 +86,10 @@ pub(crate) struct Core {
     deletions_since: Mutex<Option<Duration>>,
     /// Held by whoever compacts; taken before `maintenance`.
     compaction: Mutex<()>,
-    /// Held by whoever freezes, merges or removes.
+    /// Held by whoever freezes, merges or removes; see [`Core::maintain`].
     maintenance: Mutex<()>,
+    /// What the start left for later.
+    older: Older,
 }
 
 /// How much of memory goes into files.
@@ -167,6 +102,14 @@ enum Extent {
 }
 
 impl Core {
+    /// The right to freeze, merge or remove. Nobody has it as long as a block is not open that the
+    /// start left for later: what is not known of it could be hidden, removed or written over.
+    fn maintain(&self) -> Result<MutexGuard<'_, ()>, TsdbError> {
+        let maintenance = self.maintenance.lock();
+        self.check_opened()?;
+        Ok(maintenance)
+    }
+
     /// Cuts the log and makes everything before the cut durable in files, as far as namespaces
     /// are put into files; the log is kept for the others.
     fn checkpoint(&self, merge: Merge) -> Result<(Written, u64), TsdbError> {
@@ -214,7 +157,7 @@ impl Core {
 
     /// Puts the buffers into snapshots and drops the log before them.
     pub(crate) fn snapshot(&self) -> Result<(), TsdbError> {
-        let _one = self.maintenance.lock();
+        let _one = self.maintain()?;
         let (written, removed) =
             self.jobs.run(JobKind::Snapshot, || self.checkpoint(Merge::Due))?;
         tracing::debug!(?written, segments_removed = removed, "snapshot");
@@ -228,7 +171,7 @@ impl Core {
         if !self.all().iter().any(|namespace| is_due(namespace)) {
             return Ok(());
         }
-        let _one = self.maintenance.lock();
+        let _one = self.maintain()?;
         self.jobs.run(JobKind::Seal, || {
             self.for_each(|namespace| match is_due(namespace) {
                 true => namespace.seal_index(),
@@ -239,7 +182,7 @@ impl Core {
 
     /// Flushes the blocks that are past their time.
     pub(crate) fn flush_due(&self) -> Result<(), TsdbError> {
-        let _one = self.maintenance.lock();
+        let _one = self.maintain()?;
         self.jobs.run(JobKind::Flush, || {
             self.for_each(|namespace| {
                 let written = namespace.flush_due()?;
@@ -255,6 +198,7 @@ impl Core {
     /// Makes one longer block of closed ones; says whether there was anything to do.
     pub(crate) fn compact_one(&self, stop: &Stop) -> Result<bool, TsdbError> {
         let _one = self.compaction.lock();
+        self.check_opened()?;
         for namespace in self.all() {
             let options = namespace.options();
             if !options.flush_enabled || !namespace.has_compaction() {
@@ -267,13 +211,13 @@ impl Core {
 
     fn compact_in(&self, namespace: &Namespace, stop: &Stop) -> Result<bool, TsdbError> {
         let Some(compacted) = namespace.compact_next(stop)? else { return Ok(false) };
-        let _one = self.maintenance.lock();
+        let _one = self.maintain()?;
         namespace.publish(compacted)
     }
 
     /// Removes what is older than retention, and what removed namespaces left.
     pub(crate) fn expire(&self) -> Result<(), TsdbError> {
-        let maintenance = self.maintenance.lock();
+        let maintenance = self.maintain()?;
         let expired = self.jobs.run(JobKind::Expire, || {
             self.for_each(|namespace| {
                 let removed = namespace.expire()?;
@@ -293,7 +237,7 @@ impl Core {
 
     /// Takes out series that have no samples any more.
     pub(crate) fn retire_series(&self) -> Result<(), TsdbError> {
-        let _one = self.maintenance.lock();
+        let _one = self.maintain()?;
         self.jobs.run(JobKind::Retire, || {
             for namespace in self.all() {
                 let retired = namespace.retire_series()?;
@@ -307,7 +251,7 @@ impl Core {
 
     /// Makes durable in files what the log does not hold, whatever options say of snapshots.
     pub(crate) fn save_unlogged(&self) -> Result<(), TsdbError> {
-        let _one = self.maintenance.lock();
+        let _one = self.maintain()?;
         self.for_each(|namespace| {
             if !namespace.holds_unlogged() {
                 return Ok(());
@@ -344,7 +288,7 @@ impl Core {
     /// After a failure of the log: proves that the disk takes writes, makes durable what the
     /// failed segment may have lost, and takes writes again.
     fn recover_log(&self) -> Result<(), TsdbError> {
-        let _one = self.maintenance.lock();
+        let _one = self.maintain()?;
         let segment = self.log.probe()?;
         self.persist(segment, Merge::Due, Extent::Everything)?;
         self.log.resume()?;
@@ -397,7 +341,10 @@ fn persist_all(namespace: &Namespace, segment: u64, merge: Merge) -> Result<Writ
 impl Database {
     /// Opens the data directory: locks it, loads index, filesets and snapshots, replays the log.
     ///
-    /// `progress` tells others how far this is; the call blocks until all is loaded.
+    /// `progress` tells others how far this is; the call blocks until all is loaded, but for older
+    /// blocks ([`DatabaseOptions::opened_first`]): these are opened afterwards, the newest first.
+    /// Until then reads of their times, flushes, and what changes the layout of a namespace are
+    /// refused as [`TsdbError::StillOpening`].
     ///
     /// # Errors
     /// [`TsdbError::Locked`] if another process has it; errors of the file system. Damage is not
@@ -426,25 +373,30 @@ impl Database {
             deletions_since: Mutex::default(),
             compaction: Mutex::new(()),
             maintenance: Mutex::new(()),
+            older: Older::new(loaded.older),
         });
         core.try_purge();
         let mut damage = loaded.damage;
         damage.extend(core.settle_configured(&configured, &progress)?);
         // With background work the snapshot that these bytes are due does not hold up the start.
         core.log.count_replayed(loaded.replayed_bytes);
-        if !background && loaded.replayed_bytes >= snapshot_log_bytes {
+        let opens_older = core.check_opened().is_err();
+        if !background && !opens_older && loaded.replayed_bytes >= snapshot_log_bytes {
             core.snapshot()?;
         }
         let stop = Arc::new(Stop::default());
         let mut threads = Vec::new();
+        let mut start = |name, job: fn(&Arc<Core>, &Stop, &SharedClock)| {
+            let (core, stop, clock) = (Arc::clone(&core), Arc::clone(&stop), clock.clone());
+            let thread = Thread::start(name, move || job(&core, &stop, &clock))
+                .map_err(|e| TsdbError::io("start a background thread of", &loaded.dir, e))?;
+            threads.push(thread);
+            Ok::<(), TsdbError>(())
+        };
+        if opens_older {
+            start("older-blocks", mediator::run_opening)?;
+        }
         if background {
-            let mut start = |name, job: fn(&Arc<Core>, &Stop, &SharedClock)| {
-                let (core, stop, clock) = (Arc::clone(&core), Arc::clone(&stop), clock.clone());
-                let thread = Thread::start(name, move || job(&core, &stop, &clock))
-                    .map_err(|e| TsdbError::io("start a background thread of", &loaded.dir, e))?;
-                threads.push(thread);
-                Ok::<(), TsdbError>(())
-            };
             start("mediator", mediator::run)?;
             start("compactor", mediator::run_compaction)?;
             if scrub_rate > 0 {
@@ -468,7 +420,7 @@ impl Database {
     /// # Errors
     /// Errors of the file system and the log; what is not flushed stays in memory and in the log.
     pub fn flush_all(&self) -> Result<FlushReport, TsdbError> {
-        let _one = self.core.maintenance.lock();
+        let _one = self.core.maintain()?;
         let (written, segments_removed) =
             self.core.jobs.run(JobKind::Flush, || self.core.checkpoint(Merge::All))?;
         Ok(FlushReport {
@@ -509,6 +461,7 @@ impl Database {
     /// As [`Database::flush_all`]; the first one, after the others were compacted. What failed
     /// rests for a minute.
     pub fn compact(&self) -> Result<u64, TsdbError> {
+        self.core.check_opened()?;
         let mut blocks = 0;
         let mut first = FirstError::default();
         loop {
@@ -532,10 +485,12 @@ impl Database {
         self.core.scrub(&self.stop)
     }
 
-    /// What was found damaged when the directory was opened.
+    /// What was found damaged when the directory was opened, and in what was left for later.
     #[must_use]
-    pub fn damage_at_start(&self) -> &[Damage] {
-        &self.damage
+    pub fn damage_at_start(&self) -> Vec<Damage> {
+        let mut all = self.damage.clone();
+        all.extend(self.core.older.damage());
+        all
     }
 
     /// Lets flushes, snapshots and merges write so many bytes a second from now on, those under
@@ -566,7 +521,7 @@ impl Database {
     /// Errors of the commit log, and of those snapshots.
     pub fn close(&self) -> Result<(), TsdbError> {
         let was_closed = self.stop_work();
-        let saved = if was_closed { Ok(()) } else { self.core.save_unlogged() };
+        let saved = if was_closed { Ok(()) } else { self.core.save_last() };
         self.progress.enter(Stage::Closed, 0);
         self.core.log.close()?;
         saved

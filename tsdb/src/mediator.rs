@@ -64,13 +64,35 @@ impl Stop {
     }
 }
 
+/// Opens the blocks that the start left for later.
+pub(crate) fn run_opening(core: &Arc<Core>, stop: &Stop, clock: &SharedClock) {
+    let since = clock.monotonic();
+    loop {
+        match contained("opener of older blocks", || core.open_older(stop)) {
+            Ok(()) => {
+                let took = clock.monotonic().saturating_sub(since);
+                return tracing::info!(?took, "all older blocks are open");
+            }
+            Err(TsdbError::Closing) => return,
+            Err(error) => {
+                core.background_failures.add(1);
+                let retry_after_s = RETRY_AFTER.as_secs();
+                tracing::error!(%error, retry_after_s, "older blocks are not open yet");
+            }
+        }
+        if stop.wait(RETRY_AFTER) {
+            return;
+        }
+    }
+}
+
 /// Runs until it is stopped.
 pub(crate) fn run(core: &Arc<Core>, stop: &Stop, clock: &SharedClock) {
     let mut slow_at = clock.monotonic() + SLOW_TICK;
     let mut retry_at = Duration::ZERO;
     while !stop.wait(TICK) {
         let now = clock.monotonic();
-        if now < retry_at {
+        if now < retry_at || core.check_opened().is_err() {
             continue;
         }
         let slow = now >= slow_at;
@@ -89,6 +111,9 @@ pub(crate) fn run(core: &Arc<Core>, stop: &Stop, clock: &SharedClock) {
 pub(crate) fn run_compaction(core: &Arc<Core>, stop: &Stop, _clock: &SharedClock) {
     let mut pause = SLOW_TICK;
     while !stop.wait(pause) {
+        if core.check_opened().is_err() {
+            continue;
+        }
         pause = match contained("compactor", || core.compact_one(stop)) {
             Ok(true) => Duration::ZERO,
             Ok(false) => SLOW_TICK,

@@ -3,6 +3,7 @@
 mod catalog;
 mod find;
 mod grid;
+mod opening;
 mod options;
 mod registry;
 mod rows;
@@ -23,6 +24,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub(crate) use catalog::{Catalog, NamespaceMeta, check_catalog};
 pub(crate) use grid::BlockGrid;
+pub(crate) use opening::Opening;
 pub use options::{
     Aggregation, CachingOptions, ConfiguredNamespace, Downsample, ExtendedOptions, IndexOptions,
     NamespaceOptions, RuntimeOptions, StagingState, TruncateTime, WriteTransforms,
@@ -83,6 +85,8 @@ pub struct Namespace {
     /// Metadata and exemplars.
     pub(crate) side: Side,
     pub(crate) shards: Vec<Shard>,
+    /// Blocks that the start left for later.
+    pub(crate) opening: Opening,
     /// What is known to be lost of it.
     pub(crate) losses: Losses,
     /// What is known to be lost of the commit log.
@@ -196,6 +200,7 @@ impl Namespace {
             name: parts.meta.name,
             dir: parts.meta.dir,
             shards: shards.collect(),
+            opening: Opening::default(),
             losses: Losses::default(),
             log_losses: parts.log_losses,
             options: RwLock::new(Arc::new(options)),
@@ -317,6 +322,7 @@ impl Namespace {
         series_max: usize,
     ) -> Result<Vec<(Labels, Vec<Exemplar>)>, TsdbError> {
         let range = (start.0.max(self.horizon().0), end.0);
+        self.check_opened(range)?;
         let mut found = Vec::new();
         // An exemplar may stand where its series has no sample.
         for series in self.find(matchers, (i64::MIN, i64::MAX), series_max)? {

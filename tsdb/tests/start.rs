@@ -4,15 +4,20 @@
 #[expect(dead_code, reason = "other stories use the rest of it")]
 mod world;
 
-use std::io;
+#[path = "start/hooked.rs"]
+mod hooked;
+#[path = "start/older.rs"]
+mod older;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use m3rs_core::fs::{Fs, FsFile, FsLock, Mapped, Space};
+use m3rs_core::fs::Fs;
 use m3rs_core::time::NS_PER_S;
-use m3rs_sim::disk::{SimFs, Unsynced};
+use m3rs_sim::disk::Unsynced;
 use m3rs_tsdb::{DEFAULT_NAMESPACE, Database, Progress, Stage};
 
+use crate::hooked::Hooked;
 use crate::world::{HOUR, START, Samples, World, samples};
 
 /// Writes the rows as one request.
@@ -196,88 +201,6 @@ fn a_power_cut_at_any_operation_of_a_recovery_changes_nothing_of_its_outcome() {
     }
 }
 
-/// Looks at the progress of a start whenever that asks for something.
-#[derive(Debug)]
-struct Watched {
-    fs: SimFs,
-    progress: Arc<Progress>,
-    seen: Mutex<Vec<(Stage, f64)>>,
-}
-
-impl Watched {
-    fn look(&self) -> &SimFs {
-        let mut seen = self.seen.lock().expect("not poisoned");
-        seen.push(self.progress.stage_and_ratio());
-        &self.fs
-    }
-}
-
-impl Fs for Watched {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
-        self.look().create(path)
-    }
-
-    fn open_append(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
-        self.look().open_append(path)
-    }
-
-    fn map(&self, path: &Path) -> io::Result<Mapped> {
-        self.look().map(path)
-    }
-
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.look().read(path)
-    }
-
-    fn read_at(&self, path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        self.look().read_at(path, offset, len)
-    }
-
-    fn file_len(&self, path: &Path) -> io::Result<u64> {
-        self.look().file_len(path)
-    }
-
-    fn truncate(&self, path: &Path, len: u64) -> io::Result<()> {
-        self.look().truncate(path, len)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.look().rename(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.look().remove_file(path)
-    }
-
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.look().remove_dir_all(path)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.look().create_dir_all(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.look().sync_dir(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
-        self.look().list(dir)
-    }
-
-    fn exists(&self, path: &Path) -> bool {
-        self.look().exists(path)
-    }
-
-    fn space(&self, path: &Path) -> io::Result<Space> {
-        self.look().space(path)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
-        self.look().lock(path)
-    }
-}
-
 /// The stages of a real start, with two index segments, several log segments and more shards.
 #[test]
 fn progress_moves_through_every_stage_and_never_goes_back() {
@@ -294,13 +217,15 @@ fn progress_moves_through_every_stage_and_never_goes_back() {
     };
     options.namespaces.insert(DEFAULT_NAMESPACE.to_owned(), of_default);
     let progress = Arc::new(Progress::new());
-    let seen = Mutex::default();
-    let fs = Arc::new(Watched { fs: world.fs.clone(), progress: Arc::clone(&progress), seen });
-    options.fs = fs.clone();
+    let seen: Arc<Mutex<Vec<(Stage, f64)>>> = Arc::default();
+    let (watched, noted) = (Arc::clone(&progress), Arc::clone(&seen));
+    options.fs = Hooked::over(&world.fs, move || {
+        noted.lock().expect("not poisoned").push(watched.stage_and_ratio());
+    });
     let database = Database::open(options, Arc::clone(&progress)).expect("opens");
     assert_eq!(progress.stage_and_ratio(), (Stage::Ready, 1.0));
     drop(database);
-    let seen = fs.seen.lock().expect("not poisoned").clone();
+    let seen = seen.lock().expect("not poisoned").clone();
     for pair in seen.windows(2) {
         let ((before, was), (stage, is)) = (pair[0], pair[1]);
         assert!(stage > before || (stage == before && is >= was), "{pair:?}");

@@ -93,6 +93,10 @@ impl Database {
             drop(catalog);
             return self.core.stop_logging(name, options);
         }
+        if !meta.options.writes_to_commit_log && options.writes_to_commit_log {
+            // What was not logged has to go into files.
+            self.core.check_opened()?;
+        }
         meta.options = options.clone();
         let namespace = self.core.serving(name)?;
         self.core.store(&next)?;

@@ -105,7 +105,7 @@ impl Core {
         make: impl FnOnce(&Namespace, &mut Catalog) -> Result<(NamespaceMeta, Catalog), TsdbError>,
     ) -> Result<(), TsdbError> {
         let _no_compaction = self.compaction.lock();
-        let maintenance = self.maintenance.lock();
+        let maintenance = self.maintain()?;
         let mut catalog = self.catalog.lock();
         let old = self.serving(name)?;
         old.retire();

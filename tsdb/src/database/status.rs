@@ -41,8 +41,11 @@ pub struct Status {
     pub compactions_skipped: u64,
     /// Background jobs that failed since start.
     pub background_failures: u64,
-    /// Damage found at start.
+    /// Damage found at start, and in blocks that it left for later.
     pub damage_at_start: u64,
+    /// Blocks that the start left for later and that are not open yet. Reads of their times are
+    /// refused as unavailable.
+    pub blocks_opening: u64,
     /// New series that the limit on their rate refused since start.
     pub series_rate_refusals: u64,
     /// Writes that the disk floor refused since start.
@@ -103,7 +106,7 @@ impl Database {
     #[must_use]
     pub fn status(&self) -> Status {
         let mut status = self.core.status();
-        status.damage_at_start = self.damage.len() as u64;
+        status.damage_at_start = self.damage_at_start().len() as u64;
         status.known_losses = self.core.known_losses();
         for namespace in self.core.all() {
             let of_it = namespace_status(&namespace);
@@ -112,6 +115,8 @@ impl Database {
             status.windows_open += of_it.windows_open;
             status.volumes += of_it.volumes;
             status.snapshots += of_it.snapshots;
+            let (opened, left) = namespace.opening.counts();
+            status.blocks_opening += left - opened;
             let counters = &namespace.counters;
             status.damaged_reads += counters.damaged_reads.get();
             status.expiry_held |= namespace.expiry_held.load(Ordering::Relaxed);

@@ -155,6 +155,19 @@ pub enum TsdbError {
         /// The limit.
         limit: usize,
     },
+    /// A start left the files of older blocks for later, and they are not all open yet.
+    #[error(
+        "blocks before {before_s} (seconds since 1970) are still being opened after the start: \
+         {opened} of {total} are; ask again later, or for later times"
+    )]
+    StillOpening {
+        /// The end of the newest block that is not open.
+        before_s: i64,
+        /// Blocks that were left for later and are open by now.
+        opened: u64,
+        /// All that were left for later.
+        total: u64,
+    },
     /// The database is being closed, and long work was given up. Nothing is lost by it.
     #[error("given up, as the database is being closed")]
     Closing,
@@ -169,6 +182,7 @@ impl TsdbError {
             | Self::WindowLimit { .. }
             | Self::Locked { .. }
             | Self::Closing
+            | Self::StillOpening { .. }
             | Self::DiskFloor { .. }
             | Self::NamespaceRetired { .. }
             | Self::SeriesRetired => ErrorKind::Unavailable,

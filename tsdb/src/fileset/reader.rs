@@ -110,20 +110,7 @@ impl FilesetReader {
     /// # Errors
     /// As [`FilesetReader::open`].
     pub fn of_bytes(path: &Path, bytes: Mapped) -> Result<Self, FilesetError> {
-        let damaged = |base: usize, corrupt: Corrupt| {
-            let lost = bytes.len() as u64;
-            FilesetError::Damaged(Damage::of_corrupt(path, base as u64, lost, corrupt))
-        };
-        if bytes.len() < HEADER_LEN + 2 * FOOTER_LEN {
-            let want = format!("at least {} bytes", HEADER_LEN + 2 * FOOTER_LEN);
-            let corrupt = Corrupt::new("fileset", 0, want, format!("{} bytes", bytes.len()));
-            return Err(damaged(0, corrupt));
-        }
-        let footer = Self::read_footer(&bytes).map_err(|(base, fault)| match fault {
-            FooterFault::Damaged(corrupt) => damaged(base, corrupt),
-            FooterFault::Version(source) => FilesetError::Version { path: path.to_owned(), source },
-        })?;
-        let (info, totals) = Self::read_one_info(&bytes, &footer).map_err(|c| damaged(0, c))?;
+        let (footer, info, totals) = Self::read_head(path, &bytes)?;
         let section_of = |section| {
             let entry = footer.section(section);
             slice(&bytes, entry.offset, entry.len)
@@ -136,8 +123,8 @@ impl FilesetReader {
             Some(Err(first)) => sound.next().and_then(Result::ok).ok_or(first),
             found => found.unwrap_or(Ok(Section::Index)),
         };
-        let at = to_usize(footer.section(Section::Index).offset);
-        let directory = directory.map_err(|corrupt| damaged(at, corrupt))?;
+        let at = footer.section(Section::Index).offset;
+        let directory = directory.map_err(|corrupt| whole_damage(path, &bytes, at, corrupt))?;
         let times_sound = [Section::Times, Section::TimesCopy]
             .map(|copy| check_directory(section_of(copy), totals.time_columns).is_ok());
         let pages = page_count(totals.series, PAGE_SERIES);
@@ -153,6 +140,37 @@ impl FilesetReader {
             presence: Presence::default(),
             identities: PageTable::new(page_count(totals.series, IDENTITY_PAGE_SERIES)),
         })
+    }
+
+    /// What a fileset says of itself, from its last bytes alone: whether it opens is not known.
+    ///
+    /// # Errors
+    /// As [`FilesetReader::open`], but for the directory of the index.
+    pub(crate) fn head(
+        fs: &dyn Fs,
+        path: &Path,
+    ) -> Result<(FilesetInfo, FilesetTotals), FilesetError> {
+        let bytes =
+            fs.map(path).map_err(|source| FilesetError::Io { path: path.to_owned(), source })?;
+        Self::read_head(path, &bytes).map(|(_, info, totals)| (info, totals))
+    }
+
+    fn read_head(
+        path: &Path,
+        bytes: &[u8],
+    ) -> Result<(Footer, FilesetInfo, FilesetTotals), FilesetError> {
+        let damaged = |base, corrupt| whole_damage(path, bytes, base, corrupt);
+        if bytes.len() < HEADER_LEN + 2 * FOOTER_LEN {
+            let want = format!("at least {} bytes", HEADER_LEN + 2 * FOOTER_LEN);
+            let corrupt = Corrupt::new("fileset", 0, want, format!("{} bytes", bytes.len()));
+            return Err(damaged(0, corrupt));
+        }
+        let footer = Self::read_footer(bytes).map_err(|(base, fault)| match fault {
+            FooterFault::Damaged(corrupt) => damaged(base as u64, corrupt),
+            FooterFault::Version(source) => FilesetError::Version { path: path.to_owned(), source },
+        })?;
+        let (info, totals) = Self::read_one_info(bytes, &footer).map_err(|c| damaged(0, c))?;
+        Ok((footer, info, totals))
     }
 
     /// Either footer; the fault is the last one's.
@@ -549,6 +567,11 @@ fn read_around(fs: &dyn Fs, path: &Path) -> io::Result<Option<Vec<u8>>> {
         bytes.extend(can_read(at, piece)?.unwrap_or_else(|| vec![0; piece]));
     }
     Ok(Some(bytes))
+}
+
+/// Damage for which there is no fileset.
+fn whole_damage(path: &Path, bytes: &[u8], base: u64, corrupt: Corrupt) -> FilesetError {
+    FilesetError::Damaged(Damage::of_corrupt(path, base, bytes.len() as u64, corrupt))
 }
 
 /// Where the directory of the index stands in its section.

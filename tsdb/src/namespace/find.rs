@@ -24,7 +24,7 @@ impl Namespace {
     ///
     /// # Errors
     /// [`TsdbError::Index`] for a bad regular expression or more than `series_max` series;
-    /// [`TsdbError::NotIndexed`].
+    /// [`TsdbError::NotIndexed`]; [`TsdbError::StillOpening`] for times that a start left for later.
     pub fn select(
         self: &Arc<Self>,
         matchers: &[Matcher],
@@ -33,11 +33,12 @@ impl Namespace {
         series_max: usize,
     ) -> Result<Selection, TsdbError> {
         let range = (start.0.max(self.horizon().0), end.0);
+        self.check_opened(range)?;
         Selection::new(Arc::clone(self), matchers, range, series_max)
     }
 
     /// Refs of the series that [`Namespace::select`] finds, ascending. Those that have no samples
-    /// in blocks of the range are left out, and do not count.
+    /// in blocks of the range are left out, and do not count; if a block is not open yet, none are.
     pub(crate) fn find(
         &self,
         matchers: &[Matcher],
@@ -92,7 +93,7 @@ impl Namespace {
     /// samples in blocks between `start` and `end`; a limit of 0 is none.
     ///
     /// # Errors
-    /// [`TsdbError::Index`], [`TsdbError::NotIndexed`].
+    /// [`TsdbError::Index`], [`TsdbError::NotIndexed`], [`TsdbError::StillOpening`].
     pub fn label_names(
         &self,
         matcher_sets: &[Vec<Matcher>],
@@ -100,7 +101,7 @@ impl Namespace {
         limit: usize,
     ) -> Result<Limited<String>, TsdbError> {
         let sets = self.seen_sets(matcher_sets, NoSets::MeansAll)?;
-        let active = self.active_between(start, end);
+        let active = self.active_between(start, end)?;
         Ok(self.index.label_names(&sets, active.as_ref(), count_max(limit))?)
     }
 
@@ -116,7 +117,7 @@ impl Namespace {
         limit: usize,
     ) -> Result<Limited<String>, TsdbError> {
         let sets = self.seen_sets(matcher_sets, NoSets::MeansAll)?;
-        let active = self.active_between(start, end);
+        let active = self.active_between(start, end)?;
         Ok(self.index.label_values(name, &sets, active.as_ref(), count_max(limit))?)
     }
 
@@ -131,7 +132,7 @@ impl Namespace {
         limit: usize,
     ) -> Result<Limited<Labels>, TsdbError> {
         let sets = self.seen_sets(matcher_sets, NoSets::MeansNone)?;
-        let active = self.active_between(start, end);
+        let active = self.active_between(start, end)?;
         let found = self.index.series(&sets, active.as_ref(), count_max(limit))?;
         let labels = self.index.labels_of(&found.items)?;
         let mut items: Vec<Labels> = labels.into_iter().flatten().collect();
@@ -141,8 +142,14 @@ impl Namespace {
 
     /// The series with samples in blocks of the range, as far as retention keeps them; `None` for
     /// all.
-    fn active_between(&self, start: TimestampNs, end: TimestampNs) -> Option<RoaringBitmap> {
-        Activity::of(self, (start.0.max(self.horizon().0), end.0)).refs()
+    fn active_between(
+        &self,
+        start: TimestampNs,
+        end: TimestampNs,
+    ) -> Result<Option<RoaringBitmap>, TsdbError> {
+        let range = (start.0.max(self.horizon().0), end.0);
+        self.check_opened(range)?;
+        Ok(Activity::of(self, range).refs())
     }
 
     /// The sets of matchers with conditions that leave out what is not indexed.
