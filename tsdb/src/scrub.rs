@@ -115,8 +115,8 @@ impl Scrub {
             block_length_ns,
             pieces,
             damage = %first,
-            "a scrub found damage; the file is quarantined, and the rest is served; a damaged index \
-             or catalog is made anew at the next start"
+            "a scrub found damage; the file is quarantined, and the rest is served; a damaged \
+             index or catalog is made anew at the next start"
         );
         self.quarantine.lock().insert(found.path.clone(), found);
     }

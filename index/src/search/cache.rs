@@ -23,7 +23,8 @@ pub(crate) enum Selected {
     Values { scanned: u32, values: Arc<[u32]> },
 }
 
-/// A segment, a field and a pattern. A segment's number is never given to another, so an entry needs no removal when a segment goes: nobody asks for it, and it is evicted.
+/// A segment, a field and a pattern. A segment's number is never given to another, so an entry
+/// needs no removal when a segment goes: nobody asks for it, and it is evicted.
 type Key = (u64, u32, Box<str>);
 
 /// Keeps results of regular expressions up to a number of bytes, the most useful ones longest.
