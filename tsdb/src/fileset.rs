@@ -30,6 +30,7 @@ mod names;
 mod pages;
 mod presence;
 mod reader;
+mod sectors;
 mod times;
 mod verify;
 mod writer;

@@ -42,6 +42,7 @@ pub(super) struct StorageMetrics {
     compaction_written_bytes: Counter,
     compactions_skipped: Counter,
     expiry_held: Gauge,
+    blocks_opening: Gauge,
     background_failures: Counter,
     invariant_violations: Counter,
     jobs: JobMetrics,
@@ -100,6 +101,7 @@ impl StorageMetrics {
             ),
             compactions_skipped: compactions_skipped(r),
             expiry_held: expiry_held(r),
+            blocks_opening: blocks_opening(r),
             background_failures: put(
                 r,
                 "m3rs_storage_background_failures",
@@ -130,6 +132,7 @@ impl StorageMetrics {
         }
         self.progress.set(status.progress);
         self.expiry_held.set(i64::from(numbers.expiry_held));
+        self.blocks_opening.set(i64::try_from(numbers.blocks_opening).unwrap_or(i64::MAX));
         self.log_failed.set(i64::from(numbers.log_failure.is_some()));
         for (metric, number) in [
             (&self.series, numbers.series),
@@ -161,6 +164,11 @@ impl StorageMetrics {
 fn compactions_skipped(r: &mut Registry) -> Counter {
     let help = "Compactions that were due since start and not begun, as a limit forbids them";
     put(r, "m3rs_storage_compactions_skipped", help)
+}
+
+fn blocks_opening(r: &mut Registry) -> Gauge {
+    let help = "Blocks that the start left for later and that are not open yet";
+    put(r, "m3rs_storage_blocks_opening", help)
 }
 
 fn expiry_held(r: &mut Registry) -> Gauge {

@@ -1,6 +1,5 @@
 //! Reads series blocks out of a mapped fileset.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -21,16 +20,13 @@ use super::index_page::IndexPage;
 use super::iterators::{Entries, Identities, read_labels};
 use super::pages::PageTable;
 use super::presence::{self, Presence};
+use super::sectors::read_around;
 use super::times::{check_directory, read_column};
 use crate::error::{Damage, FilesetError};
 
 const UNCHECKED: u8 = 0;
 const SOUND: u8 = 1;
 const BROKEN: u8 = 2;
-
-/// Bytes that are read at a time from a file that may have bad sectors, and around these.
-const READ_BYTES: usize = 1 << 20;
-const SECTOR_BYTES: usize = 4096;
 
 /// What the index says of a series block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -545,28 +541,6 @@ impl FilesetReader {
         let mut cursor = Cursor::new("fileset header", &self.bytes);
         check_version(&mut cursor, &MAGIC)
     }
-}
-
-/// The file with zeros for what cannot be read; `None` if all of it can.
-fn read_around(fs: &dyn Fs, path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let len = fs.file_len(path)?;
-    let can_read = |at: u64, bytes: usize| match fs.read_at(path, at, bytes) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(e),
-        read => Ok(read.ok()),
-    };
-    let mut is_whole = true;
-    for at in (0..len).step_by(READ_BYTES) {
-        is_whole &= can_read(at, READ_BYTES)?.is_some();
-    }
-    if is_whole {
-        return Ok(None);
-    }
-    let mut bytes = Vec::with_capacity(to_usize(len));
-    for at in (0..len).step_by(SECTOR_BYTES) {
-        let piece = (len - at).min(SECTOR_BYTES as u64) as usize;
-        bytes.extend(can_read(at, piece)?.unwrap_or_else(|| vec![0; piece]));
-    }
-    Ok(Some(bytes))
 }
 
 /// Damage for which there is no fileset.

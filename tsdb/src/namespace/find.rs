@@ -24,7 +24,8 @@ impl Namespace {
     ///
     /// # Errors
     /// [`TsdbError::Index`] for a bad regular expression or more than `series_max` series;
-    /// [`TsdbError::NotIndexed`]; [`TsdbError::StillOpening`] for times that a start left for later.
+    /// [`TsdbError::NotIndexed`]; [`TsdbError::StillOpening`] for times that a start left for
+    /// later.
     pub fn select(
         self: &Arc<Self>,
         matchers: &[Matcher],
