@@ -223,10 +223,7 @@ impl Namespace {
         let is_sound = written.damaged == damaged_before;
         let fate = if is_sound { Fate::Remove } else { Fate::SetAside };
         // If no sample is left, only the files themselves hide what is below them: the deletions
-        // go last. What they hid was removed before, and must not come back without them.
-        if reader.is_none() {
-            self.sync_block_dirs(shard, std::iter::once(id))?;
-        }
+        // go last.
         let durable = if reader.is_some() { Durable::Whenever } else { Durable::OneByOne };
         written.volumes += u64::from(reader.is_some());
         shard.lock().edit_blocks(|blocks| {

@@ -66,7 +66,7 @@ impl Namespace {
     /// Lets the files go that [`Namespace::forget`] noted for a block, older failures first.
     pub(crate) fn settle_block(&self, shard: &Shard, id: BlockId) -> Result<(), TsdbError> {
         let mut removals = shard.removals.lock();
-        self.settle_queue(&mut removals, id)?;
+        self.settle_queue(shard, &mut removals, id)?;
         self.sync_emptied(&mut removals)
     }
 
@@ -77,16 +77,26 @@ impl Namespace {
             let mut removals = shard.removals.lock();
             let ids: Vec<BlockId> = removals.by_block.keys().copied().collect();
             for id in ids {
-                first.note(self.settle_queue(&mut removals, id));
+                first.note(self.settle_queue(shard, &mut removals, id));
             }
             first.note(self.sync_emptied(&mut removals));
         }
         first.into_result()
     }
 
-    fn settle_queue(&self, removals: &mut Removals, id: BlockId) -> Result<(), TsdbError> {
+    fn settle_queue(
+        &self,
+        shard: &Shard,
+        removals: &mut Removals,
+        id: BlockId,
+    ) -> Result<(), TsdbError> {
         let Removals { by_block, unsynced } = removals;
         let Some(queue) = by_block.get_mut(&id) else { return Ok(()) };
+        // What hid others may go now. Those went before, perhaps not durably, and must not come
+        // back without it, over samples or deletions that are newer.
+        if queue.iter().any(|removal| removal.durable != Durable::Whenever) {
+            self.sync_block_dirs(shard, std::iter::once(id))?;
+        }
         while let Some(Removal { path, fate, durable }) = queue.front() {
             let dir = path.parent().unwrap_or(path);
             let gone = self.take_away(path, *fate).and_then(|()| match durable {

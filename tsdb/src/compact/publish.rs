@@ -78,12 +78,8 @@ impl Namespace {
         reader: Option<Arc<ServedFile>>,
         path: &Path,
     ) -> Result<Option<Named>, TsdbError> {
-        // A volume hides older ones and the snapshots that it was merged from. Once it is gone,
-        // none of them may come back from a removal that was not durable yet, and lie over newer
-        // samples.
-        let blocks = || sources.iter().map(|source| source.id).chain([span]);
-        blocks().try_for_each(|id| self.settle_block(shard, id))?;
-        self.sync_block_dirs(shard, blocks())?;
+        let mut blocks = sources.iter().map(|source| source.id).chain([span]);
+        blocks.try_for_each(|id| self.settle_block(shard, id))?;
         if !is_unchanged(&shard.lock().blocks(), span, sources) {
             return Ok(None);
         }
