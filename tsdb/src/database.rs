@@ -239,13 +239,13 @@ impl Core {
     pub(crate) fn retire_series(&self) -> Result<(), TsdbError> {
         let _one = self.maintain()?;
         self.jobs.run(JobKind::Retire, || {
-            for namespace in self.all() {
+            self.for_each(|namespace| {
                 let retired = namespace.retire_series()?;
                 if retired > 0 {
                     tracing::info!(namespace = namespace.name(), series = retired, "retired");
                 }
-            }
-            Ok(())
+                Ok(())
+            })
         })
     }
 

@@ -56,12 +56,15 @@ impl Namespace {
     /// Serves the files of a block that was left for later.
     pub(crate) fn put_opened(&self, block: &Pending, files: BlockFiles) {
         self.shards[usize::from(block.shard)].lock().edit_blocks(|blocks| {
-            let pending = blocks.entry(block.id);
+            // A try that was cut off may have opened it before.
+            let Some(pending) = blocks.get_mut(block.id).filter(|files| files.is_pending) else {
+                return;
+            };
             pending.put_below(files);
             if pending.is_empty() {
                 let _all_damaged = blocks.remove(block.id);
             }
+            self.opening.opened.fetch_add(1, Ordering::Release);
         });
-        self.opening.opened.fetch_add(1, Ordering::Release);
     }
 }
