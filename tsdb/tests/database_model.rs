@@ -21,13 +21,12 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use m3rs_core::clock::Clock;
 use m3rs_core::fs::Fs;
 use m3rs_core::model::{Histogram, Labels, Matcher};
 use m3rs_core::time::{NS_PER_S, TimestampNs};
+use m3rs_sim::clock::SimClock;
 use m3rs_sim::disk::{SimFs, Unsynced};
 use m3rs_tsdb::{
     Columns, DEFAULT_NAMESPACE, Database, DatabaseOptions, Progress, RichSample, SampleValue,
@@ -42,20 +41,6 @@ use crate::samples::{random_request, samples_of};
 const HOUR: i64 = 3600 * NS_PER_S;
 const START: i64 = 1_700_000_000 * NS_PER_S;
 
-/// A clock that a test sets; monotonic time is wall time.
-#[derive(Debug)]
-struct TestClock(AtomicI64);
-
-impl Clock for TestClock {
-    fn now(&self) -> TimestampNs {
-        TimestampNs(self.0.load(Ordering::Relaxed))
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed).unsigned_abs())
-    }
-}
-
 type Model = BTreeMap<u32, BTreeMap<i64, RichSample>>;
 
 /// Series, time and what was sampled.
@@ -63,7 +48,7 @@ type Row = (u32, i64, RichSample);
 
 struct World {
     fs: SimFs,
-    clock: Arc<TestClock>,
+    clock: Arc<SimClock>,
     database: Option<Database>,
     model: Model,
     /// The request under way: written perhaps, acknowledged not yet.
@@ -92,7 +77,7 @@ fn labels(series: u32) -> Labels {
 impl World {
     fn new(seed: u64) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let clock = Arc::new(TestClock(AtomicI64::new(START)));
+        let clock = Arc::new(SimClock::at(START));
         let fs = SimFs::new(seed);
         let mut world = Self {
             fs,
@@ -210,7 +195,7 @@ impl World {
         fs.crash(Unsynced::Kept);
         Self {
             fs,
-            clock: Arc::new(TestClock(AtomicI64::new(self.clock.0.load(Ordering::Relaxed)))),
+            clock: Arc::new(SimClock::at(self.clock.now().0)),
             database: None,
             model: self.model.clone(),
             open_request: self.open_request.clone(),
@@ -254,7 +239,7 @@ impl World {
     fn horizon(&self) -> i64 {
         match self.retention_ns {
             0 => 0,
-            retention_ns => self.clock.0.load(Ordering::Relaxed) - retention_ns,
+            retention_ns => self.clock.now().0 - retention_ns,
         }
     }
 
@@ -368,10 +353,10 @@ fn days(world: &mut World, days: std::ops::Range<i64>) -> Result<(), TsdbError> 
     let day = 24 * HOUR;
     let first = START - START % day;
     for t in (first + days.start * day..first + days.end * day).step_by((HOUR / 2) as usize) {
-        world.clock.0.store(t, Ordering::Relaxed);
+        world.clock.pass_to(t);
         world.write(&[(1, t, t as f64), (2, t, 0.1)])?;
     }
-    world.clock.0.fetch_add(4 * HOUR, Ordering::Relaxed);
+    world.clock.pass(4 * HOUR);
     world.database().flush_all()?;
     Ok(())
 }
@@ -404,7 +389,7 @@ fn closed_blocks_become_days_and_days_become_weeks() {
     world.check(0..=i64::MAX / 2);
 
     days(&mut world, 2..9).expect("written");
-    world.clock.0.fetch_add(9 * 24 * HOUR, Ordering::Relaxed);
+    world.clock.pass(9 * 24 * HOUR);
     world.database().compact().expect("compacts");
     let is_long = |name: &String| name.starts_with("8d/") || name.starts_with("32d/");
     assert!(world.files().iter().any(is_long), "{:?}", world.files());
@@ -421,7 +406,7 @@ fn a_power_cut_at_any_operation_of_a_compaction_loses_nothing() {
         let mut world = World::new(11);
         days(&mut world, 0..1).expect("written");
         world.write(&[(1, START, 7.0)]).expect("written");
-        world.clock.0.fetch_add(4 * HOUR, Ordering::Relaxed);
+        world.clock.pass(4 * HOUR);
         world
     };
     let world = prepare();
@@ -477,7 +462,7 @@ fn what_is_outside_retention_goes() {
         (0..4).map(list).sum::<usize>()
     };
     assert_eq!(filesets(&world), 2);
-    world.clock.0.store(START + 4 * HOUR, Ordering::Relaxed);
+    world.clock.pass_to(START + 4 * HOUR);
     world.database().tick().expect("expires");
     assert_eq!(filesets(&world), 1, "the old block's file is removed");
     world.model.entry(1).or_default().remove(&(START - 5 * HOUR));
@@ -523,7 +508,7 @@ fn a_lost_log_never_gives_a_series_the_samples_of_another() {
     for index_survives in [true, false] {
         let mut world = World::new(8);
         world.write(&[(1, START - 6 * HOUR, 1.0)]).expect("written");
-        world.clock.0.fetch_add(120 * NS_PER_S, Ordering::Relaxed);
+        world.clock.pass(120 * NS_PER_S);
         world.database().tick().expect("flushed");
         assert_eq!(world.database().status().volumes, 1);
         world.fs.crash(Unsynced::Kept);

@@ -112,35 +112,21 @@ impl ShardState {
 mod tests {
     use std::path::PathBuf;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicI64, Ordering};
-    use std::time::Duration;
 
     use m3rs_core::clock::Clock;
     use m3rs_core::model::Labels;
-    use m3rs_core::time::{NS_PER_S, TimestampNs};
+    use m3rs_core::time::NS_PER_S;
+    use m3rs_sim::clock::SimClock;
     use m3rs_sim::disk::SimFs;
 
     use crate::{DEFAULT_NAMESPACE, Database, DatabaseOptions, Progress};
 
     const HOUR: i64 = 3600 * NS_PER_S;
 
-    #[derive(Debug)]
-    struct TestClock(AtomicI64);
-
-    impl Clock for TestClock {
-        fn now(&self) -> TimestampNs {
-            TimestampNs(self.0.load(Ordering::Relaxed))
-        }
-
-        fn monotonic(&self) -> Duration {
-            Duration::from_nanos(self.0.load(Ordering::Relaxed).unsigned_abs())
-        }
-    }
-
     /// Two hundred rounds of new series, of which the last few rounds live.
     #[test]
     fn slots_and_rows_do_not_grow_with_all_series_that_ever_were() {
-        let clock = Arc::new(TestClock(AtomicI64::new(1_700_000_000 * NS_PER_S)));
+        let clock = Arc::new(SimClock::at(1_700_000_000 * NS_PER_S));
         let fs = Arc::new(SimFs::new(0));
         let mut options = DatabaseOptions::new(fs, clock.clone(), PathBuf::from("/data"), [7; 192]);
         options.background = false;
@@ -160,7 +146,7 @@ mod tests {
             }
             drop(session.commit().expect("committed"));
             database.flush_all().expect("flushed");
-            clock.0.fetch_add(3 * HOUR, Ordering::Relaxed);
+            clock.pass(3 * HOUR);
             database.tick().expect("ticks");
             let slots: usize = namespace.shards.iter().map(|s| s.lock().buffer.slot_count()).sum();
             assert!(slots <= 900, "{slots} slots after {ever} series");

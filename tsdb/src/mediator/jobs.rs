@@ -154,32 +154,17 @@ impl Jobs {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
 
-    use m3rs_core::clock::Clock;
-    use m3rs_core::time::TimestampNs;
+    use m3rs_sim::clock::SimClock;
 
     use super::*;
 
-    #[derive(Debug, Default)]
-    struct TestClock(AtomicU64);
-
-    impl Clock for TestClock {
-        fn now(&self) -> TimestampNs {
-            TimestampNs(0)
-        }
-
-        fn monotonic(&self) -> Duration {
-            Duration::from_millis(self.0.load(Ordering::Relaxed))
-        }
-    }
-
     #[test]
     fn what_runs_and_how_it_ended_is_seen() {
-        let clock = Arc::new(TestClock::default());
+        let clock = Arc::new(SimClock::at(0));
         let jobs = Jobs::new(clock.clone());
         let status = |kind: JobKind| jobs.status().swap_remove(kind as usize);
-        let pass = |ms| clock.0.fetch_add(ms, Ordering::Relaxed);
+        let pass = |ms: i64| clock.pass(ms * 1_000_000);
         let result = jobs.run(JobKind::Flush, || {
             pass(20);
             assert_eq!(status(JobKind::Flush).running_for_ms, Some(20));
@@ -193,7 +178,11 @@ mod tests {
         assert_eq!((flush.runs, flush.failures), (1, 1));
         assert_eq!((flush.last_duration_ms, flush.ended_before_ms), (Some(20), Some(5)));
         assert!(flush.last_error.is_some_and(|e| e.contains("limits.series_max")));
-        assert!(jobs.run(JobKind::Flush, || Ok(pass(2))).is_ok());
+        let took_two = jobs.run(JobKind::Flush, || {
+            pass(2);
+            Ok(())
+        });
+        assert!(took_two.is_ok());
         let flush = status(JobKind::Flush);
         assert_eq!((flush.runs, flush.failures, flush.last_error), (2, 1, None));
         assert_eq!((flush.last_duration_ms, flush.total_duration_ms), (Some(2), 22));

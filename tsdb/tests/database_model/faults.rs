@@ -1,8 +1,8 @@
 //! Damage, full disks and power cuts in background work.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
+use m3rs_core::clock::Clock;
 use m3rs_core::fs::Fs;
 use m3rs_sim::disk::Unsynced;
 use m3rs_tsdb::TsdbError;
@@ -55,7 +55,7 @@ fn prepared(seed: u64) -> World {
     let mut world = World::new(seed);
     days(&mut world, 0..2).expect("written");
     world.write(&[(1, START, 7.0), (3, START + 1, 8.0)]).expect("written");
-    world.clock.0.fetch_add(4 * HOUR, Ordering::Relaxed);
+    world.clock.pass(4 * HOUR);
     world
 }
 
@@ -153,8 +153,8 @@ fn series_that_lost_all_samples_are_known_as_long_as_that_is_told() {
     world.open().expect("opens");
     let count = |world: &World| world.database().namespace("default").map(|n| n.series_count());
     for _ in 0..3 {
-        world.clock.0.fetch_add(2 * HOUR, Ordering::Relaxed);
-        let now = world.clock.0.load(Ordering::Relaxed);
+        world.clock.pass(2 * HOUR);
+        let now = world.clock.now().0;
         world.write(&[(10, now, 1.0)]).expect("written");
         world.database().flush_all().expect("flushed");
         world.database().tick().expect("ticks");
@@ -165,8 +165,8 @@ fn series_that_lost_all_samples_are_known_as_long_as_that_is_told() {
     let aside = PathBuf::from(format!("{}.damaged", path.display()));
     world.fs.remove_file(&aside).expect("removed");
     for _ in 0..3 {
-        world.clock.0.fetch_add(2 * HOUR, Ordering::Relaxed);
-        let now = world.clock.0.load(Ordering::Relaxed);
+        world.clock.pass(2 * HOUR);
+        let now = world.clock.now().0;
         world.write(&[(10, now, 1.0)]).expect("written");
         world.database().flush_all().expect("flushed");
         world.database().tick().expect("ticks");

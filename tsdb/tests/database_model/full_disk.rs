@@ -1,7 +1,5 @@
 //! The disk is full after so many bytes, for many numbers of bytes, in every job.
 
-use std::sync::atomic::Ordering;
-
 use m3rs_core::time::NS_PER_S;
 use m3rs_sim::disk::Unsynced;
 use m3rs_tsdb::{NamespaceOptions, TsdbError};
@@ -17,7 +15,7 @@ fn prepared() -> World {
     days(&mut world, 0..2).expect("written");
     world.write(&[(1, START, 7.0), (3, START + 1, 8.0)]).expect("written");
     world.delete(&[2], START..=START + HOUR).expect("deleted");
-    world.clock.0.fetch_add(4 * HOUR, Ordering::Relaxed);
+    world.clock.pass(4 * HOUR);
     write_side(&mut world, 1);
     world
 }
@@ -39,7 +37,7 @@ fn fill(prepared: &World, job_name: &str, step: u64, job: Job) -> u32 {
         let _case = crate::SayIfPanics(&case);
         let mut world = prepared.copied();
         world.open().expect("opens");
-        world.clock.0.fetch_add(120 * NS_PER_S, Ordering::Relaxed);
+        world.clock.pass(120 * NS_PER_S);
         world.fs.set_space(Some(free));
         let outcome = job(&world);
         world.check(0..=i64::MAX / 2);

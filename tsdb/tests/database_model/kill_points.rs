@@ -1,8 +1,6 @@
 //! The machine dies at every operation of each kind of work, and all four things happen to what
 //! was not synced. Afterwards everything is there, and nothing that was deleted or expired.
 
-use std::sync::atomic::Ordering;
-
 use m3rs_core::time::NS_PER_S;
 use m3rs_sim::disk::Unsynced;
 use m3rs_tsdb::{NamespaceOptions, TsdbError};
@@ -73,10 +71,10 @@ fn a_cold_flush_may_be_cut_off_anywhere() {
 fn a_flush_of_what_is_due_may_be_cut_off_anywhere() {
     let mut world = World::new(33);
     write_blocks(&mut world, 4, NS_PER_S);
-    world.clock.0.fetch_add(4 * HOUR, Ordering::Relaxed);
+    world.clock.pass(4 * HOUR);
     // Blocks must be left alone for a while, and opening touches them.
     let work: Work = |w| {
-        w.clock.0.fetch_add(120 * NS_PER_S, Ordering::Relaxed);
+        w.clock.pass(120 * NS_PER_S);
         w.database().tick()
     };
     cut_everywhere(&world, 100, work);
@@ -109,7 +107,7 @@ fn expiry_may_be_cut_off_anywhere() {
     world.database().flush_all().expect("flushed");
     write_blocks(&mut world, 13, 2 * NS_PER_S);
     world.database().snapshot().expect("a snapshot");
-    world.clock.0.store(START + 47 * HOUR, Ordering::Relaxed);
+    world.clock.pass_to(START + 47 * HOUR);
     for samples in world.model.values_mut() {
         samples.retain(|t, _| *t >= START - HOUR);
     }

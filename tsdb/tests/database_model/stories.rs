@@ -1,8 +1,7 @@
 //! Random lives of a database, held to a map: writes of all kinds, deletions, flushes, snapshots,
 //! compactions, passing time and retention, metadata and exemplars, kills and power cuts.
 
-use std::sync::atomic::Ordering;
-
+use m3rs_core::clock::Clock;
 use m3rs_sim::disk::Unsynced;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -20,7 +19,7 @@ fn story(seed: u64) -> u64 {
     }
     let (mut compactions, mut rounds) = (0, 0);
     for _ in 0..120 {
-        let now = world.clock.0.load(Ordering::Relaxed);
+        let now = world.clock.now().0;
         match rng.random_range(0..26) {
             0..=11 => {
                 let request = random_request(&mut rng, now);
@@ -31,7 +30,7 @@ fn story(seed: u64) -> u64 {
             14 => world.database().tick().expect("the disk is fine"),
             15 => world.crash(Unsynced::Lost),
             16 => world.crash(Unsynced::Torn),
-            17 => world.clock.0.store(now + rng.random_range(0..30 * HOUR), Ordering::Relaxed),
+            17 => world.clock.pass_to(now + rng.random_range(0..30 * HOUR)),
             19 => {
                 let series: Vec<u32> = (0..12).filter(|_| rng.random_bool(0.3)).collect();
                 let from = now - rng.random_range(0..40 * HOUR);

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
+use m3rs_core::clock::Clock;
 use m3rs_core::fs::Fs;
 use m3rs_core::time::NS_PER_S;
 use m3rs_sim::disk::Unsynced;
@@ -47,10 +47,10 @@ fn small() -> (World, BTreeMap<Kind, Vec<PathBuf>>) {
     for hour in [1, 5] {
         world.write(&[(1, day + hour * HOUR, 0.5), (2, day + hour * HOUR, 0.25)]).expect("written");
     }
-    world.clock.0.store(day + 40 * HOUR, Ordering::Relaxed);
+    world.clock.pass_to(day + 40 * HOUR);
     world.database().flush_all().expect("flushed");
     world.database().compact().expect("compacted");
-    let now = world.clock.0.load(Ordering::Relaxed);
+    let now = world.clock.now().0;
     world.write(&[(1, now, 1.0), (2, now, 2.0)]).expect("written");
     world.database().flush_all().expect("flushed");
     world.write(&[(2, now + NS_PER_S, 3.0), (3, now, 4.0)]).expect("written");
@@ -324,7 +324,7 @@ fn a_flipped_byte_of_a_large_file_costs_no_more_than_its_block() {
     let mut world = World::new(25);
     days(&mut world, 0..2).expect("written");
     world.database().compact().expect("compacted");
-    let now = world.clock.0.load(Ordering::Relaxed);
+    let now = world.clock.now().0;
     let rows = |from: u32, shift: i64| -> Vec<(u32, i64, f64)> {
         let times =
             |s: u32| (0..8).map(move |i| (s, now + shift + i * NS_PER_S, f64::from(s) / 3.0));
@@ -389,7 +389,7 @@ fn a_note_of_lost_log_is_told_until_retention_passes() {
         + world.database().namespace("default").expect("it exists").options().buffer_future_ns;
     assert_eq!(world.read_damaged(behind + 1..=i64::MAX / 2).1, Vec::<String>::new());
     assert_eq!(world.read_damaged(behind..=i64::MAX / 2).1.len(), 1);
-    world.clock.0.store(behind + 21 * HOUR, Ordering::Relaxed);
+    world.clock.pass_to(behind + 21 * HOUR);
     world.database().tick().expect("looks");
     assert_eq!(look(&world).losses, []);
     assert!(!world.fs.exists(&told.losses[0].path));

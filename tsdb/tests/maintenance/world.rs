@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
 
 use m3rs_core::clock::Clock;
 use m3rs_core::fs::{Fs, SharedFs};
 use m3rs_core::model::{Labels, Matcher};
 use m3rs_core::time::{NS_PER_S, TimestampNs};
+use m3rs_sim::clock::SimClock;
 use m3rs_sim::disk::{SimFs, Unsynced};
 use m3rs_tsdb::{
     Columns, DEFAULT_NAMESPACE, Database, DatabaseOptions, Namespace, Progress, TsdbError,
@@ -21,28 +20,11 @@ pub(crate) const DAY: i64 = 24 * HOUR;
 /// A midnight, so that the first block of a day begins there.
 pub(crate) const START: i64 = 1_700_006_400 * NS_PER_S;
 
-/// A clock whose wall time may be set beside its monotonic time, as a machine's may.
-#[derive(Debug)]
-pub(crate) struct TestClock {
-    wall: AtomicI64,
-    monotonic: AtomicU64,
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> TimestampNs {
-        TimestampNs(self.wall.load(Ordering::Relaxed))
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::from_nanos(self.monotonic.load(Ordering::Relaxed))
-    }
-}
-
 pub(crate) type Samples = BTreeMap<(u32, i64), f64>;
 
 pub(crate) struct World {
     pub(crate) fs: SimFs,
-    pub(crate) clock: Arc<TestClock>,
+    pub(crate) clock: Arc<SimClock>,
     database: Option<Database>,
     /// What was acknowledged last.
     pub(crate) model: Samples,
@@ -52,10 +34,9 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64, retention_ns: i64) -> Self {
-        let clock = TestClock { wall: AtomicI64::new(START), monotonic: AtomicU64::new(1 << 40) };
         let mut world = Self {
             fs: SimFs::new(seed),
-            clock: Arc::new(clock),
+            clock: Arc::new(SimClock::at(START)),
             database: None,
             model: Samples::new(),
             retention_ns,
@@ -97,13 +78,12 @@ impl World {
 
     /// Time passes.
     pub(crate) fn pass(&self, ns: i64) {
-        self.clock.wall.fetch_add(ns, Ordering::Relaxed);
-        self.clock.monotonic.fetch_add(ns.unsigned_abs(), Ordering::Relaxed);
+        self.clock.pass(ns);
     }
 
     /// The wall clock is set, and no time passes.
     pub(crate) fn step(&self, ns: i64) {
-        self.clock.wall.fetch_add(ns, Ordering::Relaxed);
+        self.clock.step(ns);
     }
 
     pub(crate) fn now(&self) -> i64 {

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use m3rs_core::clock::Clock;
 use m3rs_core::fs::Fs;
 use m3rs_core::model::{Labels, Matcher};
 use m3rs_core::time::{NS_PER_S, TimestampNs};
+use m3rs_sim::clock::SimClock;
 use m3rs_sim::disk::{SimFs, Unsynced};
 use m3rs_tsdb::{
     Columns, Database, DatabaseOptions, Limits, Namespace, NamespaceOptions, Progress, Selection,
@@ -24,23 +23,9 @@ pub(crate) const EVER: (TimestampNs, TimestampNs) = (TimestampNs(0), TimestampNs
 /// Samples by series and time, with the bits of their values.
 pub(crate) type Samples = BTreeMap<u32, BTreeMap<i64, u64>>;
 
-/// A clock that a test sets; monotonic time is wall time.
-#[derive(Debug)]
-pub(crate) struct TestClock(AtomicI64);
-
-impl Clock for TestClock {
-    fn now(&self) -> TimestampNs {
-        TimestampNs(self.0.load(Ordering::Relaxed))
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed).unsigned_abs())
-    }
-}
-
 pub(crate) struct World {
     pub(crate) fs: SimFs,
-    clock: Arc<TestClock>,
+    clock: Arc<SimClock>,
     database: Option<Database>,
     pub(crate) limits: Limits,
     /// Options of `default` at each opening.
@@ -62,7 +47,7 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut world = Self {
             fs: SimFs::new(seed),
-            clock: Arc::new(TestClock(AtomicI64::new(START))),
+            clock: Arc::new(SimClock::at(START)),
             database: None,
             limits: Limits::default(),
             of_default: options(),
@@ -121,7 +106,7 @@ impl World {
     }
 
     pub(crate) fn pass(&self, ns: i64) {
-        self.clock.0.fetch_add(ns, Ordering::Relaxed);
+        self.clock.pass(ns);
     }
 
     pub(crate) fn write(&self, name: &str, samples: &[(u32, i64, f64)]) -> Result<(), TsdbError> {
