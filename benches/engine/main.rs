@@ -9,25 +9,20 @@
 //! series of 480 samples takes at most 48 CPU seconds, 100 ns a sample.
 #![expect(clippy::print_stdout, reason = "a program whose product is a table")]
 
-use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use m3rs_benches::Failure;
+use m3rs_benches::fleet::{PER_HOST, scrape};
+use m3rs_benches::process::{Process, bytes_below};
 use m3rs_core::clock::{Clock, SystemClock};
-use m3rs_core::fs::{DiskFs, Fs};
-use m3rs_core::model::Labels;
-use m3rs_core::time::{NS_PER_S, TimestampNs};
+use m3rs_core::fs::DiskFs;
+use m3rs_core::time::NS_PER_S;
 use m3rs_tsdb::commitlog::SyncMode;
-use m3rs_tsdb::{Database, DatabaseOptions, NamespaceOptions, Progress, WriteSession};
-
-type Failure = Box<dyn Error + Send + Sync>;
+use m3rs_tsdb::{Database, DatabaseOptions, NamespaceOptions, Progress};
 
 const INTERVAL_NS: i64 = 15 * NS_PER_S;
 const HOUR_NS: i64 = 3_600 * NS_PER_S;
-/// Series of one target, scraped together.
-const PER_TARGET: u32 = 100;
-/// Series in one request.
-const PER_REQUEST: u32 = 2_000;
 
 fn main() -> Result<(), Failure> {
     let mut args = std::env::args().skip(1);
@@ -40,29 +35,31 @@ fn main() -> Result<(), Failure> {
     let now = SystemClock::new().now().0;
     // A window of the past, so that all samples lie in one block where they fit into one.
     let start = now - now % block_ns - 2 * block_ns;
-    let begin = cpu_seconds()?;
+    let process = Process::this();
+    let begin = process.cpu_seconds()?;
     for step in 0..samples {
-        scrape(&database, series, step, start + step * INTERVAL_NS)?;
+        let t = start + step * INTERVAL_NS;
+        scrape(&database, series, |i| sample(i, step, t))?;
     }
-    let written = cpu_seconds()?;
+    let written = process.cpu_seconds()?;
     println!(
         "written: {series} series x {samples}, {:.3} CPU-s/M, RSS {} MB, of which {} MB are no \
          files: {:.0} B/series",
         (written - begin) * 1e6 / total,
-        status("VmRSS")? / 1024,
-        status("RssAnon")? / 1024,
-        status("RssAnon")? as f64 * 1024.0 / f64::from(series),
+        process.status("VmRSS")? / 1024,
+        process.status("RssAnon")? / 1024,
+        process.status("RssAnon")? as f64 * 1024.0 / f64::from(series),
     );
     let report = database.flush_all()?;
-    let flushed = cpu_seconds()? - written;
+    let flushed = process.cpu_seconds()? - written;
     println!(
         "flushed: {:.1} CPU-s, {:.1} ns/sample, {} series blocks, peak memory {} MB",
         flushed,
         flushed * 1e9 / total,
         report.series_blocks,
-        status("VmHWM")? / 1024,
+        process.status("VmHWM")? / 1024,
     );
-    let bytes = below(&dir.path().join("data"))?;
+    let bytes = bytes_below(&dir.path().join("data"))?;
     println!(
         "disk: {:.3} B/sample, {:.1} B/series block",
         bytes as f64 / total,
@@ -80,32 +77,11 @@ fn open(dir: &Path) -> Result<Database, Failure> {
     Ok(Database::open(options, Arc::new(Progress::new()))?)
 }
 
-/// Writes one sample of every series.
-fn scrape(database: &Database, series: u32, step: i64, t: i64) -> Result<(), Failure> {
-    let namespace = database.namespace("default").ok_or("no namespace")?;
-    for first in (0..series).step_by(PER_REQUEST as usize) {
-        let mut session = namespace.writer();
-        for i in first..series.min(first + PER_REQUEST) {
-            push(&mut session, i, step, t)?;
-        }
-        drop(session.commit()?);
-    }
-    Ok(())
-}
-
-fn push(session: &mut WriteSession<'_>, i: u32, step: i64, t: i64) -> Result<(), Failure> {
-    let raw = u64::from(i).to_le_bytes();
-    let series = match session.next_len().and_then(|_| session.next_if(&raw)) {
-        Some(series) => series,
-        None => session
-            .resolve(&raw, || labels(i))
-            .map_err(|e| format!("series {i} was refused: {e}"))?,
-    };
-    let target = i / PER_TARGET;
-    let jitter = if target.is_multiple_of(2) { 0 } else { mix(target, step) % 5 };
-    let t = TimestampNs(t + (jitter as i64) * 1_000_000);
-    session.push(series, t, value(i, step))?;
-    Ok(())
+/// Time and value of a sample of the scrape `step`, which begins at `t`.
+fn sample(i: u32, step: i64, t: i64) -> (i64, f64) {
+    let host = i / PER_HOST;
+    let jitter_ms = if host.is_multiple_of(2) { 0 } else { mix(host, step) % 5 };
+    (t + jitter_ms as i64 * 1_000_000, value(i, step))
 }
 
 /// Half are counters, of which a part stands still; the rest gauges with two decimals, constants,
@@ -127,48 +103,4 @@ fn mix(i: u32, step: i64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
-}
-
-fn labels(i: u32) -> Result<Labels, Failure> {
-    let host = i / PER_TARGET;
-    Ok(Labels::from_pairs([
-        ("__name__", format!("node_metric_{}", i % PER_TARGET)),
-        ("arch", "x86_64".to_owned()),
-        ("datacenter", format!("eu-central-1{}", ["a", "b", "c"][host as usize % 3])),
-        ("hostname", format!("host-{host}")),
-        ("instance", format!("10.{}.{}.{}:9100", host >> 16, host >> 8 & 0xff, host & 0xff)),
-        ("job", "node".to_owned()),
-        ("os", "linux".to_owned()),
-        ("rack", (host % 97).to_string()),
-        ("region", "eu-central-1".to_owned()),
-        ("service", (host % 20).to_string()),
-    ])?)
-}
-
-fn proc(file: &str) -> Result<String, Failure> {
-    Ok(String::from_utf8(DiskFs.read(&PathBuf::from(format!("/proc/self/{file}")))?)?)
-}
-
-fn cpu_seconds() -> Result<f64, Failure> {
-    let stat = proc("stat")?;
-    let fields: Vec<&str> =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |i: usize| -> Result<f64, Failure> {
-        Ok(fields.get(i).ok_or("short stat line")?.parse::<f64>()?)
-    };
-    Ok((ticks(11)? + ticks(12)?) / 100.0)
-}
-
-fn status(name: &str) -> Result<u64, Failure> {
-    let status = proc("status")?;
-    let line = status.lines().find(|l| l.starts_with(name)).ok_or("no such line")?;
-    Ok(line.split_whitespace().nth(1).ok_or("no number")?.parse()?)
-}
-
-fn below(dir: &Path) -> Result<u64, Failure> {
-    let mut sum = 0;
-    for path in DiskFs.list(dir)? {
-        sum += if path.is_dir() { below(&path)? } else { DiskFs.file_len(&path)? };
-    }
-    Ok(sum)
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::Failure;
+use m3rs_benches::Failure;
 
 /// A connection that is kept open.
 #[derive(Debug)]

@@ -16,10 +16,10 @@ mod http;
 mod server;
 mod soak;
 
-use std::error::Error;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use m3rs_benches::Failure;
 use m3rs_core::clock::{Clock, SystemClock};
 
 use body::Load;
@@ -38,8 +38,6 @@ const WRITE_HEADERS: [(&str, &str); 3] = [
     ("content-encoding", "snappy"),
     ("x-prometheus-remote-write-version", "0.1.0"),
 ];
-
-type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
     let mut args = std::env::args().skip(1);
@@ -64,9 +62,9 @@ fn main() -> Result<(), Failure> {
     let server = Server::start(&binary, &["--retention", "0"], &clock)?;
     ingest(&server, &bodies, load.samples(), &clock)?;
     queries(&server, &load, &clock)?;
-    let before = server.cpu_seconds()?;
+    let before = server.process().cpu_seconds()?;
     Connection::open(server.address())?.post("/api/v1/admin/tsdb/flush", &[], &[])?;
-    let flush = server.cpu_seconds()? - before;
+    let flush = server.process().cpu_seconds()? - before;
     let per_sample = server.disk_bytes()? as f64 / load.samples() as f64;
     println!(
         "flush of all: {:.3} CPU-s/M, disk {per_sample:.2} B/sample",
@@ -85,7 +83,7 @@ fn ingest(
     samples: u64,
     clock: &SystemClock,
 ) -> Result<(), Failure> {
-    let (cpu, start) = (server.cpu_seconds()?, clock.monotonic());
+    let (cpu, start) = (server.process().cpu_seconds()?, clock.monotonic());
     let sent = AtomicUsize::new(0);
     let results: Vec<Result<(), Failure>> = std::thread::scope(|scope| {
         let workers: Vec<_> =
@@ -94,12 +92,12 @@ fn ingest(
     });
     results.into_iter().collect::<Result<Vec<()>, _>>()?;
     let wall = (clock.monotonic() - start).as_secs_f64();
-    let cpu = (server.cpu_seconds()? - cpu) * 1e6 / samples as f64;
+    let cpu = (server.process().cpu_seconds()? - cpu) * 1e6 / samples as f64;
     println!(
         "ingest: {cpu:.3} CPU-s/M, {:.2} M samples/s, {} requests, peak memory {} MiB",
         samples as f64 / wall / 1e6,
         sent.load(Ordering::Relaxed),
-        server.status("VmHWM")? / 1024,
+        server.process().status("VmHWM")? / 1024,
     );
     Ok(())
 }

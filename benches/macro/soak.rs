@@ -7,10 +7,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use m3rs_benches::Failure;
 use m3rs_core::clock::{Clock, SystemClock};
 use m3rs_core::fs::{DiskFs, Fs};
 
-use crate::Failure;
 use crate::body::{INTERVAL_MS, Load};
 use crate::http::Connection;
 use crate::server::Server;
@@ -70,7 +70,7 @@ impl Soak {
         );
         let mut connection = Connection::open(server.address())?;
         let start = clock.monotonic();
-        let mut cpu = server.cpu_seconds()?;
+        let mut cpu = server.process().cpu_seconds()?;
         for scrape in 0..scrapes {
             let left_ms = (scrapes - 1 - scrape) * INTERVAL_MS / self.speed;
             let t_ms = clock.now().to_ms().0 + left_ms - (scrapes - 1 - scrape) * INTERVAL_MS;
@@ -87,28 +87,28 @@ impl Soak {
                     return Err("an empty answer".into());
                 }
                 let (now, samples) =
-                    (server.cpu_seconds()?, load.series() as i64 * SCRAPES_PER_LINE);
+                    (server.process().cpu_seconds()?, load.series() as i64 * SCRAPES_PER_LINE);
                 let metrics = String::from_utf8(connection.get("/metrics")?)?;
                 println!(
                     "{:>8} {:>9.2} {:>8} {:>8.1} {:>7} {:>7} {:>9.3} {:>9} {:>9.1}",
                     (scrape + 1) * INTERVAL_MS / 60_000,
                     ((scrape + 1) * load.series() as i64) as f64 / 1e6,
-                    server.status("VmRSS")? / 1024,
+                    server.process().status("VmRSS")? / 1024,
                     server.disk_bytes()? as f64 / 1e6,
-                    server.open_files()?,
-                    server.status("Threads")?,
+                    server.process().open_files()?,
+                    server.process().status("Threads")?,
                     (now - cpu) * 1e6 / samples as f64,
                     metric(&metrics, "m3rs_storage_series"),
                     query_ms,
                 );
-                cpu = server.cpu_seconds()?;
+                cpu = server.process().cpu_seconds()?;
             }
             let due = pause * u32::try_from(scrape + 1)?;
             if let Some(wait) = due.checked_sub(clock.monotonic() - start) {
                 std::thread::park_timeout(wait);
             }
         }
-        println!("peak memory {} MB", server.status("VmHWM")? / 1024);
+        println!("peak memory {} MB", server.process().status("VmHWM")? / 1024);
         Ok(())
     }
 }

@@ -9,26 +9,21 @@
 //! time, CPU seconds and memory of each opening, and bytes of log, index and volumes.
 #![expect(clippy::print_stdout, reason = "a program whose product is a table")]
 
-use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use m3rs_benches::Failure;
+use m3rs_benches::fleet::scrape;
+use m3rs_benches::process::{Process, bytes_below};
 use m3rs_core::clock::{Clock, SystemClock};
 use m3rs_core::fs::{DiskFs, Fs};
-use m3rs_core::model::Labels;
-use m3rs_core::time::{NS_PER_S, TimestampNs};
+use m3rs_core::time::NS_PER_S;
 use m3rs_tsdb::commitlog::SyncMode;
 use m3rs_tsdb::{Database, DatabaseOptions, NamespaceOptions, Progress};
 
-type Failure = Box<dyn Error + Send + Sync>;
-
 const INTERVAL_NS: i64 = 15 * NS_PER_S;
 const BLOCK_NS: i64 = 2 * 3_600 * NS_PER_S;
-/// Series of one target, scraped together.
-const PER_TARGET: u32 = 100;
-/// Series in one request.
-const PER_REQUEST: u32 = 2_000;
 /// Series of each volume of an older block.
 const PER_FILE: u32 = 8;
 /// New series that the mediator seals before their samples are due, and how long that may take.
@@ -50,7 +45,8 @@ fn main() -> Result<(), Failure> {
     }
     let database = open(dir.path(), shards)?;
     for step in 0..samples {
-        scrape(&database, series, step, now - (samples - step) * INTERVAL_NS)?;
+        let t = now - (samples - step) * INTERVAL_NS;
+        scrape(&database, series, |i| sample(i, step, t))?;
         if step == 0 && series >= SEALED_EARLY {
             // Nobody sends anything: only time passes.
             let (_sender, receiver) = mpsc::sync_channel::<()>(1);
@@ -58,7 +54,8 @@ fn main() -> Result<(), Failure> {
         }
     }
     drop(database);
-    let megabytes = |part: &str| below(&dir.path().join(part)).map(|bytes| bytes as f64 / 1e6);
+    let megabytes =
+        |part: &str| bytes_below(&dir.path().join(part)).map(|bytes| bytes as f64 / 1e6);
     println!(
         "{series} series x {samples} in the log, {files} files in {shards} shards: \
          log {:.1} MB, index {:.1} MB, volumes {:.1} MB",
@@ -66,18 +63,19 @@ fn main() -> Result<(), Failure> {
         megabytes("index")?,
         megabytes("data")?,
     );
+    let process = Process::this();
     for run in 1..=RUNS {
         let clock = SystemClock::new();
-        let (wall, cpu) = (clock.monotonic(), cpu_seconds()?);
+        let (wall, cpu) = (clock.monotonic(), process.cpu_seconds()?);
         let database = open(dir.path(), shards)?;
-        let (wall, cpu) = (clock.monotonic() - wall, cpu_seconds()? - cpu);
+        let (wall, cpu) = (clock.monotonic() - wall, process.cpu_seconds()? - cpu);
         let held = database.status();
         assert_eq!(held.series, u64::from(series.max(PER_FILE * u32::from(files > 0))));
         println!(
             "run {run}: {:.3} s, {cpu:.2} CPU-s, {} volumes, RSS {} MB",
             wall.as_secs_f64(),
             held.volumes,
-            status("VmRSS")? / 1024
+            process.status("VmRSS")? / 1024
         );
     }
     Ok(())
@@ -97,7 +95,7 @@ fn open(dir: &Path, shards: u16) -> Result<Database, Failure> {
 /// Puts `files` volumes below the shards, all of the same few series, in blocks before `block`.
 fn add_files(dir: &Path, shards: u16, files: i64, block: i64) -> Result<(), Failure> {
     let database = open(dir, shards)?;
-    scrape(&database, PER_FILE, 0, block - BLOCK_NS)?;
+    scrape(&database, PER_FILE, |i| sample(i, 0, block - BLOCK_NS))?;
     database.flush_all()?;
     drop(database);
     let root = dir.join("data/default");
@@ -122,68 +120,8 @@ fn add_files(dir: &Path, shards: u16, files: i64, block: i64) -> Result<(), Fail
     Ok(())
 }
 
-/// Writes one sample of every series.
-fn scrape(database: &Database, series: u32, step: i64, t: i64) -> Result<(), Failure> {
-    let namespace = database.namespace("default").ok_or("no namespace")?;
-    for first in (0..series).step_by(PER_REQUEST as usize) {
-        let mut session = namespace.writer();
-        for i in first..series.min(first + PER_REQUEST) {
-            let raw = u64::from(i).to_le_bytes();
-            let handle = match session.next_len().and_then(|_| session.next_if(&raw)) {
-                Some(handle) => handle,
-                None => session
-                    .resolve(&raw, || labels(i))
-                    .map_err(|e| format!("series {i} was refused: {e}"))?,
-            };
-            let noise = (u64::from(i) * 2_654_435_761 + step.unsigned_abs() * 40_503) % 1_000;
-            let v = if i % 2 == 0 { (step * 120) as f64 } else { noise as f64 / 100.0 };
-            session.push(handle, TimestampNs(t), v)?;
-        }
-        drop(session.commit()?);
-    }
-    Ok(())
-}
-
-fn labels(i: u32) -> Result<Labels, Failure> {
-    let host = i / PER_TARGET;
-    Ok(Labels::from_pairs([
-        ("__name__", format!("node_metric_{}", i % PER_TARGET)),
-        ("arch", "x86_64".to_owned()),
-        ("datacenter", format!("eu-central-1{}", ["a", "b", "c"][host as usize % 3])),
-        ("hostname", format!("host-{host}")),
-        ("instance", format!("10.{}.{}.{}:9100", host >> 16, host >> 8 & 0xff, host & 0xff)),
-        ("job", "node".to_owned()),
-        ("os", "linux".to_owned()),
-        ("rack", (host % 97).to_string()),
-        ("region", "eu-central-1".to_owned()),
-        ("service", (host % 20).to_string()),
-    ])?)
-}
-
-fn proc(file: &str) -> Result<String, Failure> {
-    Ok(String::from_utf8(DiskFs.read(&PathBuf::from(format!("/proc/self/{file}")))?)?)
-}
-
-fn cpu_seconds() -> Result<f64, Failure> {
-    let stat = proc("stat")?;
-    let fields: Vec<&str> =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |i: usize| -> Result<f64, Failure> {
-        Ok(fields.get(i).ok_or("short stat line")?.parse::<f64>()?)
-    };
-    Ok((ticks(11)? + ticks(12)?) / 100.0)
-}
-
-fn status(name: &str) -> Result<u64, Failure> {
-    let status = proc("status")?;
-    let line = status.lines().find(|l| l.starts_with(name)).ok_or("no such line")?;
-    Ok(line.split_whitespace().nth(1).ok_or("no number")?.parse()?)
-}
-
-fn below(dir: &Path) -> Result<u64, Failure> {
-    let mut sum = 0;
-    for path in DiskFs.list(dir)? {
-        sum += if path.is_dir() { below(&path)? } else { DiskFs.file_len(&path)? };
-    }
-    Ok(sum)
+/// Time and value of a sample.
+fn sample(i: u32, step: i64, t: i64) -> (i64, f64) {
+    let noise = (u64::from(i) * 2_654_435_761 + step.unsigned_abs() * 40_503) % 1_000;
+    (t, if i.is_multiple_of(2) { (step * 120) as f64 } else { noise as f64 / 100.0 })
 }
