@@ -21,6 +21,10 @@ use m3rs_core::time::NS_PER_S;
 use m3rs_tsdb::commitlog::SyncMode;
 use m3rs_tsdb::{Database, DatabaseOptions, NamespaceOptions, Progress};
 
+/// That of the server, so that memory is what a user would see.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const INTERVAL_NS: i64 = 15 * NS_PER_S;
 const HOUR_NS: i64 = 3_600 * NS_PER_S;
 

@@ -112,14 +112,14 @@ impl Selection {
 
     /// Reads the samples of several series in the selected range, and gives each to `take` by its
     /// number; those of one shard come one after the other. Series of a shard are seen as of one
-    /// moment. `take` must not read itself.
+    /// moment. `take` may keep the columns and leave others in their place; it must not read itself.
     ///
     /// Damaged blocks are left out; [`Selection::damage`] tells of them.
     pub fn read_many(
         &self,
         numbers: Range<usize>,
         (wanted, detail): (Wanted, Detail),
-        mut take: impl FnMut(usize, &Columns),
+        mut take: impl FnMut(usize, &mut Columns),
     ) {
         let first = numbers.start;
         let Some(places) = self.places.get(numbers) else { return };

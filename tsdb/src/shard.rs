@@ -229,7 +229,11 @@ impl OpenFiles {
         self.read((slot, series), range, decoder, block, damaged);
         // They are done; a longer block below has its own.
         block.rich.deleted.clear();
-        out.overlay(block);
+        if out.is_empty() {
+            std::mem::swap(block, out);
+        } else {
+            out.overlay(block);
+        }
     }
 
     /// Lays all samples of one series in this block over `out`, oldest layer first.
