@@ -20,6 +20,12 @@ pub enum IndexError {
         /// The caller's limit.
         limit: usize,
     },
+    /// A query has more conditions than the limit.
+    #[error("index query has more than {max} conditions and knots: limit query_nodes_max")]
+    QueryTooLarge {
+        /// The limit.
+        max: usize,
+    },
     /// An insert did not continue the ids seen so far; nothing of its batch was taken.
     #[error("series {id} does not follow the last one, {last}")]
     OutOfOrder {
@@ -73,7 +79,9 @@ impl IndexError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Regexp(e) => e.kind(),
-            Self::TooMany { .. } | Self::LabelsTooLong { .. } => ErrorKind::Limit,
+            Self::TooMany { .. } | Self::LabelsTooLong { .. } | Self::QueryTooLarge { .. } => {
+                ErrorKind::Limit
+            }
             Self::OutOfOrder { .. } => ErrorKind::Internal,
             Self::Full { .. } | Self::Io { .. } => ErrorKind::Unavailable,
             Self::Version { .. } | Self::Corrupt(_) => ErrorKind::Corrupt,

@@ -15,7 +15,7 @@ use crate::found::Found;
 use crate::limits::{LABELS_LEN_CEILING, Limits};
 use crate::open::{self, Damage};
 use crate::postings::{Postings, Union};
-use crate::search::{Plan, PostingsCache, Share, search};
+use crate::search::{Plan, PostingsCache, Query, Share, Tree, search};
 use crate::segment::{Doc, Identity, MemorySegment, SealedSegment, Segment};
 use crate::state::State;
 
@@ -387,6 +387,18 @@ impl Index {
             docs.push(search(segment, &plan, &self.cache)?);
         }
         Ok(Found { state, docs })
+    }
+
+    /// Finds the series that a tree of conditions wants, and lists none yet.
+    ///
+    /// # Errors
+    /// As [`Index::find`], and [`IndexError::QueryTooLarge`].
+    pub fn query(&self, query: &Query) -> Result<Found, IndexError> {
+        let tree = Tree::new(query, &self.limits)?;
+        let state = self.state();
+        let docs: Result<Vec<_>, _> =
+            state.segments().map(|segment| tree.search(segment, &self.cache)).collect();
+        docs.map(|docs| Found { state, docs })
     }
 
     /// The series that satisfy one of several sets of matchers, ascending, at most `limit`; of

@@ -39,5 +39,5 @@ pub use found::Found;
 pub use index::{Index, Limited, SealedInfo};
 pub use limits::{LABELS_LEN_CEILING, Limits};
 pub use open::Damage;
-pub use search::PostingsCache;
+pub use search::{PostingsCache, Query};
 pub use segment::{Doc, ENDS_LEN, Identity, SectionSize, SegmentSummary, inspect, sums};

@@ -18,6 +18,8 @@ pub struct Limits {
     pub verify_max: usize,
     /// Literals that a regular expression may stand for to be looked up one by one.
     pub literals_max: usize,
+    /// Conditions, and knots that join them, in one [`crate::Query`]; it is no deeper then either.
+    pub query_nodes_max: usize,
     /// Bytes of one dense automaton for a search in a term dictionary; larger ones are not built.
     pub automaton_bytes_max: usize,
     /// Bytes of the canonical labels of one series; never more than [`LABELS_LEN_CEILING`].
@@ -34,6 +36,7 @@ impl Default for Limits {
             segment_series_max: 4 << 20,
             verify_max: 1_000,
             literals_max: 4_096,
+            query_nodes_max: 1_024,
             automaton_bytes_max: 2 << 20,
             labels_len_max: 1 << 20,
             open_series_max: 1 << 30,

@@ -4,8 +4,11 @@ mod cache;
 mod exec;
 mod plan;
 mod share;
+mod tree;
 
 pub use cache::PostingsCache;
 pub(crate) use exec::search;
 pub(crate) use plan::Plan;
 pub(crate) use share::Share;
+pub use tree::Query;
+pub(crate) use tree::Tree;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use m3rs_core::fs::SharedFs;
 use m3rs_core::model::{Labels, MatchOp, Matcher, shard_hash};
 use m3rs_core::regexp::AnchoredRegex;
-use m3rs_index::{Identity, Index, IndexError, Limits};
+use m3rs_index::{Identity, Index, IndexError, Limits, Query};
 use m3rs_sim::disk::SimFs;
 use proptest::prelude::*;
 use roaring::RoaringBitmap;
@@ -113,6 +113,43 @@ fn accepts(filter: &Filter<'_>, labels: &Labels) -> bool {
             MatchOp::NotEqual | MatchOp::NotRegexp => !passes,
         }
     })
+}
+
+/// Trees of conditions on few labels and values, so that many of them find something.
+fn query() -> impl Strategy<Value = Query> {
+    let leaf = (matcher(), any::<bool>()).prop_map(|(Matcher { name, op, value }, is_field)| {
+        let is_regexp = matches!(op, MatchOp::Regexp | MatchOp::NotRegexp);
+        match op {
+            _ if is_regexp => Query::Regexp { name, pattern: value },
+            MatchOp::NotEqual if is_field => Query::Field { name },
+            _ => Query::Term { name, value },
+        }
+    });
+    let leaf = prop_oneof![1 => Just(Query::All), 12 => leaf];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        let parts = proptest::collection::vec(inner.clone(), 0..4);
+        prop_oneof![
+            2 => inner.prop_map(|q| Query::Not(Box::new(q))),
+            3 => parts.clone().prop_map(Query::And),
+            2 => parts.prop_map(Query::Or),
+        ]
+    })
+}
+
+/// What M3 defines: a condition on a label holds for series that have it.
+fn wants(query: &Query, labels: &Labels) -> bool {
+    match query {
+        Query::All => true,
+        Query::Term { name, value } => labels.get(name) == Some(value),
+        Query::Regexp { name, pattern } => {
+            let regex = AnchoredRegex::new(pattern).expect("valid");
+            labels.get(name).is_some_and(|value| regex.is_match(value))
+        }
+        Query::Field { name } => labels.get(name).is_some(),
+        Query::Not(inner) => !wants(inner, labels),
+        Query::And(parts) => !parts.is_empty() && parts.iter().all(|q| wants(q, labels)),
+        Query::Or(parts) => parts.iter().any(|q| wants(q, labels)),
+    }
 }
 
 /// An index in a directory, and all that it should hold.
@@ -311,4 +348,39 @@ proptest! {
         }
         pair.check_documents()?;
     }
+
+    #[test]
+    fn trees_equal_a_plain_filter(
+        actions in proptest::collection::vec(action(), 1..8),
+        queries in proptest::collection::vec(query(), 1..12),
+        verify_max in prop_oneof![Just(0usize), Just(1_000)],
+    ) {
+        let mut pair = Pair::new(Limits { verify_max, segments_max: 3, ..Limits::default() });
+        let last = [Action::Seal, Action::Compact, Action::Reopen];
+        for action in actions.iter().chain(&last) {
+            pair.run(action);
+            for query in &queries {
+                let got = pair.index.query(query).expect("a search").ids(None, usize::MAX);
+                let want: Vec<u32> =
+                    pair.all.iter().filter(|(_, l)| wants(query, l)).map(|d| d.0).collect();
+                prop_assert_eq!(got.expect("found"), want, "{:?}", query);
+            }
+        }
+    }
+}
+
+/// A tree of any depth or width is refused by its limit, not by the end of the stack.
+#[test]
+fn a_tree_has_a_limit() {
+    let limits = Limits { query_nodes_max: 3, ..Limits::default() };
+    let index = Index::new(limits);
+    let not = |q| Query::Not(Box::new(q));
+    assert!(index.query(&not(not(Query::All))).is_ok());
+    for query in [not(not(not(Query::All))), Query::Or(vec![Query::All; 3])] {
+        let error = index.query(&query).expect_err("too large");
+        assert!(matches!(error, IndexError::QueryTooLarge { max: 3 }), "{error}");
+        assert!(error.to_string().contains("query_nodes_max"));
+    }
+    let deepest = (0..1_023).fold(Query::All, |q, _| not(q));
+    assert!(Index::new(Limits::default()).query(&deepest).is_ok());
 }
