@@ -3,6 +3,7 @@
 mod admin;
 mod body;
 mod error;
+mod fetch_limits;
 mod gate;
 mod health;
 mod middleware;

@@ -1,9 +1,12 @@
 //! The seam to queries: what the HTTP API asks of an engine, and in which words it is answered.
 
 mod engine;
+mod fetch;
 mod local;
 
 pub use engine::EngineService;
+pub use fetch::FetchLimits;
+pub(crate) use fetch::NOT_EXHAUSTIVE;
 pub use local::{LocalSource, LocalSources};
 
 use std::fmt;
@@ -48,6 +51,8 @@ pub struct QueryRequest {
     pub with_stats: bool,
     /// How long the query may run.
     pub timeout: Duration,
+    /// What storage may fetch for it.
+    pub fetch: FetchLimits,
     /// Warnings about the request itself, for the answer.
     pub warnings: Vec<String>,
 }
@@ -64,6 +69,8 @@ pub struct QueryAnswer {
     pub rest: Option<Box<dyn AnswerRest>>,
     /// Samples that were looked at.
     pub samples: u64,
+    /// Whether storage left something out, as [`QueryRequest::fetch`] said.
+    pub is_cut: bool,
 }
 
 impl fmt::Debug for QueryAnswer {
@@ -169,7 +176,7 @@ impl From<SourceError> for QueryFailure {
     fn from(error: SourceError) -> Self {
         let error_type = match &error {
             SourceError::TooManySeries { .. } => ErrorType::Execution,
-            SourceError::Invalid(_) => ErrorType::BadData,
+            SourceError::Invalid(_) | SourceError::FetchLimit(_) => ErrorType::BadData,
             SourceError::Cancelled => ErrorType::Canceled,
             SourceError::Storage { kind, .. } => (*kind).into(),
         };
@@ -203,10 +210,13 @@ pub trait QueryService: Send + Sync {
 pub trait QuerySource: SeriesSource {
     /// What could not be read so far: damaged blocks and the like.
     fn notes(&self) -> Vec<String>;
+
+    /// Whether something was left out, as the query's own limits said.
+    fn is_cut(&self) -> bool;
 }
 
 /// Gives each query its own source.
 pub trait QuerySources: Send + Sync {
-    /// A source for one query.
-    fn open(&self) -> Box<dyn QuerySource>;
+    /// A source for one query, which fetches no more than `fetch` allows.
+    fn open(&self, fetch: &FetchLimits) -> Box<dyn QuerySource>;
 }

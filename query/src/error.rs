@@ -72,7 +72,9 @@ impl QueryError {
             Self::Timeout => ErrorKind::Timeout,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Source(SourceError::Storage { kind, .. }) => *kind,
-            Self::Source(SourceError::TooManySeries { .. }) => ErrorKind::Limit,
+            Self::Source(SourceError::TooManySeries { .. } | SourceError::FetchLimit(_)) => {
+                ErrorKind::Limit
+            }
             Self::Source(SourceError::Invalid(_)) => ErrorKind::Invalid,
             Self::Source(SourceError::Cancelled) => ErrorKind::Cancelled,
             Self::Internal(_) => ErrorKind::Internal,
@@ -83,7 +85,7 @@ impl QueryError {
     #[must_use]
     pub fn error_type(&self) -> &'static str {
         match self {
-            Self::Parse(_) => "bad_data",
+            Self::Parse(_) | Self::Source(SourceError::FetchLimit(_)) => "bad_data",
             Self::Limit { name: "steps" | "depth", .. } => "bad_data",
             Self::Unsupported { .. } | Self::Limit { .. } | Self::Execution(_) => "execution",
             Self::Timeout => "timeout",

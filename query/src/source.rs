@@ -63,6 +63,9 @@ pub enum SourceError {
         /// The limit of the request.
         limit: usize,
     },
+    /// More would have to be fetched than the query's own limits allow.
+    #[error("query exceeded limit: {0}")]
+    FetchLimit(String),
     /// A matcher is wrong, such as a regular expression that does not parse.
     #[error("{0}")]
     Invalid(String),

@@ -54,6 +54,7 @@ pub struct Selection {
     labels: Vec<Labels>,
     /// By series number, with the ref.
     places: Vec<(u32, Place)>,
+    matched: u64,
     range: (i64, i64),
     damage: Mutex<Vec<String>>,
 }
@@ -63,9 +64,8 @@ impl Selection {
         namespace: Arc<Namespace>,
         matchers: &[Matcher],
         range: (i64, i64),
-        series_max: usize,
+        (found, matched): (Vec<u32>, u64),
     ) -> Result<Self, TsdbError> {
-        let found = namespace.find(matchers, range, series_max)?;
         let damage = namespace.losses_met(range, matchers)?;
         let mut labels = Vec::with_capacity(found.len());
         let mut places = Vec::with_capacity(found.len());
@@ -81,13 +81,19 @@ impl Selection {
                 }
             }
         }
-        Ok(Self { namespace, labels, places, range, damage: Mutex::new(damage) })
+        Ok(Self { namespace, labels, places, matched, range, damage: Mutex::new(damage) })
     }
 
     /// Labels by series number.
     #[must_use]
     pub fn labels(&self) -> &[Labels] {
         &self.labels
+    }
+
+    /// Series that matched; those that a limit cut off count.
+    #[must_use]
+    pub fn matched(&self) -> u64 {
+        self.matched
     }
 
     /// Takes the labels out; series numbers stay what they are.
@@ -112,7 +118,8 @@ impl Selection {
 
     /// Reads the samples of several series in the selected range, and gives each to `take` by its
     /// number; those of one shard come one after the other. Series of a shard are seen as of one
-    /// moment. `take` may keep the columns and leave others in their place; it must not read itself.
+    /// moment. `take` may keep the columns and leave others in their place; it must not read
+    /// itself.
     ///
     /// Damaged blocks are left out; [`Selection::damage`] tells of them.
     pub fn read_many(

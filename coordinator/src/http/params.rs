@@ -3,7 +3,7 @@
 use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 
 use crate::http::App;
 use crate::http::body::{BodyError, BodyLimit, collect};
@@ -12,7 +12,10 @@ use crate::http::time::{parse_duration_param, parse_time};
 
 /// Decoded names and values. Those of the form stand before those of the URL, as in Go.
 #[derive(Debug, Default)]
-pub(crate) struct Params(Vec<(String, String)>);
+pub(crate) struct Params {
+    pairs: Vec<(String, String)>,
+    headers: HeaderMap,
+}
 
 impl Params {
     /// Reads the parameters of a request.
@@ -32,6 +35,7 @@ impl Params {
             params.decode(form.as_slice())?;
         }
         params.decode(parts.uri.query().unwrap_or_default().as_bytes())?;
+        params.headers = parts.headers;
         Ok(params)
     }
 
@@ -40,20 +44,26 @@ impl Params {
             let mut halves = pair.splitn(2, |b| *b == b'=');
             let name = decode_component(halves.next().unwrap_or_default())?;
             let value = decode_component(halves.next().unwrap_or_default())?;
-            self.0.push((name, value));
+            self.pairs.push((name, value));
         }
         Ok(())
     }
 
     /// The first value of `name`; empty values count as absent.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let first = self.0.iter().find(|(n, _)| n == name);
+        let first = self.pairs.iter().find(|(n, _)| n == name);
         first.map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
+    }
+
+    /// The header of this name, if it is text; else the parameter.
+    pub(crate) fn header_or(&self, header: &str, name: &str) -> Option<&str> {
+        let text = self.headers.get(header).and_then(|value| value.to_str().ok());
+        text.filter(|text| !text.is_empty()).or_else(|| self.get(name))
     }
 
     /// All values of `name`.
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.pairs.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
     /// The time `name` in milliseconds.

@@ -51,7 +51,7 @@ impl QueryService for EngineService {
         let query = Query { text: &request.text, expr: &expr };
         let options =
             QueryOptions { lookback_ms: request.lookback_ms, timeout: Some(request.timeout) };
-        let source = self.sources.open();
+        let source = self.sources.open(&request.fetch);
         let mut output = match request.time {
             QueryTime::Instant { time_ms } => {
                 self.engine.instant(&*source, query, time_ms, &options, cancel)
@@ -66,7 +66,8 @@ impl QueryService for EngineService {
         if truncate(&mut output.value, request.limit) {
             output.warnings.push(TRUNCATED.to_owned());
         }
-        Ok(self.answer(output, request.with_stats))
+        let is_cut = source.is_cut();
+        Ok(QueryAnswer { is_cut, ..self.answer(output, request.with_stats) })
     }
 
     fn format(&self, text: &str) -> Result<String, QueryFailure> {
@@ -94,7 +95,7 @@ impl EngineService {
         let mut rest = EngineRest { engine, rendering };
         let body = rest.next_pieces();
         let is_whole = rest.rendering.is_done();
-        QueryAnswer { body, rest: (!is_whole).then(|| Box::new(rest) as _), samples }
+        QueryAnswer { body, rest: (!is_whole).then(|| Box::new(rest) as _), samples, is_cut: false }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use m3rs_core::ErrorKind;
 use m3rs_core::model::Labels;
@@ -18,7 +18,7 @@ use m3rs_tsdb::{Columns, Detail, Limited, Rich, TsdbError, Wanted};
 use parking_lot::Mutex;
 
 use crate::local::LocalStorage;
-use crate::read::{QuerySource, QuerySources};
+use crate::read::{FetchLimits, NOT_EXHAUSTIVE, QuerySource, QuerySources};
 use crate::write::StoreError;
 
 /// Gives queries sources that read a local database.
@@ -34,8 +34,9 @@ impl LocalSources {
 }
 
 impl QuerySources for LocalSources {
-    fn open(&self) -> Box<dyn QuerySource> {
-        Box::new(LocalSource::new(Arc::clone(&self.0)))
+    fn open(&self, fetch: &FetchLimits) -> Box<dyn QuerySource> {
+        let source = LocalSource::new(Arc::clone(&self.0));
+        Box::new(LocalSource { fetch: fetch.clone(), ..source })
     }
 }
 
@@ -43,6 +44,8 @@ impl QuerySources for LocalSources {
 #[derive(Debug)]
 pub struct LocalSource {
     storage: Arc<LocalStorage>,
+    fetch: FetchLimits,
+    is_cut: AtomicBool,
     selections: Mutex<Vec<Arc<m3rs_tsdb::Selection>>>,
 }
 
@@ -50,15 +53,26 @@ impl LocalSource {
     /// Reads from `storage`.
     #[must_use]
     pub fn new(storage: Arc<LocalStorage>) -> Self {
-        Self { storage, selections: Mutex::default() }
+        let fetch = FetchLimits::default();
+        Self { storage, fetch, is_cut: AtomicBool::new(false), selections: Mutex::default() }
     }
 
     fn select_here(&self, request: &SelectRequest) -> Result<Selection, SourceError> {
         let namespace = self.storage.namespace()?;
-        let (start, end) = ns_range(request.range);
-        let limit = request.series_max;
-        let mut found =
-            namespace.select(&request.matchers, start, end, limit).map_err(source_error)?;
+        let (range, is_shorter) = self.fetch.range(ns_range(request.range))?;
+        let (start, end) = range;
+        let (matchers, limit) = (&request.matchers, request.series_max);
+        let mut is_cut = is_shorter;
+        let mut found = match self.fetch.series_max() {
+            None => namespace.select(matchers, start, end, limit).map_err(source_error)?,
+            Some(max) => {
+                let found = namespace.select_first(matchers, start, end, max.min(limit));
+                let found = found.map_err(source_error)?;
+                is_cut |= self.fetch.check_series(found.matched())?;
+                found
+            }
+        };
+        self.is_cut.fetch_or(is_cut, Ordering::Relaxed);
         let series = found.take_labels();
         let found = Arc::new(found);
         self.selections.lock().push(Arc::clone(&found));
@@ -80,9 +94,14 @@ impl QuerySource for LocalSource {
     fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> =
             self.selections.lock().iter().flat_map(|s| s.damage()).collect();
+        notes.extend(self.is_cut().then(|| NOT_EXHAUSTIVE.to_owned()));
         notes.sort();
         notes.dedup();
         notes
+    }
+
+    fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Relaxed)
     }
 }
 
@@ -317,7 +336,8 @@ mod tests {
         fn times_are_divided_and_told_apart(
             first in prop_oneof![any::<i64>(), -9_000_000i64..9_000_000],
             steps in prop::collection::vec(
-                prop_oneof![4 => Just(15_000_000_000i64), 2 => Just(1_000_000), 2 => 1i64..3_000_000,
+                prop_oneof![4 => Just(15_000_000_000i64), 2 => Just(1_000_000),
+                    2 => 1i64..3_000_000,
                     1 => 1i64..i64::MAX], 0..60),
         ) {
             let mut ts = vec![first];

@@ -22,6 +22,7 @@ mod server;
 
 mod bad_input;
 mod disk_full;
+mod fetch_limits;
 mod first_minute;
 mod kill_nine;
 mod kinds;

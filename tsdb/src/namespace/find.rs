@@ -35,7 +35,29 @@ impl Namespace {
     ) -> Result<Selection, TsdbError> {
         let range = (start.0.max(self.horizon().0), end.0);
         self.check_opened(range)?;
-        Selection::new(Arc::clone(self), matchers, range, series_max)
+        let found = self.find(matchers, range, series_max)?;
+        let matched = found.len() as u64;
+        Selection::new(Arc::clone(self), matchers, range, (found, matched))
+    }
+
+    /// As [`Namespace::select`], but of more than `series_max` series the first are taken;
+    /// [`Selection::matched`] tells how many there are.
+    ///
+    /// # Errors
+    /// As [`Namespace::select`], but for the number of series.
+    pub fn select_first(
+        self: &Arc<Self>,
+        matchers: &[Matcher],
+        start: TimestampNs,
+        end: TimestampNs,
+        series_max: usize,
+    ) -> Result<Selection, TsdbError> {
+        let range = (start.0.max(self.horizon().0), end.0);
+        self.check_opened(range)?;
+        let mut found = self.find(matchers, range, usize::MAX)?;
+        let matched = found.len() as u64;
+        found.truncate(series_max);
+        Selection::new(Arc::clone(self), matchers, range, (found, matched))
     }
 
     /// Refs of the series that [`Namespace::select`] finds, ascending. Those that have no samples

@@ -8,11 +8,12 @@ use m3rs_query::source::{LabelRequest, Listing, SeriesSource, SourceError, TimeR
 
 use crate::http::SharedApp;
 use crate::http::error::ApiError;
+use crate::http::fetch_limits::{fetch_limits, tell_cut};
 use crate::http::params::Params;
 use crate::http::prometheus::{check_ready, matcher_sets};
 use crate::http::response::{success, success_json};
 use crate::http::time::{MAX_TIME_MS, MIN_TIME_MS};
-use crate::read::{QueryFailure, TRUNCATED};
+use crate::read::{FetchLimits, NOT_EXHAUSTIVE, QueryFailure, TRUNCATED};
 
 /// The prefix of label names that escape what a path cannot hold.
 const ESCAPED_PREFIX: &str = "U__";
@@ -23,9 +24,11 @@ pub(crate) async fn names(
     request: Request,
 ) -> Result<Response, ApiError> {
     let params = Params::read(&app, request).await?;
-    let request = label_request(&app, &params, ApiError::bad_data)?;
+    let asked = Asked::read(&app, &params, ApiError::bad_data)?;
+    let (request, cut) = (asked.request, asked.cut);
     let found = list(&app, move |source| source.label_names(&request)).await?;
-    Ok(success_json(&found.entries, &warnings(&found)))
+    let (warning, is_cut) = cut.told(&found).map_err(QueryFailure::from)?;
+    Ok(tell_cut(success_json(&found.entries, &warning), is_cut))
 }
 
 /// `GET /api/v1/label/{name}/values`.
@@ -36,9 +39,11 @@ pub(crate) async fn values(
 ) -> Result<Response, ApiError> {
     let params = Params::read(&app, request).await?;
     let name = unescape_name(&name).unwrap_or(name);
-    let request = label_request(&app, &params, ApiError::bad_data)?;
+    let asked = Asked::read(&app, &params, ApiError::bad_data)?;
+    let (request, cut) = (asked.request, asked.cut);
     let found = list(&app, move |source| source.label_values(&name, &request)).await?;
-    Ok(success_json(&found.entries, &warnings(&found)))
+    let (warning, is_cut) = cut.told(&found).map_err(QueryFailure::from)?;
+    Ok(tell_cut(success_json(&found.entries, &warning), is_cut))
 }
 
 /// `GET` or `POST /api/v1/series`.
@@ -51,25 +56,71 @@ pub(crate) async fn series(
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let refuse = |why| ApiError::bad_parameter("match[]", why);
-    let request = label_request(&app, &params, refuse)?;
-    let (body, warnings) = list(&app, move |source| {
+    let asked = Asked::read(&app, &params, refuse)?;
+    let (request, cut) = (asked.request, asked.cut);
+    let (body, (warning, is_cut)) = list(&app, move |source| {
         let found = source.series(&request)?;
-        Ok((render_series(&found.entries), warnings(&found)))
+        let told = cut.told(&found)?;
+        Ok((render_series(&found.entries), told))
     })
     .await?;
-    Ok(success(body, &warnings))
+    Ok(tell_cut(success(body, &warning), is_cut))
 }
 
-fn label_request(
-    app: &SharedApp,
-    params: &Params,
-    refuse: fn(String) -> ApiError,
-) -> Result<LabelRequest, ApiError> {
-    let limit = params.limit()?;
-    let start_ms = params.time_or("start", MIN_TIME_MS)?;
-    let end_ms = params.time_or("end", MAX_TIME_MS)?;
-    let matcher_sets = matcher_sets(app, params, refuse)?;
-    Ok(LabelRequest { matcher_sets, range: TimeRange { start_ms, end_ms }, limit })
+/// What a request asks for, and whose limits it has.
+struct Asked {
+    request: LabelRequest,
+    cut: Cut,
+}
+
+/// Which limit cuts a listing.
+struct Cut {
+    fetch: FetchLimits,
+    /// Whether it is that of M3's header, rather than that of the parameter.
+    is_fetch: bool,
+    /// Whether times were left out.
+    is_shorter: bool,
+}
+
+impl Asked {
+    fn read(
+        app: &SharedApp,
+        params: &Params,
+        refuse: fn(String) -> ApiError,
+    ) -> Result<Self, ApiError> {
+        let fetch = fetch_limits(params)?;
+        let mut limit = params.limit()?;
+        let is_fetch = fetch.series_max != 0 && (limit == 0 || fetch.series_max < limit);
+        if is_fetch {
+            limit = fetch.series_max;
+        }
+        let start_ms = params.time_or("start", MIN_TIME_MS)?;
+        let end_ms = params.time_or("end", MAX_TIME_MS)?;
+        let (range, is_shorter) =
+            fetch.range_ms(TimeRange { start_ms, end_ms }).map_err(QueryFailure::from)?;
+        let matcher_sets = matcher_sets(app, params, refuse)?;
+        let request = LabelRequest { matcher_sets, range, limit };
+        Ok(Self { request, cut: Cut { fetch, is_fetch, is_shorter } })
+    }
+}
+
+impl Cut {
+    /// The warning of a listing, and whether it says that M3's limits left something out.
+    fn told<T>(&self, found: &Listing<T>) -> Result<(Vec<String>, bool), SourceError> {
+        let mut is_cut = self.is_shorter;
+        if found.truncated && self.is_fetch {
+            // One more than there may be, at least.
+            is_cut |= self.fetch.check_series(self.fetch.series_max as u64 + 1)?;
+        }
+        let mut warnings = Vec::new();
+        if is_cut {
+            warnings.push(NOT_EXHAUSTIVE.to_owned());
+        }
+        if found.truncated && !self.is_fetch {
+            warnings.push(TRUNCATED.to_owned());
+        }
+        Ok((warnings, is_cut))
+    }
 }
 
 /// Asks the source on a query thread.
@@ -82,10 +133,6 @@ async fn list<T: Send + 'static>(
     let timeout = app.state.limits.query.timeout;
     let answer = app.gate.run(timeout, move |_| ask(&*worker.state.source)).await?;
     answer.map_err(|error| QueryFailure::from(error).into())
-}
-
-fn warnings<T>(found: &Listing<T>) -> Vec<String> {
-    if found.truncated { vec![TRUNCATED.to_owned()] } else { Vec::new() }
 }
 
 /// `[{"name":"value",…},…]`

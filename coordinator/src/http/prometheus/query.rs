@@ -7,6 +7,7 @@ use axum::response::Response;
 use m3rs_core::time::NS_PER_MS;
 
 use crate::http::error::ApiError;
+use crate::http::fetch_limits::{fetch_limits, tell_cut};
 use crate::http::params::Params;
 use crate::http::prometheus::{check_ready, check_text};
 use crate::http::response::{streamed, success_json, whole};
@@ -79,6 +80,7 @@ async fn evaluate(
         time,
         lookback_ms: lookback(params)?,
         limit,
+        fetch: fetch_limits(params)?,
         with_stats: params.get("stats").is_some(),
         timeout,
         warnings: stats_warning(params).into_iter().collect(),
@@ -92,10 +94,11 @@ async fn evaluate(
     app.state.metrics.observe_query(kind, took);
     let answer = result??;
     app.state.metrics.query_samples.inc_by(answer.samples);
-    Ok(match answer.rest {
+    let response = match answer.rest {
         None => whole(answer.body),
         Some(rest) => streamed(answer.body, rest),
-    })
+    };
+    Ok(tell_cut(response, answer.is_cut))
 }
 
 fn timeout(app: &App, params: &Params) -> Result<Duration, ApiError> {
