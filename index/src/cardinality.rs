@@ -1,13 +1,15 @@
 //! How many series there are of what.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::ops::ControlFlow;
 
 use m3rs_core::model::METRIC_NAME;
 
 use crate::error::IndexError;
 use crate::index::Index;
+use crate::segment::Segment;
+use crate::state::State;
 
 /// A name and a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,27 +66,34 @@ impl Top {
 }
 
 impl Index {
-    /// Counts series, values and pairs; each list has at most `top` entries. Forgotten series count
-    /// as long as they are in files.
+    /// Counts series, values and pairs; each list has at most `top` entries.
     ///
-    /// Cost: one pass over all dictionaries, which hold the counts; no postings are read. Memory:
-    /// the values of one label at a time.
+    /// Cost: one pass over all dictionaries, which hold the counts, and the labels of forgotten
+    /// series that are in files still; no postings are read. Memory: the values of one label at a
+    /// time, and those that forgotten series have.
     ///
     /// # Errors
     /// [`IndexError::Corrupt`].
     pub fn cardinality(&self, top: usize) -> Result<Cardinality, IndexError> {
         let mut names: BTreeSet<String> = BTreeSet::new();
         let mut series = 0;
-        self.for_each_segment(|segment| {
-            series += u64::from(segment.doc_count());
+        let state = self.state();
+        let mut gone = Vec::new();
+        state.segments().try_for_each(|segment| {
+            let forgotten = Gone::of(segment, &state)?;
+            series += u64::from(segment.doc_count()).saturating_sub(forgotten.series);
+            gone.push(forgotten);
             names.extend((0..segment.field_count()).map(|f| segment.field_name(f)));
-            Ok(())
+            Ok::<_, IndexError>(())
         })?;
         let (mut metrics, mut pairs) = (Top::new(top), Top::new(top));
         let (mut labels, mut bytes) = (Top::new(top), Top::new(top));
         let mut label_pairs = 0;
         for name in names {
-            let values = self.value_counts(&name)?;
+            let values = value_counts(&state, &gone, &name)?;
+            if values.is_empty() {
+                continue;
+            }
             label_pairs += values.len() as u64;
             for (value, count) in &values {
                 pairs.offer(*count, || format!("{name}={value}"));
@@ -105,25 +114,57 @@ impl Index {
             series_by_pair: pairs.finish(),
         })
     }
+}
 
-    /// The values of a label with the number of their series, added up over segments.
-    fn value_counts(&self, name: &str) -> Result<Vec<(String, u64)>, IndexError> {
-        let mut all: Vec<(String, u64)> = Vec::new();
-        self.for_each_segment(|segment| {
-            let Some(field) = segment.field(name) else { return Ok(()) };
-            segment.for_each_value(field, 0, &mut |_, text, len| {
-                all.push((text.to_owned(), len));
-                ControlFlow::Continue(())
-            })
-        })?;
-        all.sort_unstable();
-        all.dedup_by(|next, kept| {
-            let is_same = next.0 == kept.0;
-            if is_same {
-                kept.1 += next.1;
-            }
-            is_same
-        });
-        Ok(all)
+/// What of a segment was forgotten and stands in it still.
+struct Gone {
+    series: u64,
+    /// Series by field and value.
+    by_value: HashMap<(u32, u32), u64>,
+}
+
+impl Gone {
+    fn of(segment: &dyn Segment, state: &State) -> Result<Self, IndexError> {
+        let mut ordinals = Vec::new();
+        if let Some((first, last)) = segment.id_range() {
+            ordinals.extend(state.gone.range(first..=last).filter_map(|id| segment.ordinal(id)));
+        }
+        let mut by_value = HashMap::new();
+        if !ordinals.is_empty() {
+            segment.for_each_doc(&ordinals, &mut |_, fields, values| {
+                for pair in fields.iter().copied().zip(values.iter().copied()) {
+                    *by_value.entry(pair).or_default() += 1;
+                }
+            })?;
+        }
+        Ok(Self { series: ordinals.len() as u64, by_value })
     }
+}
+
+/// The values of a label with the number of their series, added up over segments.
+fn value_counts(
+    state: &State,
+    gone: &[Gone],
+    name: &str,
+) -> Result<Vec<(String, u64)>, IndexError> {
+    let mut all: Vec<(String, u64)> = Vec::new();
+    for (segment, gone) in state.segments().zip(gone) {
+        let Some(field) = segment.field(name) else { continue };
+        segment.for_each_value(field, 0, &mut |value, text, len| {
+            let forgotten = gone.by_value.get(&(field, value)).copied().unwrap_or(0);
+            if len > forgotten {
+                all.push((text.to_owned(), len - forgotten));
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    all.sort_unstable();
+    all.dedup_by(|next, kept| {
+        let is_same = next.0 == kept.0;
+        if is_same {
+            kept.1 += next.1;
+        }
+        is_same
+    });
+    Ok(all)
 }

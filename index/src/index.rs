@@ -454,14 +454,6 @@ impl Index {
         Ok(())
     }
 
-    /// Calls `visit` with each segment.
-    pub(crate) fn for_each_segment(
-        &self,
-        mut visit: impl FnMut(&dyn Segment) -> Result<(), IndexError>,
-    ) -> Result<(), IndexError> {
-        self.state().segments().try_for_each(&mut visit)
-    }
-
     /// Calls `visit` with each segment, and with what counts of it.
     pub(crate) fn for_each_share(
         &self,

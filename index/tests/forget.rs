@@ -97,6 +97,19 @@ impl World {
             let listed = self.index.label_values(label, &sets, None, usize::MAX).expect("listed");
             assert!(listed.items.iter().eq(values(&some).iter()), "{label} of some");
         }
+        let counted = self.index.cardinality(1_000).expect("counted");
+        assert_eq!(counted.series, self.live.len() as u64);
+        let mut pairs: BTreeMap<String, u64> = BTreeMap::new();
+        for (name, value) in self.live.values().flat_map(Labels::iter) {
+            *pairs.entry(format!("{name}={value}")).or_default() += 1;
+        }
+        assert_eq!(counted.label_pairs, pairs.len() as u64);
+        for pair in &counted.series_by_pair {
+            assert_eq!(Some(&pair.count), pairs.get(&pair.name), "{}", pair.name);
+        }
+        let names: std::collections::BTreeSet<&str> =
+            self.live.values().flat_map(Labels::iter).map(|(name, _)| name).collect();
+        assert!(counted.values_by_label.iter().all(|c| names.contains(&*c.name) && c.count > 0));
         let texts = self.index.labels_of(&found).expect("labels");
         assert!(texts.iter().zip(&self.live).all(|(got, (_, want))| got.as_ref() == Some(want)));
     }
