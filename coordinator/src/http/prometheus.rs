@@ -3,6 +3,7 @@
 pub(crate) mod labels;
 pub(crate) mod metadata;
 pub(crate) mod query;
+mod series_list;
 pub(crate) mod status;
 pub(crate) mod write;
 

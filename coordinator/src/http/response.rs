@@ -18,17 +18,23 @@ use tokio::task::JoinHandle;
 
 use crate::read::AnswerRest;
 
-const HEAD: &[u8] = br#"{"status":"success","data":"#;
+/// What stands before the data of an answer.
+pub(crate) const HEAD: &[u8] = br#"{"status":"success","data":"#;
 
 /// Answers with `data`, given as JSON. Absent warnings are left out, as Prometheus does.
 pub(crate) fn success(data: Bytes, warnings: &[String]) -> Response {
+    whole(vec![Bytes::from_static(HEAD), data, Bytes::from(tail(warnings))])
+}
+
+/// What stands after the data of an answer.
+pub(crate) fn tail(warnings: &[String]) -> Vec<u8> {
     let mut tail = Vec::with_capacity(2);
     if !warnings.is_empty() {
         tail.extend_from_slice(b",\"warnings\":");
         tail.extend_from_slice(&json(&warnings));
     }
     tail.push(b'}');
-    whole(vec![Bytes::from_static(HEAD), data, Bytes::from(tail)])
+    tail
 }
 
 /// Answers with a body that is made already.

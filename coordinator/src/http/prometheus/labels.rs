@@ -2,18 +2,17 @@
 
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use bytes::Bytes;
-use m3rs_core::model::Labels;
 use m3rs_query::source::{LabelRequest, Listing, SeriesSource, SourceError, TimeRange};
 
 use crate::http::SharedApp;
 use crate::http::error::ApiError;
 use crate::http::fetch_limits::{fetch_limits, tell_cut};
 use crate::http::params::Params;
+use crate::http::prometheus::series_list::SeriesList;
 use crate::http::prometheus::{check_ready, matcher_sets};
-use crate::http::response::{success, success_json};
+use crate::http::response::success_json;
 use crate::http::time::{MAX_TIME_MS, MIN_TIME_MS};
-use crate::read::{FetchLimits, NOT_EXHAUSTIVE, QueryFailure, TRUNCATED};
+use crate::read::{AnswerRest, FetchLimits, NOT_EXHAUSTIVE, QueryFailure, TRUNCATED};
 
 /// The prefix of label names that escape what a path cannot hold.
 const ESCAPED_PREFIX: &str = "U__";
@@ -58,13 +57,14 @@ pub(crate) async fn series(
     let refuse = |why| ApiError::bad_parameter("match[]", why);
     let asked = Asked::read(&app, &params, refuse)?;
     let (request, cut) = (asked.request, asked.cut);
-    let (body, (warning, is_cut)) = list(&app, move |source| {
+    let (first, rest, is_cut) = list(&app, move |source| {
         let found = source.series(&request)?;
-        let told = cut.told(&found)?;
-        Ok((render_series(&found.entries), told))
+        let (warnings, is_cut) = cut.told(&found)?;
+        let mut rest = SeriesList::new(found.entries, &warnings);
+        Ok((rest.next_pieces(), rest, is_cut))
     })
     .await?;
-    Ok(tell_cut(success(body, &warning), is_cut))
+    Ok(tell_cut(rest.answer(first), is_cut))
 }
 
 /// What a request asks for, and whose limits it has.
@@ -135,30 +135,6 @@ async fn list<T: Send + 'static>(
     answer.map_err(|error| QueryFailure::from(error).into())
 }
 
-/// `[{"name":"value",…},…]`
-fn render_series(series: &[Labels]) -> Bytes {
-    let mut out = Vec::with_capacity(2 + series.len() * 128);
-    out.push(b'[');
-    for (i, labels) in series.iter().enumerate() {
-        out.extend_from_slice(if i == 0 { b"{" } else { b",{" });
-        for (j, (name, value)) in labels.iter().enumerate() {
-            if j > 0 {
-                out.push(b',');
-            }
-            push_json_string(&mut out, name);
-            out.push(b':');
-            push_json_string(&mut out, value);
-        }
-        out.push(b'}');
-    }
-    out.push(b']');
-    Bytes::from(out)
-}
-
-fn push_json_string(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("BUG: writing a string to memory cannot fail");
-}
-
 /// Undoes the escaping of `U__…`: `__` is an underscore, `_1f600_` the character of that number.
 /// `None` if the text is not escaped, or not in a valid way.
 fn unescape_name(text: &str) -> Option<String> {
@@ -201,17 +177,5 @@ mod tests {
         ] {
             assert_eq!(unescape_name(text).as_deref(), wanted, "{text}");
         }
-    }
-
-    #[test]
-    fn series_are_rendered_with_escapes() {
-        let labels = Labels::from_pairs([("a", "q\"\n"), ("b", "\u{e9}")]).expect("valid");
-        let json = render_series(&[labels.clone(), labels]);
-        assert_eq!(
-            &json[..],
-            "[{\"a\":\"q\\\"\\n\",\"b\":\"\u{e9}\"},{\"a\":\"q\\\"\\n\",\"b\":\"\u{e9}\"}]"
-                .as_bytes()
-        );
-        assert_eq!(&render_series(&[])[..], b"[]");
     }
 }
