@@ -28,6 +28,7 @@ mod maintain;
 mod names;
 mod open;
 mod postings;
+mod projection;
 mod regexp;
 mod search;
 mod segment;

@@ -295,7 +295,14 @@ impl Pair {
         for (id, labels) in &self.all {
             want[*id as usize] = Some(labels.clone());
         }
-        prop_assert_eq!(got, want);
+        prop_assert_eq!(&got, &want);
+        let names = ["b", "absent", "a", "b"].map(str::to_owned);
+        for wanted in [&names[..], &names[..1], &[]] {
+            let got = self.index.some_labels_of(&ids, wanted).expect("labels");
+            let keep = |n: &str| wanted.iter().any(|w| w == n);
+            let some = |l: &Option<Labels>| l.as_ref().map(|l| l.retain(keep));
+            prop_assert_eq!(got, want.iter().map(some).collect::<Vec<_>>());
+        }
         let mut identities = Vec::new();
         self.index.for_each_identity(|id, of| identities.push((id, of))).expect("hashes");
         let identity = |l: &Labels| Identity {

@@ -32,6 +32,9 @@ pub struct SelectHints {
     pub range_ms: i64,
     /// The function or aggregation right above the selector, if there is one.
     pub function: Option<String>,
+    /// Names of the labels that count; `None` for all. If there are some, a source may leave the
+    /// others out, and several series may have the same labels.
+    pub labels: Option<Vec<String>>,
     /// Whether start timestamps matter. If not, a source may leave them out.
     pub start_times: bool,
     /// Whether only the last sample of each series counts, be it a staleness marker. If so, a

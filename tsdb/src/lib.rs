@@ -67,6 +67,6 @@ pub use namespace::{
     RuntimeOptions, StagingState, TruncateTime, WriteTransforms,
 };
 pub use progress::{Progress, Stage};
-pub use read::{Detail, Selection, Wanted};
+pub use read::{Detail, Most, Select, Selection, Wanted};
 pub use scrub::{Quarantined, ScrubReport};
 pub use write::{Commit, ResolveError, SeriesHandle, WriteRefusal, WriteSession};

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use m3rs_core::model::{Labels, Matcher};
+use m3rs_core::time::TimestampNs;
 use parking_lot::Mutex;
 
 use crate::buffer::{Columns, Slot};
@@ -22,6 +23,29 @@ pub enum Wanted {
     All,
     /// The last one in the range; others may be there as well.
     Last,
+}
+
+/// Which series are wanted, and what of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Select<'a> {
+    /// All of these hold for each series.
+    pub matchers: &'a [Matcher],
+    /// First and last time of the samples that are wanted.
+    pub range: (TimestampNs, TimestampNs),
+    /// Names of the labels that are wanted; `None` for all. Without some labels several series may
+    /// have the same ones.
+    pub labels: Option<&'a [String]>,
+    /// Series to take.
+    pub series: Most,
+}
+
+/// How many series are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Most {
+    /// More are an error.
+    All(usize),
+    /// Of more the first are taken; [`Selection::matched`] tells how many there are.
+    First(usize),
 }
 
 /// What of each sample is wanted.
@@ -62,15 +86,24 @@ pub struct Selection {
 impl Selection {
     pub(crate) fn new(
         namespace: Arc<Namespace>,
-        matchers: &[Matcher],
+        select: &Select<'_>,
         range: (i64, i64),
-        (found, matched): (Vec<u32>, u64),
     ) -> Result<Self, TsdbError> {
-        let damage = namespace.losses_met(range, matchers)?;
+        let (limit, kept) = match select.series {
+            Most::All(max) => (max, max),
+            Most::First(max) => (usize::MAX, max),
+        };
+        let mut found = namespace.find(select.matchers, range, limit)?;
+        let matched = found.len() as u64;
+        found.truncate(kept);
+        let damage = namespace.losses_met(range, select.matchers)?;
         let mut labels = Vec::with_capacity(found.len());
         let mut places = Vec::with_capacity(found.len());
         {
-            let of_found = namespace.index.labels_of(&found)?;
+            let of_found = match select.labels {
+                None => namespace.index.labels_of(&found)?,
+                Some(names) => namespace.index.some_labels_of(&found, names)?,
+            };
             let tables = namespace.registry.read();
             for (series, found) in found.into_iter().zip(of_found) {
                 // A series is in the index an instant before it is in the table; it has no

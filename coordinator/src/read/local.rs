@@ -14,7 +14,7 @@ use m3rs_query::source::{
     Cancel, LabelRequest, Listing, SampleBatch, SampleColumns, SelectRequest, Selection,
     SeriesReader, SeriesSource, SourceError, TimeRange,
 };
-use m3rs_tsdb::{Columns, Detail, Limited, Rich, TsdbError, Wanted};
+use m3rs_tsdb::{Columns, Detail, Limited, Most, Rich, Select, TsdbError, Wanted};
 use parking_lot::Mutex;
 
 use crate::local::LocalStorage;
@@ -60,18 +60,16 @@ impl LocalSource {
     fn select_here(&self, request: &SelectRequest) -> Result<Selection, SourceError> {
         let namespace = self.storage.namespace()?;
         let (range, is_shorter) = self.fetch.range(ns_range(request.range))?;
-        let (start, end) = range;
         let (matchers, limit) = (&request.matchers, request.series_max);
         let mut is_cut = is_shorter;
-        let mut found = match self.fetch.series_max() {
-            None => namespace.select(matchers, start, end, limit).map_err(source_error)?,
-            Some(max) => {
-                let found = namespace.select_first(matchers, start, end, max.min(limit));
-                let found = found.map_err(source_error)?;
-                is_cut |= self.fetch.check_series(found.matched())?;
-                found
-            }
+        let most = match self.fetch.series_max() {
+            Some(max) if max < limit => Most::First(max),
+            _ => Most::All(limit),
         };
+        let labels = request.hints.labels.as_deref();
+        let select = Select { matchers, range, labels, series: most };
+        let mut found = namespace.select_some(&select).map_err(source_error)?;
+        is_cut |= self.fetch.check_series(found.matched())?;
         self.is_cut.fetch_or(is_cut, Ordering::Relaxed);
         let series = found.take_labels();
         let found = Arc::new(found);

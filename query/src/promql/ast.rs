@@ -321,6 +321,22 @@ pub enum AggregateOp {
 }
 
 impl AggregateOp {
+    /// Whether a group's value comes from the values of its series alone, not from their labels.
+    #[must_use]
+    pub fn folds(self) -> bool {
+        matches!(
+            self,
+            Self::Sum
+                | Self::Avg
+                | Self::Count
+                | Self::Min
+                | Self::Max
+                | Self::Group
+                | Self::Stddev
+                | Self::Stdvar
+        )
+    }
+
     /// The operator as written.
     #[must_use]
     pub fn as_str(self) -> &'static str {

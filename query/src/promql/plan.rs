@@ -95,6 +95,8 @@ pub(crate) struct SelectNode {
     /// What stands right above it.
     pub(crate) function: Option<String>,
     pub(crate) edges: Option<RangeEdges>,
+    /// The labels that what stands above looks at; `None` for all.
+    pub(crate) labels: Option<Vec<String>>,
 }
 
 /// From the evaluation time to the time that counts.

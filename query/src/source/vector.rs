@@ -204,7 +204,11 @@ impl SeriesSource for VectorSource {
                 limit: request.series_max,
             });
         }
-        let series = found.iter().map(|&i| self.series[i].0.clone()).collect();
+        let wanted = |labels: &Labels| match &request.hints.labels {
+            None => labels.clone(),
+            Some(names) => labels.retain(|name| names.iter().any(|n| n == name)),
+        };
+        let series = found.iter().map(|&i| wanted(&self.series[i].0)).collect();
         let columns = found.iter().map(|&i| Arc::clone(&self.series[i].1)).collect();
         let SelectHints { start_times, last_only, .. } = request.hints;
         let range = request.range;

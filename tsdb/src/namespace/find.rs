@@ -14,7 +14,7 @@ use roaring::RoaringBitmap;
 use super::{IndexOptions, Namespace};
 use crate::activity::Activity;
 use crate::error::TsdbError;
-use crate::read::Selection;
+use crate::read::{Most, Select, Selection};
 
 impl Namespace {
     /// Finds the series for which all matchers hold; their samples are read afterwards.
@@ -33,31 +33,19 @@ impl Namespace {
         end: TimestampNs,
         series_max: usize,
     ) -> Result<Selection, TsdbError> {
-        let range = (start.0.max(self.horizon().0), end.0);
-        self.check_opened(range)?;
-        let found = self.find(matchers, range, series_max)?;
-        let matched = found.len() as u64;
-        Selection::new(Arc::clone(self), matchers, range, (found, matched))
+        let (range, series) = ((start, end), Most::All(series_max));
+        self.select_some(&Select { matchers, range, labels: None, series })
     }
 
-    /// As [`Namespace::select`], but of more than `series_max` series the first are taken;
-    /// [`Selection::matched`] tells how many there are.
+    /// As [`Namespace::select`], with a choice of what is wanted.
     ///
     /// # Errors
-    /// As [`Namespace::select`], but for the number of series.
-    pub fn select_first(
-        self: &Arc<Self>,
-        matchers: &[Matcher],
-        start: TimestampNs,
-        end: TimestampNs,
-        series_max: usize,
-    ) -> Result<Selection, TsdbError> {
+    /// As [`Namespace::select`].
+    pub fn select_some(self: &Arc<Self>, select: &Select<'_>) -> Result<Selection, TsdbError> {
+        let (start, end) = select.range;
         let range = (start.0.max(self.horizon().0), end.0);
         self.check_opened(range)?;
-        let mut found = self.find(matchers, range, usize::MAX)?;
-        let matched = found.len() as u64;
-        found.truncate(series_max);
-        Selection::new(Arc::clone(self), matchers, range, (found, matched))
+        Selection::new(Arc::clone(self), select, range)
     }
 
     /// Refs of the series that [`Namespace::select`] finds, ascending. Those that have no samples

@@ -20,6 +20,7 @@ use crate::source::{Cancel, SeriesSource, TimeRange};
 pub(crate) struct SelectionKey {
     pub(crate) matchers: Vec<Matcher>,
     pub(crate) range: TimeRange,
+    pub(crate) labels: Option<Vec<String>>,
     pub(crate) start_times: bool,
     pub(crate) last_only: bool,
 }

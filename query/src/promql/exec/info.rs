@@ -126,7 +126,7 @@ impl InfoSeries {
         ctx: &Context<'_>,
     ) -> Result<Self, QueryError> {
         let function = Some("info".to_owned());
-        let select = SelectNode { matchers, shift, function, edges: None };
+        let select = SelectNode { matchers, shift, function, edges: None, labels: None };
         // PARITY(prometheus): samples are taken from the times that the first selector of the
         // argument looks at, and count at the times of the query.
         let ends = Ends::new(shift, grid);

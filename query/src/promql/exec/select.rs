@@ -91,7 +91,8 @@ impl Selected {
             && node.function.as_deref().is_some_and(function::uses_start_times);
         let is_instant = matches!(reach, Reach::Lookback) && node.edges.is_none();
         let last_only = is_instant && ends.count == 1;
-        let key = SelectionKey { matchers: node.matchers.clone(), range, start_times, last_only };
+        let (matchers, labels) = (node.matchers.clone(), node.labels.clone());
+        let key = SelectionKey { matchers, range, labels, start_times, last_only };
         if let Some((_, found)) = ctx.selections.lock().iter().find(|(k, _)| *k == key) {
             return Ok(Arc::clone(found));
         }
@@ -105,6 +106,7 @@ impl Selected {
                     Reach::Range(range_ms) => range_ms,
                 },
                 function: node.function.clone(),
+                labels: node.labels.clone(),
                 start_times,
                 last_only,
             },
@@ -211,6 +213,10 @@ pub(crate) fn open<'a>(
     };
     let is_smoothed = node.edges == Some(RangeEdges::Smoothed) && wants == Wants::Value;
     let rows = SelectRows { series, selected, wants, is_smoothed, ends, steps: grid.count, ctx };
+    if node.labels.is_some() {
+        // Series differ in labels that nobody looks at.
+        return Ok(Box::new(rows));
+    }
     super::block::with_unique_labels(
         Box::new(rows),
         super::block::SameLabels::Merge,

@@ -210,6 +210,7 @@ impl Lowering {
             shift: self.shift(selector.offset_ms, selector.at),
             function: above.map(str::to_owned),
             edges: selector.edges,
+            labels: None,
         })
     }
 
@@ -350,7 +351,10 @@ impl Lowering {
                 plan => AggregateParam::Number { value: plan.into_scalar()?, span },
             };
         }
-        let input = if is_invariant { input.plan } else { input.wrapped() }.into_vector()?;
+        let mut input = if is_invariant { input.plan } else { input.wrapped() }.into_vector()?;
+        if aggregate.op.folds() && !aggregate.without {
+            look_at(&mut input, &aggregate.labels);
+        }
         let node = AggregateNode {
             op: aggregate.op,
             input,
@@ -367,6 +371,15 @@ impl Lowering {
 
     pub(super) fn time(&self) -> Lowered {
         Lowered::varying(Plan::Scalar(ScalarNode::Time))
+    }
+}
+
+/// Has a selector get the labels alone that an aggregation groups by.
+fn look_at(input: &mut VectorNode, labels: &[String]) {
+    match input {
+        VectorNode::Select(select) => select.labels = Some(labels.to_vec()),
+        VectorNode::Invariant(inner) => look_at(inner, labels),
+        _ => {}
     }
 }
 
