@@ -176,6 +176,8 @@ impl Kept {
             kept.bytes.extend_from_slice(block.times);
             self.held_bytes += kept.held_bytes();
             if decoded.is_err() {
+                // Else these bytes would have a column of no times.
+                kept.bytes.clear();
                 kept.times.clear();
             }
             decoded?;
@@ -432,6 +434,11 @@ mod tests {
             assert!(decoder.overlay(&wrong, (0, 9), &mut out).is_err());
             let wrong = EncodedBlock { count: 99, ..block };
             assert!(decoder.overlay(&wrong, (0, 9), &mut out).is_err());
+            // A block without samples was refused once, and was out of bounds when it came again.
+            for _ in 0..2 {
+                let wrong = EncodedBlock { count: 0, ..block };
+                assert!(decoder.overlay(&wrong, (0, 9), &mut out).is_err());
+            }
             let longer = [block.times, &[0]].concat();
             let wrong = EncodedBlock { times: &longer, ..block };
             assert!(decoder.overlay(&wrong, (0, 9), &mut out).is_err());

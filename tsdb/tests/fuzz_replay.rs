@@ -8,6 +8,8 @@ mod commitlog;
 mod fileset;
 #[path = "fuzz/m3tsz_decode.rs"]
 mod m3tsz_decode;
+#[path = "fuzz/parts_block.rs"]
+mod parts_block;
 #[path = "fuzz/side_file.rs"]
 mod side_file;
 
@@ -51,6 +53,11 @@ fn side_file_inputs_hold() {
     assert!(replay("side_file", side_file::fuzz_side_file) >= 1);
 }
 
+#[test]
+fn parts_block_inputs_hold() {
+    assert!(replay("parts_block", parts_block::fuzz_parts_block) >= 4);
+}
+
 /// Edits of sound inputs reach further than noise does.
 fn replay_edits(sound: &[u8], edits: u64, target: impl Fn(&[u8])) {
     let mut random = m3rs_core::rng::Random::seeded(sound.len() as u64);
@@ -73,6 +80,9 @@ fn replay_edits(sound: &[u8], edits: u64, target: impl Fn(&[u8])) {
 fn edits_of_sound_inputs_are_borne() {
     replay_edits(&catalog::seed(), 200, catalog::fuzz_catalog);
     replay_edits(&side_file::seed(), 200, side_file::fuzz_side_file);
+    for (_, seed) in parts_block::seeds() {
+        replay_edits(&seed, 5000, parts_block::fuzz_parts_block);
+    }
 }
 
 #[test]
@@ -107,12 +117,14 @@ proptest! {
 #[test]
 fn seeds_are_current() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
-    let seeds = [
+    let whole = [
         ("fileset/sound".to_owned(), fileset::sound_fileset()),
         ("catalog/sound".to_owned(), catalog::seed()),
         ("side_file/sound".to_owned(), side_file::seed()),
     ];
-    for (name, fresh) in seeds {
+    let parts = parts_block::seeds();
+    let parts = parts.into_iter().map(|(name, seed)| (format!("parts_block/{name}"), seed));
+    for (name, fresh) in whole.into_iter().chain(parts) {
         let path = corpus.join(&name);
         if std::env::var_os("M3RS_WRITE_GOLDEN").is_some() {
             DiskFs.create_dir_all(path.parent().expect("has one")).expect("make");

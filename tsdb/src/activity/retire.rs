@@ -16,6 +16,8 @@
 //! they come back, and are retired again. What the log says of a ref that lies in the range of a
 //! sealed segment without being there was of a retired series, and is passed over.
 
+use roaring::RoaringBitmap;
+
 use super::Activity;
 use crate::blocks::{BlockId, Layer};
 use crate::buffer::Slot;
@@ -26,7 +28,7 @@ use crate::shard::ShardState;
 /// Series that are retired under one hold of the locks.
 const BATCH: usize = 256;
 
-/// What a run looked at, so that the next one need not.
+/// What the last run that succeeded looked at, so that the next one need not.
 #[derive(Debug, Default)]
 pub(crate) struct Retiring {
     /// Files that there were.
@@ -46,16 +48,25 @@ impl Namespace {
         let everything = Activity::of(self, (i64::MIN, i64::MAX));
         let files = everything.files();
         let oldest_new = {
-            let mut last = self.retiring.lock();
+            let last = self.retiring.lock();
             if last.files == files {
                 return Ok(0);
             }
-            last.files = files;
-            std::mem::replace(&mut last.next_ref, self.registry.next_ref())
+            last.next_ref
         };
+        let next_ref = self.registry.next_ref();
         let mut held = everything.union();
         held.extend(lost);
         let idle = self.registry.idle(&held, oldest_new);
+        let retired = self.retire_idle(&idle)?;
+        // Also what an earlier run could not write.
+        self.index.compact(self.fs.as_ref(), &self.index_dir())?;
+        *self.retiring.lock() = Retiring { files, next_ref };
+        Ok(retired)
+    }
+
+    /// Retires those of the series that nobody writes to meanwhile; returns how many.
+    fn retire_idle(&self, idle: &RoaringBitmap) -> Result<u64, TsdbError> {
         if idle.is_empty() {
             return Ok(0);
         }
@@ -81,7 +92,6 @@ impl Namespace {
             self.side.exemplars.forget(&retired);
             count += retired.len() as u64;
         }
-        self.index.compact(self.fs.as_ref(), &self.index_dir())?;
         Ok(count)
     }
 }

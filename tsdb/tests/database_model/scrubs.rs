@@ -6,20 +6,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use m3rs_core::clock::Clock;
+use m3rs_core::fs::Fs;
 use m3rs_core::time::TimestampNs;
-use m3rs_sim::disk::SimFs;
-use m3rs_tsdb::{Database, DatabaseOptions, Progress};
+use m3rs_sim::disk::{SimFs, Unsynced};
+use m3rs_tsdb::{Database, DatabaseOptions, NamespaceOptions, Progress, TsdbError};
 
 use crate::faults::files_below;
+use crate::side::{check_side, write_side};
 use crate::{START, World};
 
-/// A world with files of every kind but a side file, all of them sound and served.
+const SIDE: &str = "/data/side/default/metadata-exemplars.side";
+
+/// A world with files of every kind, all of them sound and served.
 fn with_files() -> World {
     let mut world = World::new(31);
     let samples = |by: i64| -> Vec<_> {
         (0..10).map(|s| (s, START + by + i64::from(s), f64::from(s))).collect()
     };
     world.write(&samples(0)).expect("written");
+    write_side(&mut world, 0);
     world.database().flush_all().expect("flushed");
     world.write(&samples(100)).expect("written");
     world.database().snapshot().expect("taken");
@@ -41,6 +46,7 @@ fn one_of_each(world: &World) -> Vec<(&'static str, PathBuf)> {
         ("volume", first("/data/data", ".fileset")),
         ("snapshot", first("/data/snapshots", ".snapshot")),
         ("index", first("/data/index", "")),
+        ("side", PathBuf::from(SIDE)),
         ("catalog", PathBuf::from("/data/namespaces/catalog")),
         ("catalog", PathBuf::from("/data/namespaces/catalog.copy")),
         ("log", first("/data/commitlog", ".log")),
@@ -59,7 +65,7 @@ fn check_told(world: &World, kind: &str, path: &Path) {
     let is_warned = warnings.iter().any(|w| w.contains(&*path.to_string_lossy()));
     match kind {
         "index" => assert!(is_warned && warnings[0].contains("next start"), "{warnings:?}"),
-        "catalog" | "log" => assert_eq!(warnings, Vec::<String>::new()),
+        "side" | "catalog" | "log" => assert_eq!(warnings, Vec::<String>::new()),
         _ => {}
     }
 }
@@ -102,8 +108,76 @@ fn a_bad_sector_is_damage_and_the_rest_is_served() {
         let (served, warnings) = world.read_damaged(0..=i64::MAX / 2);
         assert_eq!(served.len(), 10, "{kind}: other files have these series: {warnings:?}");
         let is_warned = warnings.iter().any(|w| w.contains(&*path.to_string_lossy()));
-        assert_eq!(is_warned, !matches!(kind, "catalog" | "log"), "{kind}: {warnings:?}");
+        assert_eq!(is_warned, !matches!(kind, "side" | "catalog" | "log"), "{kind}: {warnings:?}");
     }
+}
+
+/// A header of 16 bytes and a payload of two.
+const SEAL_LEN: usize = 18;
+
+type Harm = fn(&SimFs) -> std::io::Result<()>;
+
+type Job = fn(&Database) -> Result<(), TsdbError>;
+
+/// Memory has all that is in the file, so damage of it costs nothing.
+#[test]
+fn a_damaged_side_file_is_written_again_from_memory() {
+    let harms: [Harm; 3] = [
+        |fs| fs.damage(Path::new(SIDE), |bytes| bytes[20] ^= 0x10),
+        |fs| fs.damage(Path::new(SIDE), Vec::clear),
+        |fs| fs.make_unreadable(Path::new(SIDE), 20..21),
+    ];
+    let jobs: [Job; 2] = [Database::snapshot, |database| database.flush_all().map(drop)];
+    for (harm, job) in harms.into_iter().flat_map(|harm| jobs.map(|job| (harm, job))) {
+        let mut world = with_files();
+        // The file lacks nothing, and nothing else would have it written.
+        job(world.database()).expect("the disk is fine");
+        harm(&world.fs).expect("damaged");
+        check_told(&world, "side", Path::new(SIDE));
+        check_side(&world, 1);
+        job(world.database()).expect("the disk is fine");
+        let report = world.database().scrub().expect("the disk is fine");
+        assert_eq!(report.damaged_files, 0);
+        assert_eq!(world.database().status().quarantined, []);
+        world.crash(Unsynced::Lost);
+        assert_eq!(world.database().damage_at_start(), []);
+        check_side(&world, 1);
+        world.check(0..=i64::MAX / 2);
+    }
+}
+
+/// A segment that lost its end looks like one whose writer died; only its successor, closed or
+/// written to, knows that it was sealed.
+#[test]
+fn a_scrub_finds_a_segment_of_the_log_that_lost_its_seal() {
+    let mut world = with_files();
+    // Without snapshots the log stays for the open blocks.
+    let old = world.database().namespace("default").expect("it exists").options();
+    let new = NamespaceOptions { snapshot_enabled: false, ..old.as_ref().clone() };
+    world.database().update_namespace("default", new).expect("changed");
+    for by in [300, 400] {
+        world.write(&[(1, START + by, 1.0)]).expect("written");
+        world.database().snapshot().expect("the log goes on in another segment");
+    }
+    let segments = files_below(&world, Path::new("/data/commitlog"));
+    let [.., first, second, _written_to] = &segments[..] else { panic!("{segments:?}") };
+    for path in [first, second] {
+        let sound = world.fs.read(path).expect("read");
+        for lost in [1, SEAL_LEN] {
+            let keep = sound.len() - lost;
+            world.fs.damage(path, |bytes| bytes.truncate(keep)).expect("damaged");
+            check_told(&world, "log", path);
+            let told = world.database().status().quarantined.remove(0);
+            assert!(told.first.contains("a seal"), "{told:?}");
+        }
+        world.fs.damage(path, |bytes| *bytes = sound).expect("mended");
+        assert_eq!(world.database().scrub().expect("the disk is fine").damaged_files, 0);
+        assert_eq!(world.database().status().quarantined, []);
+    }
+    // The writer dies, and so does not seal.
+    world.crash(Unsynced::Lost);
+    assert_eq!(world.database().scrub().expect("the disk is fine").damaged_files, 0);
+    world.check(0..=i64::MAX / 2);
 }
 
 /// A clock on which 100 ms pass whenever it is looked at.

@@ -101,3 +101,13 @@ pub(crate) fn check_side(world: &World, rounds: i64) {
     let found: Vec<Exemplar> = found.into_iter().flat_map(|(_, all)| all).collect();
     assert_eq!(found, (0..rounds).map(exemplar).collect::<Vec<_>>());
 }
+
+/// All metadata and exemplars, as text.
+pub(crate) fn seen_side(world: &World) -> String {
+    let namespace = world.database().namespace(DEFAULT_NAMESPACE).expect("it exists");
+    let metadata = namespace.metadata().list(None, usize::MAX, usize::MAX);
+    let matchers = [Matcher::equal("__name__", "m")];
+    let (from, to) = (TimestampNs(i64::MIN), TimestampNs(i64::MAX));
+    let exemplars = namespace.exemplars(&matchers, from, to, 1000).expect("few series");
+    format!("{metadata:?} {exemplars:?}")
+}

@@ -1,9 +1,11 @@
 //! Series without samples are taken out, and nothing else is lost by it.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use m3rs_core::ErrorKind;
+use m3rs_core::fs::Fs;
 use m3rs_core::model::Matcher;
 use m3rs_core::spawn::{ThreadCount, fork};
 use m3rs_core::time::TimestampNs;
@@ -101,6 +103,44 @@ fn the_limit_of_series_counts_those_that_live() {
     }
     world.restart();
     assert!(count(&world) <= 300, "{} series after a start", count(&world));
+}
+
+/// A retirement that the disk failed was not tried again before some file came or went.
+#[test]
+fn a_retirement_that_fails_is_made_up_for_at_the_next_look() {
+    let prepared = || {
+        let world = world(69);
+        let old: Vec<_> = (0..500).map(|s| (s, START, f64::from(s))).collect();
+        world.write("default", &old).expect("written");
+        world.database().flush_all().expect("flushed");
+        world.database().tick().expect("looks");
+        world.pass(15 * HOUR);
+        world.write("default", &[(BEAT, world.now(), 1.0)]).expect("written");
+        world.database().flush_all().expect("flushed");
+        world
+    };
+    // A file that was merged into another and not removed is removed at a start.
+    let index_bytes = |world: &mut World| -> u64 {
+        world.restart();
+        let files = world.fs.list(Path::new("/data/index/default")).expect("listed");
+        files.iter().map(|path| world.fs.file_len(path).expect("a file")).sum()
+    };
+    let mut sound = prepared();
+    let first = sound.fs.ops();
+    sound.database().tick().expect("the disk is fine");
+    let last = sound.fs.ops();
+    assert_eq!(count(&sound), 1);
+    assert!(last > first + 4, "{first} to {last}");
+    let bytes = index_bytes(&mut sound);
+    for op in first + 1..=last {
+        let mut world = prepared();
+        world.fs.fail_at_op(op);
+        let failed = world.database().tick();
+        world.fs.fail_at_op(0);
+        world.database().tick().expect("the disk is fine");
+        assert_eq!(count(&world), 1, "op {op}: {failed:?}");
+        assert_eq!(index_bytes(&mut world), bytes, "op {op}: {failed:?}");
+    }
 }
 
 #[derive(Default)]
