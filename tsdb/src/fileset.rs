@@ -19,9 +19,10 @@
 //! # Cost
 //! Opening reads the footer, the info and the directories: 20 bytes for 128 series.
 //! [`FilesetReader::find`] asks the set of series, which is verified once and not unpacked, then
-//! touches one index page, which is verified once;
-//! [`FilesetReader::block`] verifies the block each time. No series has a heap object of its own.
+//! touches one index page, which is verified once; a [`Finder`] keeps the page open for the next
+//! series. [`FilesetReader::block`] verifies the block each time. No series has a heap object of its own.
 
+mod finder;
 mod format;
 mod identities;
 mod index_page;
@@ -35,6 +36,7 @@ mod times;
 mod verify;
 mod writer;
 
+pub use finder::Finder;
 pub use format::{
     BLOCK_BYTES_MAX, BlockCodec, FilesetInfo, FilesetKind, FilesetTotals, LABEL_BYTES_MAX, MAGIC,
     VERSION,

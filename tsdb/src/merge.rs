@@ -17,7 +17,7 @@ use crate::fileset::{self, BlockCodec, FilesetInfo, FilesetKind, SeriesBlock};
 use crate::namespace::Namespace;
 use crate::removal::{Durable, Fate};
 use crate::series_block::{BlockDecoder, BlockEncoder, Effort};
-use crate::shard::Shard;
+use crate::shard::{FilesReader, Shard};
 
 /// Series whose labels are read at a time.
 const LABELS_BATCH: usize = 256;
@@ -150,6 +150,7 @@ impl From<IndexError> for Unwritten {
 struct Merger<'a> {
     namespace: &'a Namespace,
     files: &'a OpenFiles,
+    reader: FilesReader<'a>,
     id: BlockId,
     kind: FilesetKind,
     effort: Effort,
@@ -171,6 +172,7 @@ impl<'a> Merger<'a> {
         Self {
             namespace,
             files,
+            reader: FilesReader::new(files),
             id,
             kind: info.kind,
             effort,
@@ -209,8 +211,8 @@ impl<'a> Merger<'a> {
             return Ok(true);
         }
         self.all.clear();
-        let (files, damaged, all) = (self.files, &mut self.damaged, &mut self.all);
-        files.read((slot, series), (i64::MIN, i64::MAX), &mut self.decoder, all, |error| {
+        let (reader, damaged, all) = (&mut self.reader, &mut self.damaged, &mut self.all);
+        reader.read((slot, series), (i64::MIN, i64::MAX), &mut self.decoder, all, |error| {
             *damaged += 1;
             self.namespace.counters.damaged_reads.add(1);
             tracing::error!(%error, "a block is damaged and left out of the merge");

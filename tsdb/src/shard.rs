@@ -6,10 +6,11 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::blocks::{BlockId, Blocks, Layer, OpenBlock, OpenFiles, OpenLayer};
-use crate::buffer::{Buffer, Columns, Copies, Slot};
+use crate::buffer::{Buffer, Columns, Copies, Frozen, Slot};
 use crate::cache::{self, MappedFile};
+use crate::delete::Deletion;
 use crate::error::TsdbError;
-use crate::fileset::{FilesetEntry, FilesetReader};
+use crate::fileset::{FilesetEntry, FilesetReader, Finder};
 use crate::namespace::BlockGrid;
 use crate::read::Wanted;
 use crate::removal::Removals;
@@ -120,10 +121,11 @@ impl Shard {
             return (0..all.len()).for_each(|number| take(number, &mut scratch.out));
         }
         let blocks = self.look(all, range, wanted, scratch, &mut damaged);
+        let mut blocks: Vec<BlockReader<'_>> = blocks.iter().map(BlockReader::new).collect();
         scratch.block.values_only = scratch.out.values_only;
         for number in 0..all.len() {
             scratch.out.clear();
-            read_series(&blocks, number, range, scratch, &mut damaged);
+            read_series(&mut blocks, number, range, scratch, &mut damaged);
             take(number, &mut scratch.out);
         }
     }
@@ -175,7 +177,7 @@ impl Shard {
 
 /// Reads the series that was copied after `number` others into the empty `scratch.out`.
 fn read_series(
-    blocks: &[OpenBlock],
+    blocks: &mut [BlockReader<'_>],
     number: usize,
     (mut from, to): (i64, i64),
     scratch: &mut ReadScratch,
@@ -191,14 +193,17 @@ fn read_series(
         from = t.saturating_add(1);
     }
     let mut in_buffer = copies.of_series(number).iter().peekable();
-    for open in blocks.iter().filter(|open| from <= to && open.id.overlaps(from, to)) {
+    for BlockReader { block: open, files } in blocks {
+        if from > to || !open.id.overlaps(from, to) {
+            continue;
+        }
         if !open.is_longer {
             while let Some(copy) = in_buffer.next_if(|copy| copy.block_start < open.id.start()) {
                 let laid = copies.overlay_on(copy, (from, to), decoder.columns(), out);
                 laid.unwrap_or_else(|corrupt| damaged(TsdbError::Buffer(corrupt)));
             }
         }
-        open.files.overlay_on((slot, series), (from, to), decoder, block, out, &mut *damaged);
+        files.overlay_on((slot, series), (from, to), decoder, block, out, &mut *damaged);
     }
     for copy in in_buffer {
         let laid = copies.overlay_on(copy, (from, to), decoder.columns(), out);
@@ -209,11 +214,61 @@ fn read_series(
     }
 }
 
-impl OpenFiles {
+/// A block that series are read from, one after the other.
+struct BlockReader<'a> {
+    block: &'a OpenBlock,
+    files: FilesReader<'a>,
+}
+
+impl<'a> BlockReader<'a> {
+    fn new(block: &'a OpenBlock) -> Self {
+        Self { block, files: FilesReader::new(&block.files) }
+    }
+}
+
+/// The files and layers of a block that series are read from, one after the other.
+#[derive(Debug)]
+pub(crate) struct FilesReader<'a> {
+    volume: Option<FileReader<'a>>,
+    layers: Vec<LayerReader<'a>>,
+}
+
+#[derive(Debug)]
+enum LayerReader<'a> {
+    Memory(&'a Frozen),
+    File(Box<FileReader<'a>>),
+    Deletion(&'a Deletion),
+}
+
+#[derive(Debug)]
+struct FileReader<'a> {
+    file: &'a MappedFile,
+    finder: Finder<'a>,
+}
+
+impl<'a> FileReader<'a> {
+    fn new(file: &'a MappedFile) -> Self {
+        Self { file, finder: Finder::new(file) }
+    }
+}
+
+impl<'a> FilesReader<'a> {
+    pub(crate) fn new(files: &'a OpenFiles) -> Self {
+        let layer = |layer: &'a OpenLayer| match layer {
+            OpenLayer::Memory(frozen) => LayerReader::Memory(frozen),
+            OpenLayer::File(file) => LayerReader::File(Box::new(FileReader::new(file))),
+            OpenLayer::Deletion(deletion) => LayerReader::Deletion(deletion),
+        };
+        Self {
+            volume: files.volume.as_deref().map(FileReader::new),
+            layers: files.layers.iter().map(layer).collect(),
+        }
+    }
+
     /// Lays the samples of one series over `out`, which has those of older blocks. `block` is
     /// working memory.
     fn overlay_on(
-        &self,
+        &mut self,
         (slot, series): (Slot, u32),
         range: (i64, i64),
         decoder: &mut BlockDecoder,
@@ -238,28 +293,28 @@ impl OpenFiles {
 
     /// Lays all samples of one series in this block over `out`, oldest layer first.
     pub(crate) fn read(
-        &self,
+        &mut self,
         (slot, series): (Slot, u32),
         (from, to): (i64, i64),
         decoder: &mut BlockDecoder,
         out: &mut Columns,
         mut damaged: impl FnMut(TsdbError),
     ) {
-        if let Some(volume) = &self.volume
+        if let Some(volume) = &mut self.volume
             && let Err(e) = overlay_file(volume, series, (from, to), decoder, out)
         {
             damaged(e);
         }
-        for layer in &self.layers {
+        for layer in &mut self.layers {
             let result = match layer {
-                OpenLayer::Memory(frozen) => frozen
+                LayerReader::Memory(frozen) => frozen
                     .overlay_on(slot, (from, to), decoder.columns(), out)
                     .map_err(TsdbError::Buffer),
-                OpenLayer::Deletion(deletion) => {
+                LayerReader::Deletion(deletion) => {
                     deletion.apply(slot, out);
                     Ok(())
                 }
-                OpenLayer::File(file) => overlay_file(file, series, (from, to), decoder, out),
+                LayerReader::File(file) => overlay_file(file, series, (from, to), decoder, out),
             };
             if let Err(e) = result {
                 damaged(e);
@@ -270,13 +325,13 @@ impl OpenFiles {
 
 /// Lays the block of `series` in `file` over `out`; nothing if the file does not have it.
 fn overlay_file(
-    file: &MappedFile,
+    FileReader { file, finder }: &mut FileReader<'_>,
     series: u32,
     (from, to): (i64, i64),
     decoder: &mut BlockDecoder,
     out: &mut Columns,
 ) -> Result<(), TsdbError> {
-    let Some(entry) = file.find(series)? else { return Ok(()) };
+    let Some(entry) = finder.find(series)? else { return Ok(()) };
     if entry.first_ns > to || entry.last_ns < from {
         return Ok(());
     }

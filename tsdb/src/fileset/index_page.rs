@@ -153,6 +153,17 @@ pub(super) struct IndexPage<'a> {
     columns: [Column<'a>; COLUMNS],
 }
 
+/// A place in a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Spot {
+    /// Number of the entry.
+    pub(super) at: usize,
+    /// How far its ref is above the page's first one.
+    above: u64,
+    /// Where its block starts, from the page's first block.
+    pub(super) offset: u64,
+}
+
 impl<'a> IndexPage<'a> {
     /// Finds the columns in the bytes of a page of `held` entries, which is 1 to 128.
     ///
@@ -195,15 +206,48 @@ impl<'a> IndexPage<'a> {
         Ok(Self { held, first_ref, block_start_ns, columns })
     }
 
-    /// The entry `at`, and where its block starts, from the page's first block.
-    pub(super) fn entry(&self, at: usize) -> (IndexEntry, u64) {
-        let group = at / GROUP;
-        let before = group * GROUP..at;
+    /// The first ref in it.
+    pub(super) fn first_ref(&self) -> u32 {
+        self.first_ref
+    }
+
+    /// The place of the entry `at`.
+    pub(super) fn spot(&self, at: usize) -> Spot {
+        let before = at / GROUP * GROUP..at;
         let offset = self.sum(OFFSET_SUMS, LENGTHS, before.clone(), BLOCK_CRC_LEN as u64);
+        let gaps = before.start + 1..at + 1;
+        Spot { at, above: self.sum(REF_SUMS, REF_GAPS, gaps, 1), offset }
+    }
+
+    /// Moves `spot` to the entry of `series`, or close to where it would be; says whether it is
+    /// there. A step forward costs a few reads, others the search of a group.
+    pub(super) fn seek(&self, series: u32, spot: &mut Spot) -> bool {
+        let Some(wanted) = series.checked_sub(self.first_ref).map(u64::from) else { return false };
+        let group = spot.at / GROUP;
+        let groups = self.held.div_ceil(GROUP);
+        let is_behind =
+            |group: usize| group < groups && self.columns[REF_SUMS].get(group) <= wanted;
+        if wanted < spot.above || is_behind(group + 1) {
+            let after = (1..groups).find(|group| !is_behind(*group)).unwrap_or(groups);
+            *spot = self.spot((after - 1) * GROUP);
+        }
+        while spot.above < wanted && spot.at + 1 < self.held {
+            let len = self.columns[LENGTHS].get(spot.at);
+            spot.offset = spot.offset.wrapping_add(len).wrapping_add(BLOCK_CRC_LEN as u64);
+            spot.at += 1;
+            let gap = self.columns[REF_GAPS].get(spot.at);
+            spot.above = spot.above.wrapping_add(gap).wrapping_add(1);
+        }
+        spot.above == wanted
+    }
+
+    /// The entry at a place.
+    pub(super) fn entry(&self, spot: Spot) -> IndexEntry {
+        let at = spot.at;
         let first_ns =
             self.block_start_ns.wrapping_add(self.columns[FIRST_TIMES].get(at).cast_signed());
-        let entry = IndexEntry {
-            series: self.series(at),
+        IndexEntry {
+            series: self.first_ref.wrapping_add(spot.above as u32),
             codec: self.columns[CODECS].get(at) as u8,
             kind: self.columns[KINDS].get(at) as u8,
             count: self.columns[COUNTS].get(at) as u32,
@@ -211,8 +255,7 @@ impl<'a> IndexPage<'a> {
             last_ns: first_ns.wrapping_add(self.columns[SPANS].get(at).cast_signed()),
             time_column: self.columns[TIME_COLUMNS].get(at) as u32,
             len: self.columns[LENGTHS].get(at) as u32,
-        };
-        (entry, offset)
+        }
     }
 
     /// The sum before the group of `range` and the differences in it, each plus `each`.
@@ -221,30 +264,6 @@ impl<'a> IndexPage<'a> {
         range.fold(before, |sum, at| {
             sum.wrapping_add(self.columns[differences].get(at)).wrapping_add(each)
         })
-    }
-
-    fn series(&self, at: usize) -> u32 {
-        let range = at / GROUP * GROUP + 1..at + 1;
-        let sum = range.fold(self.columns[REF_SUMS].get(at / GROUP), |sum, at| {
-            sum.wrapping_add(self.columns[REF_GAPS].get(at)).wrapping_add(1)
-        });
-        self.first_ref.wrapping_add(sum as u32)
-    }
-
-    /// Which entry has the ref `series`.
-    pub(super) fn position(&self, series: u32) -> Option<usize> {
-        let wanted = u64::from(series.checked_sub(self.first_ref)?);
-        let groups = self.held.div_ceil(GROUP);
-        let after =
-            (1..groups).find(|group| self.columns[REF_SUMS].get(*group) > wanted).unwrap_or(groups);
-        let mut at = (after - 1) * GROUP;
-        let mut found = self.columns[REF_SUMS].get(at / GROUP);
-        let end = (at + GROUP).min(self.held);
-        while found < wanted && at + 1 < end {
-            at += 1;
-            found = found.wrapping_add(self.columns[REF_GAPS].get(at)).wrapping_add(1);
-        }
-        (found == wanted).then_some(at)
     }
 }
 
@@ -262,13 +281,21 @@ mod tests {
         let first = entries[0].series;
         let page = IndexPage::read(&bytes, entries.len(), first, START).expect("sound");
         let mut offset = 0;
+        // One goes forward by a step, another by three or back to the start.
+        let (mut next, mut far) = (Spot::default(), Spot::default());
         for (at, entry) in entries.iter().enumerate() {
-            assert_eq!(page.entry(at), (*entry, offset));
-            assert_eq!(page.position(entry.series), Some(at));
+            let want = Spot { at, above: u64::from(entry.series - first), offset };
+            assert_eq!(page.spot(at), want);
+            assert_eq!(page.entry(want), *entry);
             for near in [entry.series.wrapping_sub(1), entry.series.wrapping_add(1)] {
-                let there = entries.iter().position(|e| e.series == near);
-                assert_eq!(page.position(near), there, "{near}");
+                let there = entries.iter().any(|e| e.series == near);
+                assert_eq!(page.seek(near, &mut far), there, "{near}");
             }
+            assert!(page.seek(entry.series, &mut next));
+            assert_eq!(next, want);
+            let other = &entries[(at * 3 + 1) % entries.len()];
+            assert!(page.seek(other.series, &mut far));
+            assert_eq!(page.entry(far), *other);
             offset += u64::from(entry.len) + 4;
         }
         for cut in 0..bytes.len() {

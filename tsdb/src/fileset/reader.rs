@@ -10,13 +10,14 @@ use m3rs_core::wire::Cursor;
 use m3rs_core::wire::checksum::{check_crc, crc32};
 use roaring::RoaringBitmap;
 
+use super::finder::Finder;
 use super::format::{
     BLOCK_CRC_LEN, BlockCodec, DIRECTORY_CRC_LEN, FOOTER_LEN, FilesetInfo, FilesetTotals, Footer,
     FooterFault, HEADER_LEN, IDENTITY_PAGE_SERIES, IndexEntry, MAGIC, PAGE_ENTRY_LEN, PAGE_SERIES,
     PageEntry, Section, check_version, page_count, page_crc, page_held, read_info, read_tags,
 };
 use super::identities::read_rows;
-use super::index_page::IndexPage;
+use super::index_page::{IndexPage, Spot};
 use super::iterators::{Entries, Identities, read_labels};
 use super::pages::PageTable;
 use super::presence::{self, Presence};
@@ -255,11 +256,17 @@ impl FilesetReader {
 
     /// The entry of a series; `None` if the file does not have it.
     ///
-    /// Asks the set of series first; then searches the directory, then one page.
+    /// Asks the set of series first; then searches the directory, then one page. [`Finder`] is
+    /// faster for many.
     ///
     /// # Errors
     /// [`FilesetError::Damaged`] if the page where the series would be is damaged in both copies.
     pub fn find(&self, series: u32) -> Result<Option<FilesetEntry>, FilesetError> {
+        Finder::new(self).find(series)
+    }
+
+    /// The page in which a series is, if it is there; `None` if it is not in the file.
+    pub(super) fn page_of(&self, series: u32) -> Result<Option<usize>, FilesetError> {
         let totals = &self.totals;
         if self.is_empty() || !(totals.series_min..=totals.series_max).contains(&series) {
             return Ok(None);
@@ -274,9 +281,16 @@ impl FilesetReader {
             let entry = self.page_entry(middle).map_err(|corrupt| self.index_damage(corrupt))?;
             if entry.first_ref <= series { low = middle + 1 } else { high = middle }
         }
-        let Some(number) = low.checked_sub(1) else { return Ok(None) };
-        let (page, base) = self.page(number)?;
-        page.position(series).map(|at| self.place(number, &page, base, at)).transpose()
+        Ok(low.checked_sub(1))
+    }
+
+    /// A ref from which on no series is in a page.
+    pub(super) fn page_end(&self, page: usize) -> Result<u64, FilesetError> {
+        if page + 1 == self.page_states.len() {
+            return Ok(u64::MAX);
+        }
+        let next = self.page_entry(page + 1).map_err(|corrupt| self.index_damage(corrupt))?;
+        Ok(u64::from(next.first_ref))
     }
 
     /// The refs of all series of the file.
@@ -367,9 +381,19 @@ impl FilesetReader {
         base: u64,
         at: usize,
     ) -> Result<FilesetEntry, FilesetError> {
-        let (entry, offset) = page.entry(at);
-        let position = number * PAGE_SERIES + at;
-        self.place_entry(position, &entry, base.checked_add(offset))
+        self.place_at(number, page, base, page.spot(at))
+    }
+
+    /// The entry at a place of a page, with its place in the file.
+    pub(super) fn place_at(
+        &self,
+        number: usize,
+        page: &IndexPage<'_>,
+        base: u64,
+        spot: Spot,
+    ) -> Result<FilesetEntry, FilesetError> {
+        let position = number * PAGE_SERIES + spot.at;
+        self.place_entry(position, &page.entry(spot), base.checked_add(spot.offset))
             .map_err(|corrupt| self.index_damage(corrupt))
     }
 

@@ -8,8 +8,8 @@ use m3rs_core::model::Labels;
 use crate::http::response::{HEAD, streamed, tail, whole};
 use crate::read::AnswerRest;
 
-/// Series in a batch: some 256 KiB of JSON.
-const BATCH: usize = 1024;
+/// Series in a batch: some 2 MiB of JSON. Most answers are one.
+const BATCH: usize = 8192;
 
 /// Series that are not written yet, and what follows them.
 pub(crate) struct SeriesList {
