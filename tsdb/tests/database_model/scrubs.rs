@@ -159,6 +159,8 @@ fn a_scrub_finds_a_segment_of_the_log_that_lost_its_seal() {
         world.write(&[(1, START + by, 1.0)]).expect("written");
         world.database().snapshot().expect("the log goes on in another segment");
     }
+    // The log's thread makes a segment in its turn, and before it writes there.
+    world.write(&[(1, START + 500, 1.0)]).expect("written");
     let segments = files_below(&world, Path::new("/data/commitlog"));
     let [.., first, second, _written_to] = &segments[..] else { panic!("{segments:?}") };
     for path in [first, second] {

@@ -155,7 +155,8 @@ fn carrying(i: u64, sample: RichSample) -> RichSample {
 /// Sound inputs of each form, by name.
 pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let float = |i: u64| RichSample::float((i * 37 % 100) as f64 / 100.0);
-    let shapes: [(&str, fn(u64) -> u64, bool); 3] =
+    type KindOf = fn(u64) -> u64;
+    let shapes: [(&str, KindOf, bool); 3] =
         [("timed", |_| 1, true), ("histograms", |_| 0, false), ("mixed", |i| i % 3, true)];
     let mut seeds = Vec::new();
     for (name, kind, carries) in shapes {
