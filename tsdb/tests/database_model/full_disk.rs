@@ -96,7 +96,7 @@ fn a_full_disk_in_a_compaction_loses_nothing() {
     assert_eq!(fill(&prepared(), "compaction", 97, compact), [""; 0]);
 }
 
-/// Each snapshot writes the side file first, so metadata and exemplars that need more than all else.
+/// A checkpoint begins with the side file, so all else waits for space for it.
 #[test]
 fn a_full_disk_when_the_side_file_is_written_loses_nothing() {
     let mut world = prepared();
