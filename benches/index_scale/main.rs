@@ -115,7 +115,7 @@ fn seal(index: &Index, fleet: Fleet, dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What each batch took until the seal was done, but for the time that the thread waited for a core.
+/// What each batch took until the seal was done, without waits for a core.
 fn insert_beside(
     index: &Index,
     fleet: Fleet,
@@ -147,7 +147,7 @@ fn open(dir: &Path) -> Result<Index, Failure> {
         Ok(sum)
     })?;
     println!(
-        "start: opened in {opened}, with identities in {ready}, {:.1} MB of files, {} KiB of memory",
+        "start: opened in {opened}; with identities in {ready}; {:.1} MB of files, {} KiB used",
         bytes_below(dir)? as f64 / 1e6,
         process.status("RssAnon")?.saturating_sub(before)
     );
