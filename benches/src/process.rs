@@ -1,6 +1,7 @@
 //! What a process costs, as Linux tells it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use m3rs_core::fs::{DiskFs, Fs};
 
@@ -60,6 +61,30 @@ impl Process {
 
     fn read(&self, file: &str) -> Result<String, Failure> {
         Ok(String::from_utf8(DiskFs.read(&self.0.join(file))?)?)
+    }
+}
+
+/// What became of the time of a thread.
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadTimes {
+    /// It was on a core.
+    pub on_core: Duration,
+    /// It waited for one.
+    pub in_queue: Duration,
+}
+
+impl ThreadTimes {
+    /// Of the thread that asks, so far.
+    ///
+    /// # Errors
+    /// If the kernel keeps no statistics of its scheduler.
+    pub fn now() -> Result<Self, Failure> {
+        let stat = String::from_utf8(DiskFs.read(Path::new("/proc/thread-self/schedstat"))?)?;
+        let mut fields = stat.split_whitespace();
+        let mut next = || -> Result<Duration, Failure> {
+            Ok(Duration::from_nanos(fields.next().ok_or("short line")?.parse()?))
+        };
+        Ok(Self { on_core: next()?, in_queue: next()? })
     }
 }
 

@@ -165,6 +165,30 @@ const LOOSE_MAX: usize = 64 << 10;
 /// Bitmaps that are united at a time.
 const WAITING_MAX: usize = 64;
 
+/// Ordinals are put into bits, rather than sorted, where one comes to so many places.
+const BITS_PER_ORDINAL: u32 = 512;
+
+/// Fewer ordinals are sorted.
+const BITS_MIN: usize = 2_048;
+
+/// The set of many ordinals, in any order, that do not lie far apart.
+fn bits(ordinals: &[u32]) -> Option<RoaringBitmap> {
+    const WORD: u32 = u64::BITS;
+    let (&least, &most) = (ordinals.iter().min()?, ordinals.iter().max()?);
+    let first = least - least % WORD;
+    let words = ((most - first) / WORD + 1) as usize;
+    let room = ordinals.len().saturating_mul((BITS_PER_ORDINAL / WORD) as usize);
+    if ordinals.len() < BITS_MIN || words > room {
+        return None;
+    }
+    let mut bytes = vec![0u8; words * size_of::<u64>()];
+    for &ordinal in ordinals {
+        let at = ordinal - first;
+        bytes[(at / u8::BITS) as usize] |= 1 << (at % u8::BITS);
+    }
+    Some(RoaringBitmap::from_lsb0_bytes(first, &bytes))
+}
+
 /// Collects the union of many sets.
 #[derive(Debug, Default)]
 pub(crate) struct Union {
@@ -176,6 +200,7 @@ pub(crate) struct Union {
 impl Union {
     pub(crate) fn add(&mut self, postings: Postings) {
         match postings {
+            Postings::Sorted(list) if self.loose.is_empty() => self.loose = list,
             Postings::Sorted(list) => self.add_ordinals(&list),
             Postings::Bitmap(bitmap) => {
                 self.waiting.push(bitmap);
@@ -199,15 +224,29 @@ impl Union {
     }
 
     fn merge_loose(&mut self) {
-        self.loose.sort_unstable();
-        self.loose.dedup();
-        self.whole.extend(self.loose.drain(..));
+        match bits(&self.loose) {
+            Some(bits) => {
+                self.whole |= bits;
+                self.loose.clear();
+            }
+            None => {
+                self.loose.sort_unstable();
+                self.loose.dedup();
+                self.whole.extend(self.loose.drain(..));
+            }
+        }
     }
 
     pub(crate) fn finish(mut self) -> Postings {
         if self.waiting.is_empty() && self.whole.is_empty() {
-            self.loose.sort_unstable();
-            self.loose.dedup();
+            // One list is in order as it came.
+            if !self.loose.is_sorted_by(|a, b| a < b) {
+                if let Some(bits) = bits(&self.loose) {
+                    return Postings::from(bits);
+                }
+                self.loose.sort_unstable();
+                self.loose.dedup();
+            }
             return Postings::Sorted(self.loose);
         }
         if self.waiting.len() == 1 && self.whole.is_empty() && self.loose.is_empty() {
@@ -264,6 +303,21 @@ mod tests {
                     prop_assert_eq!(union.finish().to_vec(), or);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_union_of_lists_is_one_set_wherever_they_lie() {
+        const LEN: u32 = 1_500;
+        for (first, step) in [(0, 1), (1, 3), (63, 100), (70_001, 511), (4, 900), (9, 2_000_000)] {
+            let list = |from: u32| (0..LEN).map(|i| from + i * step).collect::<Vec<_>>();
+            let mut union = Union::default();
+            union.add(Postings::Sorted(list(first + step / 2)));
+            union.add(Postings::Sorted(list(first)));
+            let mut all = [list(first), list(first + step / 2)].concat();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(union.finish().to_vec(), all, "from {first} by {step}");
         }
     }
 

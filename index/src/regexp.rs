@@ -46,6 +46,14 @@ impl ValueTest {
         }
     }
 
+    /// Whether a value with these bytes may pass: a quick look, where all that pass start alike.
+    pub(crate) fn may_match(&self, value: &[u8]) -> bool {
+        match self.prefixes() {
+            [prefix] => value.starts_with(prefix.as_bytes()),
+            _ => true,
+        }
+    }
+
     /// Texts of which each matching value starts with one; none if that is not known.
     pub(crate) fn prefixes(&self) -> &[String] {
         match self {

@@ -70,6 +70,11 @@ pub(crate) fn decode(bytes: &[u8], stored: &Stored, bound: u32) -> Result<Postin
     let mut list = Vec::with_capacity(bytes.len().min(stored.count as usize));
     let mut last = 0u64;
     while !cursor.is_empty() {
+        let ahead = take_short(&bytes[cursor.position()..], &mut last, bound, &mut list);
+        cursor.take(ahead)?;
+        if cursor.is_empty() {
+            break;
+        }
         let at = cursor.position();
         let delta = cursor.varint()?;
         let next = last.checked_add(delta).filter(|&n| n < u64::from(bound));
@@ -89,6 +94,22 @@ pub(crate) fn decode(bytes: &[u8], stored: &Stored, bound: u32) -> Result<Postin
         return Err(Corrupt::new(WHAT, 0, expected(stored, bound), got));
     }
     Ok(Postings::Sorted(list))
+}
+
+/// Reads steps of one byte, which most are, up to one that is longer or wrong; returns how many.
+fn take_short(bytes: &[u8], last: &mut u64, bound: u32, list: &mut Vec<u32>) -> usize {
+    let before = list.len();
+    let mut ordinal = *last as u32;
+    for &step in bytes {
+        let next = ordinal.saturating_add(u32::from(step));
+        if step == 0 || step >= 0x80 || next >= bound {
+            break;
+        }
+        ordinal = next;
+        list.push(ordinal);
+    }
+    *last = u64::from(ordinal);
+    list.len() - before
 }
 
 fn expected(stored: &Stored, bound: u32) -> String {

@@ -7,7 +7,6 @@ mod field;
 mod rows;
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 
 use hashbrown::DefaultHashBuilder;
 use m3rs_core::wire::{Cursor, put_length_prefixed, put_varint};
@@ -275,12 +274,17 @@ impl Segment for MemorySegment {
 
     fn select(&self, field: u32, from: u32, test: &ValueTest) -> Result<Vec<u32>, IndexError> {
         let mut selected = Vec::new();
-        self.for_each_value(field, from, &mut |value, text, _| {
-            if test.is_match(text) {
-                selected.push(value);
+        let end = self.value_count(field);
+        for start in (from..end).step_by(SLICE) {
+            let inner = self.inner.read();
+            let values = &inner.fields[field as usize].values;
+            for value in start..end.min(start + SLICE as u32) {
+                let at = value as usize;
+                if test.may_match(values.get(at)) && test.is_match(values.text(at)) {
+                    selected.push(value);
+                }
             }
-            ControlFlow::Continue(())
-        })?;
+        }
         Ok(selected)
     }
 

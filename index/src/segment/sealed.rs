@@ -4,6 +4,7 @@ mod dictionary;
 mod fields;
 mod format;
 mod inspect;
+mod labels;
 mod terms;
 mod writer;
 
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use fst::{IntoStreamer, Streamer};
 use m3rs_core::Corrupt;
 use m3rs_core::fs::{Fs, Mapped};
-use m3rs_core::wire::{Cursor, put_length_prefixed};
+use m3rs_core::wire::Cursor;
 
 use super::ids::IdList;
 use super::{Identity, Ids, Segment, Term, VisitDoc, VisitIdentity, VisitLabels, VisitValue};
@@ -24,6 +25,7 @@ use fields::Field;
 use format::{
     Fault, Footer, ID_LEN, IDENTITY_LEN, PAGE_DOCS, PAGE_ENTRY_LEN, SHARD_HASH_LEN, Section,
 };
+use labels::{Encoded, KnownLabels};
 use terms::{FieldTerms, Listed};
 
 pub use format::{ENDS_LEN, sums};
@@ -44,6 +46,14 @@ impl AsRef<[u8]> for MappedPart {
     fn as_ref(&self) -> &[u8] {
         &self.file[self.range.clone()]
     }
+}
+
+/// Rows of a page, read up to a document.
+#[derive(Debug)]
+struct Walk<'a> {
+    rows: Cursor<'a>,
+    /// The ordinal of the next row.
+    next: u32,
 }
 
 #[derive(Debug)]
@@ -182,14 +192,29 @@ impl SealedSegment {
         Ok(Cursor::new(WHAT, rows))
     }
 
-    /// Reads a document's row: its shape, and its values into `values`.
-    fn doc(&self, ordinal: u32, values: &mut Vec<u32>) -> Result<&[u32], Corrupt> {
-        const WHAT: &str = "index document";
-        let mut rows = self.page(ordinal / PAGE_DOCS)?;
-        for _ in 0..ordinal % PAGE_DOCS {
-            rows.length_prefixed()?;
+    /// A document's row. Rows that follow in a page are read on from where `walk` stands.
+    fn row<'a>(&'a self, walk: &mut Option<Walk<'a>>, ordinal: u32) -> Result<&'a [u8], Corrupt> {
+        let page = ordinal / PAGE_DOCS;
+        let is_ahead = |w: &Walk<'_>| {
+            w.next <= ordinal && w.next / PAGE_DOCS == page && !w.next.is_multiple_of(PAGE_DOCS)
+        };
+        let mut from = match walk.take().filter(is_ahead) {
+            Some(walk) => walk,
+            None => Walk { rows: self.page(page)?, next: page * PAGE_DOCS },
+        };
+        for _ in from.next..ordinal {
+            from.rows.length_prefixed()?;
         }
-        let mut row = Cursor::new(WHAT, rows.length_prefixed()?);
+        let row = from.rows.length_prefixed()?;
+        from.next = ordinal + 1;
+        *walk = Some(from);
+        Ok(row)
+    }
+
+    /// Reads a document's row: its shape, and its values into `values`.
+    fn doc(&self, row: &[u8], values: &mut Vec<u32>) -> Result<&[u32], Corrupt> {
+        const WHAT: &str = "index document";
+        let mut row = Cursor::new(WHAT, row);
         let number = row.varint()?;
         let shape = usize::try_from(number).ok().and_then(|n| self.shapes.get(n));
         let Some(shape) = shape else {
@@ -284,35 +309,6 @@ impl SealedSegment {
             return Err(Corrupt::new("index dictionary", 0, expected, "others"));
         }
         Ok(Some(selected))
-    }
-}
-
-/// The canonical labels of a document, and where each ends. Neighbours share most labels, which are
-/// copied rather than looked up.
-#[derive(Debug, Default)]
-struct Encoded {
-    bytes: Vec<u8>,
-    /// Field, value and end of each label.
-    ends: Vec<(u32, u32, usize)>,
-}
-
-impl Encoded {
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
-    /// Appends the label if `before` has it at the same place.
-    fn copy_from(&mut self, before: &Self, field: u32, value: u32) -> bool {
-        let at = self.ends.len();
-        match before.ends.get(at) {
-            Some(&(f, v, end)) if (f, v) == (field, value) => {
-                let start = at.checked_sub(1).map_or(0, |last| before.ends[last].2);
-                self.bytes.extend_from_slice(&before.bytes[start..end]);
-                true
-            }
-            _ => false,
-        }
     }
 }
 
@@ -482,31 +478,27 @@ impl Segment for SealedSegment {
     }
 
     fn for_each_doc(&self, ordinals: &[u32], visit: VisitDoc<'_>) -> Result<(), IndexError> {
-        let mut values = Vec::new();
+        let (mut values, mut walk) = (Vec::new(), None);
         for &ordinal in ordinals {
-            let fields = self.doc(ordinal, &mut values)?;
+            let fields = self.doc(self.row(&mut walk, ordinal)?, &mut values)?;
             visit(ordinal, fields, &values);
         }
         Ok(())
     }
 
     fn for_each_labels(&self, ordinals: &[u32], visit: VisitLabels<'_>) -> Result<(), IndexError> {
-        let (mut values, mut text) = (Vec::new(), Vec::new());
+        let (mut values, mut walk) = (Vec::new(), None);
         let (mut labels, mut before) = (Encoded::default(), Encoded::default());
+        let mut known = KnownLabels::for_documents(ordinals.len());
         for &ordinal in ordinals {
             std::mem::swap(&mut labels, &mut before);
             labels.clear();
-            let fields = self.doc(ordinal, &mut values)?;
+            let fields = self.doc(self.row(&mut walk, ordinal)?, &mut values)?;
             for (&field, &value) in fields.iter().zip(&values) {
                 if !labels.copy_from(&before, field, value) {
-                    self.terms(field).text(value, &mut text)?;
-                    put_length_prefixed(
-                        &mut labels.bytes,
-                        self.fields[field as usize].name.as_bytes(),
-                    );
-                    put_length_prefixed(&mut labels.bytes, &text);
+                    let of_field = || (&*self.fields[field as usize].name, self.terms(field));
+                    labels.push(field, value, known.get(field, value, of_field)?);
                 }
-                labels.ends.push((field, value, labels.bytes.len()));
                 self.check_labels_len(labels.bytes.len())?;
             }
             visit(ordinal, &labels.bytes);
