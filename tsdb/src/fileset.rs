@@ -20,7 +20,8 @@
 //! Opening reads the footer, the info and the directories: 20 bytes for 128 series.
 //! [`FilesetReader::find`] asks the set of series, which is verified once and not unpacked, then
 //! touches one index page, which is verified once; a [`Finder`] keeps the page open for the next
-//! series. [`FilesetReader::block`] verifies the block each time. No series has a heap object of its own.
+//! series. [`FilesetReader::block`] verifies the block each time. No series has a heap object of
+//! its own.
 
 mod finder;
 mod format;

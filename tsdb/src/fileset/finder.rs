@@ -4,6 +4,7 @@
 //! series that ascend and lie close to each other, as those of a query do, most cost a step instead
 //! of a search: some 10 ns instead of 250.
 
+use super::format::PAGE_SERIES;
 use super::index_page::{IndexPage, Spot};
 use super::reader::{FilesetEntry, FilesetReader};
 use crate::error::FilesetError;
@@ -46,7 +47,7 @@ impl<'a> Finder<'a> {
         if !self.open.as_ref().is_some_and(is_here) {
             let Some(number) = self.file.page_of(series)? else { return Ok(None) };
             let (page, base) = self.file.page(number)?;
-            let end = self.file.page_end(number)?;
+            let end = page_end(self.file, number)?;
             self.open = Some(Open { number, page, base, end, spot: Spot::default() });
         }
         let Some(Open { number, page, base, spot, .. }) = &mut self.open else { return Ok(None) };
@@ -55,4 +56,13 @@ impl<'a> Finder<'a> {
         }
         self.file.place_at(*number, page, *base, *spot).map(Some)
     }
+}
+
+/// A ref from which on no series is in a page.
+fn page_end(file: &FilesetReader, page: usize) -> Result<u64, FilesetError> {
+    if (page + 1) * PAGE_SERIES >= file.len() {
+        return Ok(u64::MAX);
+    }
+    let next = file.page_place(page + 1).map_err(|corrupt| file.index_damage(corrupt))?;
+    Ok(u64::from(next.1.first_ref))
 }

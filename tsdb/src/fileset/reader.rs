@@ -284,15 +284,6 @@ impl FilesetReader {
         Ok(low.checked_sub(1))
     }
 
-    /// A ref from which on no series is in a page.
-    pub(super) fn page_end(&self, page: usize) -> Result<u64, FilesetError> {
-        if page + 1 == self.page_states.len() {
-            return Ok(u64::MAX);
-        }
-        let next = self.page_entry(page + 1).map_err(|corrupt| self.index_damage(corrupt))?;
-        Ok(u64::from(next.first_ref))
-    }
-
     /// The refs of all series of the file.
     ///
     /// Reads the set that stands in the file, or the whole index if that set is damaged.
