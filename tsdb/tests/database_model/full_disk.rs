@@ -191,7 +191,7 @@ fn a_full_disk_when_namespaces_change_loses_nothing() {
     let world = prepared();
     world.database().add_namespace("spare", NamespaceOptions::default()).expect("made");
     for (name, job) in changes {
-        assert!(fill(&world, name, 31, job).len() > 0, "{name}");
+        assert!(!fill(&world, name, 31, job).is_empty(), "{name}");
     }
 }
 
@@ -205,7 +205,7 @@ fn a_full_disk_when_a_namespace_goes_loses_nothing() {
         Ok(()) | Err(TsdbError::NoNamespace { .. }) => w.database().tick(),
         Err(other) => Err(other),
     };
-    assert!(fill(&world, "removal", 31, remove).len() > 0);
+    assert!(!fill(&world, "removal", 31, remove).is_empty());
 }
 
 #[test]
