@@ -152,11 +152,13 @@ fn carrying(i: u64, sample: RichSample) -> RichSample {
     RichSample { start_ns, annotation, ..sample }
 }
 
+/// A name, which samples are histograms (those with 0), and whether they carry something.
+type Shape = (&'static str, fn(u64) -> u64, bool);
+
 /// Sound inputs of each form, by name.
 pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let float = |i: u64| RichSample::float((i * 37 % 100) as f64 / 100.0);
-    type KindOf = fn(u64) -> u64;
-    let shapes: [(&str, KindOf, bool); 3] =
+    let shapes: [Shape; 3] =
         [("timed", |_| 1, true), ("histograms", |_| 0, false), ("mixed", |i| i % 3, true)];
     let mut seeds = Vec::new();
     for (name, kind, carries) in shapes {
