@@ -4,6 +4,7 @@
 mod atomic;
 mod disk;
 mod mmap;
+mod sectors;
 
 use std::fmt;
 use std::io;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 pub use atomic::{TEMP_SUFFIX, write_atomic};
 pub use disk::DiskFs;
 pub use mmap::Mapped;
+pub use sectors::map_around;
 
 /// A file system, as far as storage needs one.
 ///

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use m3rs_core::clock::SharedClock;
-use m3rs_core::fs::{Fs, FsLock, SharedFs, TEMP_SUFFIX};
+use m3rs_core::fs::{Fs, FsLock, SharedFs, TEMP_SUFFIX, map_around};
 use m3rs_core::spawn::{ThreadCount, fork};
 use m3rs_index::{Identity, Index};
 
@@ -266,7 +266,7 @@ fn open_side(namespace: &Namespace, damage: &mut Vec<Damage>) -> Result<(), Tsdb
     if !fs.exists(&path) {
         return Ok(());
     }
-    let bytes = fs.read(&path).map_err(|e| TsdbError::io("read", &path, e))?;
+    let bytes = map_around(fs, &path).map_err(|e| TsdbError::io("read", &path, e))?;
     if let Err(corrupt) = namespace.side.load(&bytes) {
         damage.push(Damage::of_corrupt(&path, 0, bytes.len() as u64, corrupt));
         namespace.set_aside(&path)?;

@@ -32,7 +32,6 @@ mod names;
 mod pages;
 mod presence;
 mod reader;
-mod sectors;
 mod times;
 mod verify;
 mod writer;

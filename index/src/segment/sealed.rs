@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use fst::{IntoStreamer, Streamer};
 use m3rs_core::Corrupt;
-use m3rs_core::fs::{Fs, Mapped};
+use m3rs_core::fs::{Fs, Mapped, map_around};
 use m3rs_core::wire::Cursor;
 
 use super::ids::IdList;
@@ -90,7 +90,7 @@ impl SealedSegment {
         uid: u64,
         automaton_bytes_max: usize,
     ) -> Result<Self, IndexError> {
-        let file = fs.map(path).map_err(IndexError::io(path))?;
+        let file = map_around(fs, path).map_err(IndexError::io(path))?;
         Self::of_file(file, path, uid, automaton_bytes_max).map_err(|fault| match fault {
             Fault::Damaged(corrupt) => corrupt.into(),
             Fault::Version(source) => IndexError::Version { path: path.to_owned(), source },

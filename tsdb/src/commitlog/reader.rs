@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use m3rs_core::Corrupt;
-use m3rs_core::fs::{Fs, Mapped};
+use m3rs_core::fs::{Fs, Mapped, map_around};
 use m3rs_core::wire::Cursor;
 use m3rs_core::wire::checksum::{check_crc, crc32};
 
@@ -87,7 +87,7 @@ impl SegmentReader {
         let sequence = parse_segment_name(path).ok_or_else(|| {
             CommitLogError::Invalid(format!("{} is not a segment's name", path.display()))
         })?;
-        let bytes = fs.map(path).map_err(CommitLogError::io(path))?;
+        let bytes = map_around(fs, path).map_err(CommitLogError::io(path))?;
         Self::of_bytes(path, bytes, sequence)
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use m3rs_core::Corrupt;
-use m3rs_core::fs::{Fs, Mapped};
+use m3rs_core::fs::{Fs, Mapped, map_around};
 use m3rs_core::model::{Labels, SampleKind};
 use m3rs_core::wire::Cursor;
 use m3rs_core::wire::checksum::{check_crc, crc32};
@@ -21,7 +21,6 @@ use super::index_page::{IndexPage, Spot};
 use super::iterators::{Entries, Identities, read_labels};
 use super::pages::PageTable;
 use super::presence::{self, Presence};
-use super::sectors::read_around;
 use super::times::{check_directory, read_column};
 use crate::error::{Damage, FilesetError};
 
@@ -94,12 +93,9 @@ impl FilesetReader {
     /// # Errors
     /// As [`FilesetReader::open`].
     pub(crate) fn open_unsure(fs: &dyn Fs, path: &Path) -> Result<Self, FilesetError> {
-        let bytes = read_around(fs, path);
+        let bytes = map_around(fs, path);
         let bytes = bytes.map_err(|source| FilesetError::Io { path: path.to_owned(), source })?;
-        match bytes {
-            Some(bytes) => Self::of_bytes(path, Mapped::of_bytes(bytes)),
-            None => Self::open(fs, path),
-        }
+        Self::of_bytes(path, bytes)
     }
 
     /// As [`FilesetReader::open`], over bytes at hand; `path` only names them in reports.

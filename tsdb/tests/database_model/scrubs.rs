@@ -112,6 +112,27 @@ fn a_bad_sector_is_damage_and_the_rest_is_served() {
     }
 }
 
+/// A start maps files, and one bad sector ended it, each time it was tried.
+#[test]
+fn a_start_goes_on_past_a_bad_sector() {
+    // Of filesets a start maps the end alone; in the simulation no part of such a file.
+    let is_read_whole = |kind: &str| !matches!(kind, "volume" | "snapshot");
+    for (kind, path) in one_of_each(&with_files()) {
+        if !is_read_whole(kind) {
+            continue;
+        }
+        let mut world = with_files();
+        world.crash(Unsynced::Lost);
+        world.fs.make_unreadable(&path, 20..21).expect("there");
+        world.reopen();
+        let told = world.database().damage_at_start();
+        let is_told = told.iter().any(|damage| damage.path == path);
+        assert!(is_told, "{kind}: {told:?}");
+        let (served, _) = world.read_damaged(0..=i64::MAX / 2);
+        assert_eq!(served.len(), 10, "{kind}: other files have these series");
+    }
+}
+
 /// A header of 16 bytes and a payload of two.
 const SEAL_LEN: usize = 18;
 
