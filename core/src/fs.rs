@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub use atomic::{TEMP_SUFFIX, write_atomic};
 pub use disk::DiskFs;
 pub use mmap::Mapped;
-pub use sectors::map_around;
+pub use sectors::{BadSectors, map_around};
 
 /// A file system, as far as storage needs one.
 ///

@@ -266,7 +266,7 @@ fn open_side(namespace: &Namespace, damage: &mut Vec<Damage>) -> Result<(), Tsdb
     if !fs.exists(&path) {
         return Ok(());
     }
-    let bytes = map_around(fs, &path).map_err(|e| TsdbError::io("read", &path, e))?;
+    let (bytes, _) = map_around(fs, &path).map_err(|e| TsdbError::io("read", &path, e))?;
     if let Err(corrupt) = namespace.side.load(&bytes) {
         damage.push(Damage::of_corrupt(&path, 0, bytes.len() as u64, corrupt));
         namespace.set_aside(&path)?;

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use m3rs_core::fs::BadSectors;
 use m3rs_core::{Corrupt, ErrorKind};
 
 pub use database::TsdbError;
@@ -41,6 +42,19 @@ impl Damage {
             what: corrupt.what,
             expected: corrupt.expected,
             got: corrupt.got,
+        }
+    }
+
+    /// What the disk does not give of a file.
+    #[must_use]
+    pub fn of_sectors(path: &Path, bad: BadSectors) -> Self {
+        Self {
+            path: path.to_owned(),
+            offset: bad.offset,
+            lost_bytes: bad.bytes,
+            what: "part of a file",
+            expected: "bytes that can be read".to_owned(),
+            got: bad.error,
         }
     }
 }

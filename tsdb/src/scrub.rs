@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use m3rs_core::Corrupt;
-use m3rs_core::fs::Mapped;
+use m3rs_core::fs::{BadSectors, Mapped};
 use m3rs_core::wire::checksum::{Sum, SumCheck};
 use parking_lot::Mutex;
 
@@ -396,15 +396,8 @@ impl Pass<'_> {
 }
 
 /// Bytes that the disk does not read back.
-fn unreadable(path: &Path, offset: u64, lost_bytes: u64, error: &io::Error) -> Damage {
-    Damage {
-        path: path.to_owned(),
-        offset,
-        lost_bytes,
-        what: "part of a file",
-        expected: "bytes that can be read".to_owned(),
-        got: error.to_string(),
-    }
+fn unreadable(path: &Path, offset: u64, bytes: u64, error: &io::Error) -> Damage {
+    Damage::of_sectors(path, BadSectors { offset, bytes, error: error.to_string() })
 }
 
 /// Reads a segment of the log for what is wrong with it, and which one it says was sealed before.

@@ -14,38 +14,58 @@ const SECTOR_BYTES: usize = 4096;
 /// Linux's numbers of errors of a device, of a lost sector, and of checksums of a file system.
 const OF_DEVICES: [i32; 4] = [5, 61, 74, 117];
 
+/// What of a file the device does not give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadSectors {
+    /// Where the first of it is.
+    pub offset: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// What the device said.
+    pub error: String,
+}
+
 /// Maps a file all of which can be read; of another one, zeros stand for what cannot, and the rest
-/// is held in memory. Checksums then tell what is lost. Cost: a read of the file.
+/// is held in memory. Cost: a read of the file.
 ///
 /// # Errors
 /// As the operating system says, but for errors of the device.
-pub fn map_around(fs: &dyn Fs, path: &Path) -> io::Result<Mapped> {
+pub fn map_around(fs: &dyn Fs, path: &Path) -> io::Result<(Mapped, Option<BadSectors>)> {
     match read_around(fs, path)? {
-        Some(bytes) => Ok(Mapped::of_bytes(bytes)),
-        None => fs.map(path),
+        Some((bytes, bad)) => Ok((Mapped::of_bytes(bytes), Some(bad))),
+        None => Ok((fs.map(path)?, None)),
     }
 }
 
 /// The file with zeros for what cannot be read; `None` if all of it can.
-fn read_around(fs: &dyn Fs, path: &Path) -> io::Result<Option<Vec<u8>>> {
+fn read_around(fs: &dyn Fs, path: &Path) -> io::Result<Option<(Vec<u8>, BadSectors)>> {
     let len = fs.file_len(path)?;
-    let can_read = |at: u64, bytes: usize| match fs.read_at(path, at, bytes) {
-        Err(e) if is_of_device(&e) => Ok(None),
-        read => read.map(Some),
+    let read = |at: u64, bytes: usize| match fs.read_at(path, at, bytes) {
+        Err(e) if is_of_device(&e) => Ok(Err(e)),
+        read => read.map(Ok),
     };
     let mut is_whole = true;
     for at in (0..len).step_by(READ_BYTES) {
-        is_whole &= can_read(at, READ_BYTES)?.is_some();
+        is_whole &= read(at, READ_BYTES)?.is_ok();
     }
     if is_whole {
         return Ok(None);
     }
-    let mut bytes = Vec::new();
-    for at in (0..len).step_by(SECTOR_BYTES) {
-        let piece = (len - at).min(SECTOR_BYTES as u64) as usize;
-        bytes.extend(can_read(at, piece)?.unwrap_or_else(|| vec![0; piece]));
+    let mut all = Vec::new();
+    let mut bad: Option<BadSectors> = None;
+    for offset in (0..len).step_by(SECTOR_BYTES) {
+        let bytes = (len - offset).min(SECTOR_BYTES as u64);
+        match read(offset, bytes as usize)? {
+            Ok(read) => all.extend(read),
+            Err(error) => {
+                all.resize(all.len() + bytes as usize, 0);
+                let error = error.to_string();
+                bad.get_or_insert(BadSectors { offset, bytes: 0, error }).bytes += bytes;
+            }
+        }
     }
-    Ok(Some(bytes))
+    // What failed once may be read in pieces.
+    Ok(bad.map(|bad| (all, bad)))
 }
 
 /// Whether the device failed, rather than the request: a file that may not be opened, or not now,

@@ -90,7 +90,7 @@ impl SealedSegment {
         uid: u64,
         automaton_bytes_max: usize,
     ) -> Result<Self, IndexError> {
-        let file = map_around(fs, path).map_err(IndexError::io(path))?;
+        let (file, _) = map_around(fs, path).map_err(IndexError::io(path))?;
         Self::of_file(file, path, uid, automaton_bytes_max).map_err(|fault| match fault {
             Fault::Damaged(corrupt) => corrupt.into(),
             Fault::Version(source) => IndexError::Version { path: path.to_owned(), source },

@@ -87,8 +87,11 @@ impl SegmentReader {
         let sequence = parse_segment_name(path).ok_or_else(|| {
             CommitLogError::Invalid(format!("{} is not a segment's name", path.display()))
         })?;
-        let bytes = map_around(fs, path).map_err(CommitLogError::io(path))?;
-        Self::of_bytes(path, bytes, sequence)
+        let (bytes, bad) = map_around(fs, path).map_err(CommitLogError::io(path))?;
+        let mut reader = Self::of_bytes(path, bytes, sequence)?;
+        // Nothing else tells it from what a writer that died did not finish.
+        reader.damages.extend(bad.map(|bad| Damage::of_sectors(path, bad)));
+        Ok(reader)
     }
 
     /// As [`SegmentReader::open`], over bytes at hand; `path` only names them in reports.

@@ -93,8 +93,9 @@ impl FilesetReader {
     /// # Errors
     /// As [`FilesetReader::open`].
     pub(crate) fn open_unsure(fs: &dyn Fs, path: &Path) -> Result<Self, FilesetError> {
-        let bytes = map_around(fs, path);
-        let bytes = bytes.map_err(|source| FilesetError::Io { path: path.to_owned(), source })?;
+        let read = map_around(fs, path);
+        let (bytes, _) =
+            read.map_err(|source| FilesetError::Io { path: path.to_owned(), source })?;
         Self::of_bytes(path, bytes)
     }
 

@@ -186,7 +186,7 @@ fn read(fs: &dyn Fs, path: &Path) -> Result<Option<Result<Catalog, Corrupt>>, Ts
     if !fs.exists(path) {
         return Ok(None);
     }
-    let bytes = map_around(fs, path).map_err(|e| TsdbError::io("read", path, e))?;
+    let (bytes, _) = map_around(fs, path).map_err(|e| TsdbError::io("read", path, e))?;
     // A newer version is no damage: the other copy may be older than it.
     format::check_version(&bytes)
         .map_err(|corrupt| TsdbError::Meta { path: path.to_owned(), corrupt })?;
