@@ -35,6 +35,21 @@ impl Mapped {
         Ok(Self(Source::Map(Arc::new(map))))
     }
 
+    /// Reads all of it in, so that what the device does not give is an error now, and no fault of
+    /// memory later. Reads after it find their pages.
+    ///
+    /// # Errors
+    /// As the operating system says; Linux knows this from 5.14 on.
+    pub fn populate(&self) -> io::Result<()> {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            Source::Map(map) => map.advise(memmap2::Advice::PopulateRead),
+            #[cfg(not(target_os = "linux"))]
+            Source::Map(_) => Err(io::ErrorKind::Unsupported.into()),
+            Source::Heap(_) => Ok(()),
+        }
+    }
+
     /// Holds `bytes` in memory.
     #[must_use]
     pub fn of_bytes(bytes: Vec<u8>) -> Self {

@@ -26,11 +26,18 @@ pub struct BadSectors {
 }
 
 /// Maps a file all of which can be read; of another one, zeros stand for what cannot, and the rest
-/// is held in memory. Cost: a read of the file.
+/// is held in memory. Cost: a read of the file, whose pages later reads find.
 ///
 /// # Errors
 /// As the operating system says, but for errors of the device.
 pub fn map_around(fs: &dyn Fs, path: &Path) -> io::Result<(Mapped, Option<BadSectors>)> {
+    match fs.map(path) {
+        Ok(mapped) if mapped.populate().is_ok() => return Ok((mapped, None)),
+        // A closer look tells.
+        Ok(_) => {}
+        Err(e) if is_of_device(&e) => {}
+        Err(e) => return Err(e),
+    }
     match read_around(fs, path)? {
         Some((bytes, bad)) => Ok((Mapped::of_bytes(bytes), Some(bad))),
         None => Ok((fs.map(path)?, None)),
