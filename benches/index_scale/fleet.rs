@@ -4,7 +4,7 @@ use m3rs_core::model::Labels;
 use m3rs_index::{Doc, Identity};
 
 use m3rs_benches::Failure;
-use m3rs_benches::fleet::PER_HOST;
+use m3rs_benches::fleet::{PER_HOST, datacenter, instance};
 
 /// Values that the label `device` has at most.
 pub(crate) const DEVICES_MAX: u32 = 100_000;
@@ -61,10 +61,10 @@ impl Fleet {
         let host = i / PER_HOST;
         Ok(Labels::from_pairs([
             ("__name__", metric(i % PER_HOST)),
-            ("datacenter", format!("eu-central-1{}", ["a", "b", "c"][host as usize % 3])),
+            ("datacenter", datacenter(host)),
             ("device", self.device(i)),
             ("hostname", hostname(host)),
-            ("instance", format!("10.{}.{}.{}:9100", host >> 16, host >> 8 & 0xff, host & 0xff)),
+            ("instance", instance(host)),
             ("job", "node".to_owned()),
             ("os", "linux".to_owned()),
             ("rack", (host % 97).to_string()),

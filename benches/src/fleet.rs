@@ -45,13 +45,23 @@ fn labels(i: u32) -> Result<Labels, Failure> {
     Ok(Labels::from_pairs([
         ("__name__", format!("node_metric_{}", i % PER_HOST)),
         ("arch", "x86_64".to_owned()),
-        ("datacenter", format!("eu-central-1{}", ["a", "b", "c"][host as usize % 3])),
+        ("datacenter", datacenter(host)),
         ("hostname", format!("host-{host}")),
-        ("instance", format!("10.{}.{}.{}:9100", host >> 16, host >> 8 & 0xff, host & 0xff)),
+        ("instance", instance(host)),
         ("job", "node".to_owned()),
         ("os", "linux".to_owned()),
         ("rack", (host % 97).to_string()),
         ("region", "eu-central-1".to_owned()),
         ("service", (host % 20).to_string()),
     ])?)
+}
+
+/// Where a host stands.
+pub fn datacenter(host: u32) -> String {
+    format!("eu-central-1{}", ["a", "b", "c"][host as usize % 3])
+}
+
+/// The address of a host's exporter.
+pub fn instance(host: u32) -> String {
+    format!("10.{}.{}.{}:9100", host >> 16, host >> 8 & 0xff, host & 0xff)
 }

@@ -73,8 +73,8 @@ impl Index {
     /// As [`Index::labels_of`], but of the labels of each series those with these names alone;
     /// series then may have the same ones.
     ///
-    /// Cost: some 0.1 microseconds for each series, and the texts of each set of labels once for
-    /// each segment.
+    /// Cost: a row read and a look-up for each series, and the texts of each set of labels once
+    /// for each segment.
     ///
     /// # Errors
     /// [`IndexError::Corrupt`].

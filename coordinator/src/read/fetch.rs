@@ -1,8 +1,8 @@
 //! What storage may fetch for one query, and what becomes of a query that wants more: M3's limits
 //! by header.
 
+use m3rs_core::time::NS_PER_MS;
 use m3rs_core::time::duration::DurationNs;
-use m3rs_core::time::{NS_PER_MS, TimestampNs};
 use m3rs_query::source::{SourceError, TimeRange};
 
 /// The warning of an answer from which storage left something out. PARITY(m3).
@@ -62,38 +62,20 @@ impl FetchLimits {
     ///
     /// # Errors
     /// [`SourceError::FetchLimit`] if it must not be.
-    pub(crate) fn range(
-        &self,
-        (start, end): (TimestampNs, TimestampNs),
-    ) -> Result<((TimestampNs, TimestampNs), bool), SourceError> {
-        let wanted = end.0.saturating_sub(start.0);
-        if self.range_max_ns == 0 || wanted <= self.range_max_ns {
-            return Ok(((start, end), false));
-        }
-        self.refuse_range(wanted)?;
-        Ok(((TimestampNs(end.0 - self.range_max_ns), end), true))
-    }
-
-    /// As [`FetchLimits::range`], in milliseconds.
-    pub(crate) fn range_ms(&self, range: TimeRange) -> Result<(TimeRange, bool), SourceError> {
+    pub(crate) fn range(&self, range: TimeRange) -> Result<(TimeRange, bool), SourceError> {
         let TimeRange { start_ms, end_ms } = range;
         let wanted = end_ms.saturating_sub(start_ms);
         let allowed = self.range_max_ns / NS_PER_MS;
         if self.range_max_ns == 0 || wanted <= allowed {
             return Ok((range, false));
         }
-        self.refuse_range(wanted.saturating_mul(NS_PER_MS))?;
-        Ok((TimeRange { start_ms: end_ms - allowed, end_ms }, true))
-    }
-
-    fn refuse_range(&self, wanted_ns: i64) -> Result<(), SourceError> {
-        if !self.is_exhaustive {
-            return Ok(());
+        if self.is_exhaustive {
+            return Err(SourceError::FetchLimit(format!(
+                "require_exhaustive=true, range_limit={}, range_matched={}",
+                DurationNs(self.range_max_ns).go(),
+                DurationNs(wanted.saturating_mul(NS_PER_MS)).go()
+            )));
         }
-        Err(SourceError::FetchLimit(format!(
-            "require_exhaustive=true, range_limit={}, range_matched={}",
-            DurationNs(self.range_max_ns).go(),
-            DurationNs(wanted_ns).go()
-        )))
+        Ok((TimeRange { start_ms: end_ms - allowed, end_ms }, true))
     }
 }

@@ -59,7 +59,8 @@ impl LocalSource {
 
     fn select_here(&self, request: &SelectRequest) -> Result<Selection, SourceError> {
         let namespace = self.storage.namespace()?;
-        let (range, is_shorter) = self.fetch.range(ns_range(request.range))?;
+        let (range, is_shorter) = self.fetch.range(request.range)?;
+        let range = ns_range(range);
         let (matchers, limit) = (&request.matchers, request.series_max);
         let mut is_cut = is_shorter;
         let most = match self.fetch.series_max() {
@@ -180,7 +181,7 @@ impl SeriesReader for LocalReader {
 }
 
 /// Moves `columns` to the empty `out`: plain floats change places with its memory, and are copied
-/// only if two of them fall into one millisecond. Budget: 1 ns a sample.
+/// only if two of them fall into one millisecond.
 fn to_milliseconds(columns: &mut Columns, out: &mut SampleColumns) {
     let rich = &columns.rich;
     if !rich.starts.is_empty() || !rich.histograms.is_empty() {

@@ -321,22 +321,6 @@ pub enum AggregateOp {
 }
 
 impl AggregateOp {
-    /// Whether a group's value comes from the values of its series alone, not from their labels.
-    #[must_use]
-    pub fn folds(self) -> bool {
-        matches!(
-            self,
-            Self::Sum
-                | Self::Avg
-                | Self::Count
-                | Self::Min
-                | Self::Max
-                | Self::Group
-                | Self::Stddev
-                | Self::Stdvar
-        )
-    }
-
     /// The operator as written.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -358,7 +342,8 @@ impl AggregateOp {
         }
     }
 
-    /// The type of the operator's parameter; `None` if it takes none.
+    /// The type of the operator's parameter; `None` if it takes none: then a group's value comes
+    /// from the values of its series alone, not from their labels.
     #[must_use]
     pub fn param_type(self) -> Option<ValueType> {
         match self {

@@ -2,7 +2,7 @@
 //!
 //! The page of the index in which the last one was found stays open, with the place in it. So of
 //! series that ascend and lie close to each other, as those of a query do, most cost a step instead
-//! of a search: some 10 ns instead of 250.
+//! of a search (`benches/records/2026-11-30-index.md`).
 
 use super::format::PAGE_SERIES;
 use super::index_page::{IndexPage, Spot};

@@ -23,8 +23,7 @@ pub(crate) async fn names(
     request: Request,
 ) -> Result<Response, ApiError> {
     let params = Params::read(&app, request).await?;
-    let asked = Asked::read(&app, &params, ApiError::bad_data)?;
-    let (request, cut) = (asked.request, asked.cut);
+    let Asked { request, cut } = Asked::read(&app, &params, ApiError::bad_data)?;
     let found = list(&app, move |source| source.label_names(&request)).await?;
     let (warning, is_cut) = cut.told(&found).map_err(QueryFailure::from)?;
     Ok(tell_cut(success_json(&found.entries, &warning), is_cut))
@@ -38,8 +37,7 @@ pub(crate) async fn values(
 ) -> Result<Response, ApiError> {
     let params = Params::read(&app, request).await?;
     let name = unescape_name(&name).unwrap_or(name);
-    let asked = Asked::read(&app, &params, ApiError::bad_data)?;
-    let (request, cut) = (asked.request, asked.cut);
+    let Asked { request, cut } = Asked::read(&app, &params, ApiError::bad_data)?;
     let found = list(&app, move |source| source.label_values(&name, &request)).await?;
     let (warning, is_cut) = cut.told(&found).map_err(QueryFailure::from)?;
     Ok(tell_cut(success_json(&found.entries, &warning), is_cut))
@@ -55,8 +53,7 @@ pub(crate) async fn series(
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let refuse = |why| ApiError::bad_parameter("match[]", why);
-    let asked = Asked::read(&app, &params, refuse)?;
-    let (request, cut) = (asked.request, asked.cut);
+    let Asked { request, cut } = Asked::read(&app, &params, refuse)?;
     let (first, rest, is_cut) = list(&app, move |source| {
         let found = source.series(&request)?;
         let (warnings, is_cut) = cut.told(&found)?;
@@ -97,7 +94,7 @@ impl Asked {
         let start_ms = params.time_or("start", MIN_TIME_MS)?;
         let end_ms = params.time_or("end", MAX_TIME_MS)?;
         let (range, is_shorter) =
-            fetch.range_ms(TimeRange { start_ms, end_ms }).map_err(QueryFailure::from)?;
+            fetch.range(TimeRange { start_ms, end_ms }).map_err(QueryFailure::from)?;
         let matcher_sets = matcher_sets(app, params, refuse)?;
         let request = LabelRequest { matcher_sets, range, limit };
         Ok(Self { request, cut: Cut { fetch, is_fetch, is_shorter } })

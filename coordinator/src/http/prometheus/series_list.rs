@@ -8,7 +8,7 @@ use m3rs_core::model::Labels;
 use crate::http::response::{HEAD, streamed, tail, whole};
 use crate::read::AnswerRest;
 
-/// Series in a batch: some 2 MiB of JSON. Most answers are one.
+/// Series in a batch: some 1 MiB of JSON. Most answers are one.
 const BATCH: usize = 8192;
 
 /// Series that are not written yet, and what follows them.
@@ -35,7 +35,7 @@ impl AnswerRest for SeriesList {
         if self.tail.is_none() {
             return Vec::new();
         }
-        let mut out = Vec::with_capacity(self.series.len().min(BATCH) * 256 + HEAD.len());
+        let mut out = Vec::with_capacity(self.series.len().min(BATCH) * 128 + HEAD.len());
         if !self.has_begun {
             out.extend_from_slice(HEAD);
             out.push(b'[');

@@ -352,7 +352,7 @@ impl Lowering {
             };
         }
         let mut input = if is_invariant { input.plan } else { input.wrapped() }.into_vector()?;
-        if aggregate.op.folds() && !aggregate.without {
+        if aggregate.op.param_type().is_none() && !aggregate.without {
             look_at(&mut input, &aggregate.labels);
         }
         let node = AggregateNode {
