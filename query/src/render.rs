@@ -12,6 +12,7 @@ use m3rs_core::model::{Labels, is_stale};
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use rayon::slice::ParallelSlice;
 
+use crate::histogram::{FloatHistogram, write_json};
 use crate::number::{write_float, write_plain, write_short_time, write_time};
 use crate::result::{InstantVector, Matrix, MatrixSeries, Points, QueryOutput, Value};
 use crate::step::StepGrid;
@@ -28,6 +29,9 @@ const POINTS_PER_BATCH: usize = 256 * 1024;
 
 /// Points that a series without any counts for: its labels are written too.
 const POINTS_OF_LABELS: usize = 8;
+
+/// Points that a native histogram counts for.
+const POINTS_OF_HISTOGRAM: usize = 16;
 
 /// The body of a successful answer that is being written, some parts at a time.
 #[derive(Debug)]
@@ -136,6 +140,7 @@ fn series_count(value: &Value) -> usize {
 
 fn points_of(series: &MatrixSeries) -> usize {
     POINTS_OF_LABELS
+        + POINTS_OF_HISTOGRAM * series.histograms.len()
         + match &series.points {
             Points::Steps { values, .. } => values.len(),
             Points::Samples(columns) => columns.ts.len(),
@@ -171,6 +176,9 @@ fn vector_parts(vector: &InstantVector, batch: Range<usize>) -> Vec<Vec<u8>> {
     let mut time = b"},\"value\":[".to_vec();
     write_time(&mut time, vector.t_ms);
     time.extend_from_slice(b",\"");
+    let mut histogram_time = b"},\"histogram\":[".to_vec();
+    write_time(&mut histogram_time, vector.t_ms);
+    histogram_time.push(b',');
     let len = POINTS_PER_PART / POINTS_OF_LABELS;
     vector.labels[batch.clone()]
         .par_chunks(len)
@@ -178,19 +186,36 @@ fn vector_parts(vector: &InstantVector, batch: Range<usize>) -> Vec<Vec<u8>> {
         .enumerate()
         .map(|(index, (labels, values))| {
             let mut out = Vec::with_capacity(labels.len() * 256);
+            let first = batch.start + index * len;
+            let mut natives = histograms_from(vector, first).peekable();
             for (i, (labels, v)) in labels.iter().zip(values).enumerate() {
-                if batch.start + index + i > 0 {
+                if first + i > 0 {
                     out.push(b',');
                 }
                 out.extend_from_slice(b"{\"metric\":{");
                 write_labels(&mut out, labels);
-                out.extend_from_slice(&time);
-                write_float(&mut out, *v);
-                out.extend_from_slice(b"\"]}");
+                if let Some((_, h)) = natives.next_if(|(series, _)| *series == first + i) {
+                    out.extend_from_slice(&histogram_time);
+                    write_json(&mut out, h);
+                    out.extend_from_slice(b"]}");
+                } else {
+                    out.extend_from_slice(&time);
+                    write_float(&mut out, *v);
+                    out.extend_from_slice(b"\"]}");
+                }
             }
             out
         })
         .collect()
+}
+
+/// The histograms of series number `first` and later ones.
+fn histograms_from(
+    vector: &InstantVector,
+    first: usize,
+) -> impl Iterator<Item = &(usize, Arc<FloatHistogram>)> {
+    let at = vector.histograms.partition_point(|(series, _)| *series < first);
+    vector.histograms[at..].iter()
 }
 
 fn matrix_parts(matrix: &Matrix, times: &Times, batch: Range<usize>) -> Vec<Vec<u8>> {
@@ -251,9 +276,39 @@ fn write_point_start(out: &mut Vec<u8>, t_ms: i64) {
 fn write_series(out: &mut Vec<u8>, series: &MatrixSeries, times: &Times) {
     out.extend_from_slice(b"{\"metric\":{");
     write_labels(out, &series.labels);
-    out.extend_from_slice(b"},\"values\":[");
+    out.push(b'}');
+    let has_floats = match &series.points {
+        Points::Steps { values, .. } => !values.is_empty(),
+        Points::Samples(columns) => !columns.ts.is_empty(),
+    };
+    if has_floats {
+        write_floats(out, &series.points, times);
+    }
+    if !series.histograms.is_empty() {
+        write_histograms(out, &series.histograms);
+    }
+    out.push(b'}');
+}
+
+fn write_histograms(out: &mut Vec<u8>, histograms: &[(i64, Arc<FloatHistogram>)]) {
+    out.extend_from_slice(b",\"histograms\":[");
+    for (i, (t, h)) in histograms.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        out.push(b'[');
+        write_time(out, *t);
+        out.push(b',');
+        write_json(out, h);
+        out.push(b']');
+    }
+    out.push(b']');
+}
+
+fn write_floats(out: &mut Vec<u8>, points: &Points, times: &Times) {
+    out.extend_from_slice(b",\"values\":[");
     let first_point = out.len();
-    match &series.points {
+    match points {
         Points::Steps { first, values } => {
             for (i, v) in values.iter().enumerate() {
                 if !is_stale(*v) {
@@ -275,7 +330,7 @@ fn write_series(out: &mut Vec<u8>, series: &MatrixSeries, times: &Times) {
             }
         }
     }
-    out.extend_from_slice(b"]}");
+    out.push(b']');
 }
 
 /// Writes the members of a label set's object.

@@ -1,9 +1,11 @@
 //! What a query answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use m3rs_core::model::Labels;
 
+use crate::histogram::FloatHistogram;
 use crate::source::SampleColumns;
 use crate::step::StepGrid;
 
@@ -50,8 +52,19 @@ pub struct InstantVector {
     pub t_ms: i64,
     /// Labels by series.
     pub labels: Vec<Labels>,
-    /// Values by series; none is the staleness marker.
+    /// Values by series; the staleness marker where the value is a histogram.
     pub values: Vec<f64>,
+    /// Native histograms by the number of their series, ascending.
+    pub histograms: Vec<(usize, Arc<FloatHistogram>)>,
+}
+
+impl InstantVector {
+    /// Keeps the first `limit` series.
+    pub fn truncate(&mut self, limit: usize) {
+        self.labels.truncate(limit);
+        self.values.truncate(limit);
+        self.histograms.retain(|(series, _)| *series < limit);
+    }
 }
 
 /// Series over time.
@@ -68,11 +81,13 @@ pub struct Matrix {
 pub struct MatrixSeries {
     /// The labels.
     pub labels: Labels,
-    /// The samples.
+    /// The floats.
     pub points: Points,
+    /// Native histograms by time in milliseconds, ascending.
+    pub histograms: Vec<(i64, Arc<FloatHistogram>)>,
 }
 
-/// Samples of one series of a [`Matrix`].
+/// Floats of one series of a [`Matrix`].
 #[derive(Clone, Debug)]
 pub enum Points {
     /// Values at the steps from number `first` on; the staleness marker stands for "no value".
@@ -87,7 +102,7 @@ pub enum Points {
 }
 
 impl MatrixSeries {
-    /// The samples in order: time in milliseconds, and value.
+    /// The floats in order: time in milliseconds, and value.
     pub fn samples<'a>(&'a self, grid: &StepGrid) -> impl Iterator<Item = (i64, f64)> + use<'a> {
         let grid = *grid;
         let (steps, columns) = match &self.points {

@@ -146,17 +146,6 @@ impl SampleColumns {
 }
 
 impl HistogramColumns {
-    /// Takes out the histograms that say that the series ended.
-    pub(crate) fn retain_fresh(&mut self) {
-        let is_fresh: Vec<bool> = self.hs.iter().map(|h| !h.is_stale()).collect();
-        let mut fresh = is_fresh.iter();
-        self.ts.retain(|_| fresh.next() == Some(&true));
-        let mut fresh = is_fresh.iter();
-        self.starts.retain(|_| fresh.next() == Some(&true));
-        let mut fresh = is_fresh.iter();
-        self.hs.retain(|_| fresh.next() == Some(&true));
-    }
-
     /// Empties the columns and keeps their memory.
     pub fn clear(&mut self) {
         self.ts.clear();

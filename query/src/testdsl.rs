@@ -6,14 +6,12 @@
 //! differ by a relative 1e-6, an instant query is also run as the middle step of a range query and
 //! with its time fixed by `@` at other evaluation times.
 //!
-//! **What it is not:** a judge of native histograms, which this engine does not have yet. Scripts
-//! may contain them; queries that meet such series are counted as unsupported, not as passed.
-//!
 //! **In, out:** script text gives a [`Script`]; a script and an engine give a [`Report`].
 
 mod compare;
 mod expect;
 mod fixed_time;
+mod histogram;
 mod read;
 mod run;
 mod series;

@@ -291,8 +291,6 @@ fn errors_are_typed() {
     assert!(matches!(error("requests_total", limits), QueryError::Limit { name: "memory", .. }));
     let limits = Limits { time_max: Duration::ZERO, ..Limits::default() };
     assert!(matches!(error("sum(up)", limits), QueryError::Timeout));
-    let unsupported = error("histogram_count(up)", Limits::default());
-    assert_eq!(unsupported.to_string(), "the function histogram_count() is not supported");
     let matrix = error("up[5m]", Limits::default());
     assert_eq!(
         matrix.to_string(),
@@ -436,6 +434,7 @@ fn a_large_body_comes_in_batches_that_make_one_whole() {
             t_ms: 1_500,
             labels: (0..count).map(label).collect(),
             values: (0..count).map(|i| i as f64).collect(),
+            histograms: Vec::new(),
         }),
         warnings: Vec::new(),
         infos: Vec::new(),

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::ast::Span;
+use super::ast::{AggregateOp, BinaryOp, Span};
+use super::function::native::RangeNote;
 use super::print::quote::quote;
+use crate::histogram::Skew;
 use crate::number::general;
 
 /// Something the user should know about the result, at a place in the query.
@@ -24,6 +26,170 @@ pub(crate) enum Note<'a> {
     SortInRangeQuery,
     /// `rate` of a metric that is not named like a counter.
     PossibleNonCounter(&'a str),
+    /// A group of an aggregation holds floats and histograms.
+    MixedKindsInAggregation,
+    /// Series of a classic and a native histogram have the same labels.
+    MixedClassicAndNative {
+        /// The metric, or nothing.
+        name: &'a str,
+    },
+    /// Something about the native histograms of a metric.
+    Range {
+        /// What it is.
+        what: RangeNote,
+        /// The metric.
+        name: &'a str,
+    },
+    /// An operator between exponential and custom buckets.
+    IncompatibleLayouts(BinaryOp),
+    /// An operator between kinds of values that it is not for.
+    IncompatibleKinds {
+        /// The left kind.
+        lhs: ValueKind,
+        /// The operator.
+        op: BinaryOp,
+        /// The right kind.
+        rhs: ValueKind,
+    },
+    /// An aggregation of floats that left histograms out.
+    IgnoredInAggregation(AggregateOp),
+    /// What NaN among observations did to a result.
+    Skewed {
+        /// What it did.
+        skew: Skew,
+        /// The metric, or nothing.
+        name: &'a str,
+    },
+}
+
+/// The kind of a sample's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ValueKind {
+    Float,
+    Histogram,
+}
+
+impl ValueKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Float => "float",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+impl Note<'_> {
+    /// Whether it is a warning, and its text.
+    fn text(&self) -> (bool, String) {
+        match *self {
+            Self::InvalidQuantile(q) => {
+                (true, format!("quantile value should be between 0 and 1, got {}", general(q)))
+            }
+            Self::InvalidRatio(got, capped) => {
+                let (got, capped) = (general(got), general(capped));
+                let text = "ratio value should be between -1 and 1, got";
+                (true, format!("{text} {got}, capping to {capped}"))
+            }
+            Self::BadBucketLabel { name, le } => {
+                let le = quote(le);
+                let text = "bucket label \"le\" is missing or has a malformed value of";
+                (true, format!("{text} {le}{}", of_metric(name)))
+            }
+            Self::SortInRangeQuery => {
+                let text = "sort is ineffective for range queries since results are always \
+                            ordered by labels";
+                (true, text.to_owned())
+            }
+            Self::PossibleNonCounter(name) => {
+                let text = "metric might not be a counter, name does not end in \
+                            _total/_sum/_count/_bucket:";
+                (false, format!("{text} {}", quote(name)))
+            }
+            Self::MixedKindsInAggregation => {
+                (true, "encountered a mix of histograms and floats for aggregation".to_owned())
+            }
+            Self::MixedClassicAndNative { name } => {
+                let text = "vector contains a mix of classic and native histograms";
+                (true, format!("{text}{}", of_metric(name)))
+            }
+            Self::Range { what, name } => of_range(what, name),
+            Self::IncompatibleLayouts(op) => {
+                let text = "incompatible bucket layout encountered for binary operator";
+                (true, format!("{text} {}", op.as_str()))
+            }
+            Self::IncompatibleKinds { lhs, op, rhs } => {
+                let (lhs, op, rhs) = (lhs.as_str(), op.as_str(), rhs.as_str());
+                let text = "incompatible sample types encountered for binary operator";
+                (false, format!("{text} \"{op}\": {lhs} {op} {rhs}"))
+            }
+            Self::IgnoredInAggregation(op) => {
+                (false, format!("ignored histogram in {} aggregation", op.as_str()))
+            }
+            Self::Skewed { skew, name } => {
+                let text = match skew {
+                    Skew::QuantileIsNan => {
+                        "input to histogram_quantile has NaN observations, result is NaN"
+                    }
+                    Skew::QuantileIsHigher => {
+                        "input to histogram_quantile has NaN observations, result is skewed higher"
+                    }
+                    Skew::NotInShares => {
+                        "input to histogram_fraction has NaN observations, which are excluded \
+                         from all fractions"
+                    }
+                };
+                (false, format!("{text}{}", of_metric(name)))
+            }
+        }
+    }
+}
+
+/// A note on the native histograms of a metric.
+fn of_range(what: RangeNote, name: &str) -> (bool, String) {
+    let of_name = |text: &str| format!("{text} {}", quote(name));
+    match what {
+        RangeNote::MixedKinds => {
+            (true, of_name("encountered a mix of histograms and floats for metric name"))
+        }
+        RangeNote::MixedBuckets => (
+            true,
+            of_name(
+                "vector contains a mix of histograms with exponential and custom buckets schemas \
+                 for metric name",
+            ),
+        ),
+        RangeNote::NotCounter => (true, of_name("this native histogram metric is not a counter:")),
+        RangeNote::NotGauge => (true, of_name("this native histogram metric is not a gauge:")),
+        RangeNote::Ignored => (
+            false,
+            of_name(
+                "ignored histograms in a range containing both floats and histograms for metric \
+                 name",
+            ),
+        ),
+        RangeNote::ResetCollision(of) => {
+            (true, format!("conflicting counter resets during histogram {}", of.as_str()))
+        }
+        RangeNote::Reconciled(of) => {
+            (false, format!("mismatched custom buckets were reconciled during {}", of.as_str()))
+        }
+        RangeNote::StartOverlap => (true, format!("{OVERLAP} {}", quote(name))),
+    }
+}
+
+/// How the warning of start timestamps that overlap starts.
+const OVERLAP: &str =
+    "sample has start time that overlaps with previous sample timestamp for metric";
+
+/// Which of two notes of the same text is shown: the one that Prometheus comes to last, as the
+/// parts of an expression are evaluated before the whole, and from left to right.
+fn is_later(a: Span, b: Span) -> bool {
+    let is_around = |a: Span, b: Span| a.start <= b.start && a.end >= b.end;
+    match (is_around(a, b), is_around(b, a)) {
+        (true, _) => true,
+        (false, true) => false,
+        (false, false) => a.start > b.start,
+    }
 }
 
 /// Buckets that were made monotonic, over all series and steps of one call.
@@ -48,63 +214,55 @@ impl ForcedMonotonicity {
     }
 }
 
-/// The annotations of one query, each once.
+/// The annotations of one query, each text once.
 #[derive(Debug, Default)]
 pub(crate) struct Annotations {
-    warnings: BTreeMap<(u32, String), ()>,
-    infos: BTreeMap<(u32, String), ()>,
-    forced: BTreeMap<(u32, String), ForcedMonotonicity>,
-    /// How many windows held start timestamps that overlap, by place and metric.
-    overlaps: BTreeMap<(u32, String), u64>,
+    warnings: BTreeMap<String, Span>,
+    infos: BTreeMap<String, Span>,
+    /// By metric.
+    forced: BTreeMap<String, (Span, ForcedMonotonicity)>,
+    /// How many windows held start timestamps that overlap, by metric.
+    overlaps: BTreeMap<String, (Span, u64)>,
     source_warnings: Vec<String>,
 }
 
 impl Annotations {
     pub(crate) fn add(&mut self, span: Span, note: Note<'_>) {
-        let (is_warning, text) = match note {
-            Note::InvalidQuantile(q) => {
-                (true, format!("quantile value should be between 0 and 1, got {}", general(q)))
-            }
-            Note::InvalidRatio(got, capped) => (
-                true,
-                format!(
-                    "ratio value should be between -1 and 1, got {}, capping to {}",
-                    general(got),
-                    general(capped)
-                ),
-            ),
-            Note::BadBucketLabel { name, le } => {
-                let le = quote(le);
-                let text = "bucket label \"le\" is missing or has a malformed value of";
-                (true, format!("{text} {le}{}", of_metric(name)))
-            }
-            Note::SortInRangeQuery => (
-                true,
-                "sort is ineffective for range queries since results are always ordered by labels"
-                    .to_owned(),
-            ),
-            Note::PossibleNonCounter(name) => (
-                false,
-                format!(
-                    "metric might not be a counter, name does not end in \
-                     _total/_sum/_count/_bucket: {}",
-                    quote(name)
-                ),
-            ),
-        };
+        if let Note::Range { what: RangeNote::StartOverlap, name } = note {
+            return self.add_overlap(span, name, 1);
+        }
+        let (is_warning, text) = note.text();
         let list = if is_warning { &mut self.warnings } else { &mut self.infos };
-        list.insert((span.start, text), ());
+        let shown = list.entry(text).or_insert(span);
+        if is_later(span, *shown) {
+            *shown = span;
+        }
     }
 
     /// `name` is that of the metric, or nothing.
+    ///
+    /// PARITY(prometheus): unlike other notes, this one is shown where it came up first.
     pub(crate) fn add_forced(&mut self, span: Span, name: &str, forced: ForcedMonotonicity) {
-        let key = (span.start, name.to_owned());
-        self.forced.entry(key).and_modify(|f| f.merge(forced)).or_insert(forced);
+        match self.forced.get_mut(name) {
+            Some((shown, all)) => {
+                all.merge(forced);
+                if !is_later(span, *shown) {
+                    *shown = span;
+                }
+            }
+            None => {
+                self.forced.insert(name.to_owned(), (span, forced));
+            }
+        }
     }
 
     /// `count` windows of the metric hold samples that started before the sample before them.
     pub(crate) fn add_overlap(&mut self, span: Span, name: &str, count: u64) {
-        *self.overlaps.entry((span.start, name.to_owned())).or_default() += count;
+        let (shown, all) = self.overlaps.entry(name.to_owned()).or_insert((span, 0));
+        *all += count;
+        if !is_later(span, *shown) {
+            *shown = span;
+        }
     }
 
     /// A warning of the storage, as it is.
@@ -120,24 +278,19 @@ impl Annotations {
         let place = |start: u32| place(text, start);
         warnings.extend(
             self.warnings
-                .into_keys()
-                .map(|(start, note)| format!("PromQL warning: {note} ({})", place(start))),
+                .into_iter()
+                .map(|(note, span)| format!("PromQL warning: {note} ({})", place(span.start))),
         );
-        warnings.extend(self.overlaps.into_iter().map(|((start, name), count)| {
+        warnings.extend(self.overlaps.into_iter().map(|(name, (span, count))| {
             let times = if count > 1 { format!(" ({count} occurrences)") } else { String::new() };
-            format!(
-                "PromQL warning: sample has start time that overlaps with previous sample \
-                 timestamp for metric {}{times} ({})",
-                quote(&name),
-                place(start)
-            )
+            format!("PromQL warning: {OVERLAP} {}{times} ({})", quote(&name), place(span.start))
         }));
         let mut infos: Vec<String> = self
             .infos
-            .into_keys()
-            .map(|(start, note)| format!("PromQL info: {note} ({})", place(start)))
+            .into_iter()
+            .map(|(note, span)| format!("PromQL info: {note} ({})", place(span.start)))
             .collect();
-        infos.extend(self.forced.into_iter().map(|((start, name), f)| {
+        infos.extend(self.forced.into_iter().map(|(name, (span, f))| {
             format!(
                 "PromQL info: input to histogram_quantile needed to be fixed for monotonicity \
                  (see https://prometheus.io/docs/prometheus/latest/querying/functions/\
@@ -150,7 +303,7 @@ impl Annotations {
                 f.count,
                 rfc3339(f.first_ms),
                 rfc3339(f.last_ms),
-                place(start)
+                place(span.start)
             )
         }));
         (warnings, infos)
@@ -229,6 +382,25 @@ mod tests {
             ["PromQL info: metric might not be a counter, name does not end in \
               _total/_sum/_count/_bucket: \"foo\" (2:1)"]
         );
+    }
+
+    #[test]
+    fn one_place_is_shown_for_each_text() {
+        let shown = |spans: [(u32, u32); 2]| {
+            let mut notes = Annotations::default();
+            for (start, end) in spans {
+                notes.add(Span { start, end }, Note::PossibleNonCounter("x"));
+            }
+            let (_, infos) = notes.into_texts("0123456789");
+            assert_eq!(infos.len(), 1);
+            infos[0].clone()
+        };
+        for spans in [[(1, 3), (5, 8)], [(5, 8), (1, 3)]] {
+            assert!(shown(spans).ends_with("(1:6)"), "the later of two siblings");
+        }
+        for spans in [[(0, 9), (5, 8)], [(5, 8), (0, 9)]] {
+            assert!(shown(spans).ends_with("(1:1)"), "the whole after its part");
+        }
     }
 
     #[test]

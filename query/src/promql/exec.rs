@@ -2,7 +2,8 @@
 //!
 //! An operator knows the labels of its series at once ([`Rows::series`]) and gives the values of
 //! any run of them when asked ([`Rows::read`]): row-major columns of 64-bit floats, one value per
-//! step, the staleness marker standing for "no value". As runs are independent, workers read
+//! step, the staleness marker standing for "no value", and beside them the native histograms that
+//! there are ([`histograms`]). As runs are independent, workers read
 //! disjoint ones on every core ([`exchange`]) and pass each through decode, window kernel, mapping
 //! and group partial while it is in cache. Operators that need all series of a step at once
 //! (`topk`, joins, …) collect rows into a [`block::Block`], which counts against the query's
@@ -18,6 +19,7 @@ mod block;
 mod context;
 mod exchange;
 mod histogram;
+mod histograms;
 mod info;
 mod map;
 mod matching;
@@ -38,10 +40,13 @@ use m3rs_core::model::STALE_NAN_BITS;
 
 use super::plan::VectorNode;
 use crate::error::QueryError;
+use crate::histogram::Converter;
+use crate::promql::function::HistogramSamples;
 use crate::source::SampleColumns;
 use crate::step::StepGrid;
 use ahead::Ahead;
 use block::Block;
+use histograms::Histograms;
 use series::SeriesList;
 
 pub(crate) use context::Context;
@@ -53,14 +58,15 @@ pub(crate) trait Rows: Send + Sync {
     /// The series, by row number.
     fn series(&self) -> &SeriesList;
 
-    /// Puts the values of some rows into `out`, which has room for `rows.len()` times the number
-    /// of steps. Every value is written.
+    /// Puts the floats of some rows into `out`, which has room for `rows.len()` times the number
+    /// of steps, and gives the native histograms by cell of `out`. Every float is written; where
+    /// there is a histogram it is absent.
     fn read(
         &self,
         rows: Range<usize>,
         worker: &mut Worker,
         out: &mut [f64],
-    ) -> Result<(), QueryError>;
+    ) -> Result<Histograms, QueryError>;
 
     /// The rows as a block: itself if it is one, else collected by all workers.
     fn into_block(self: Box<Self>, ctx: &Context<'_>, steps: usize) -> Result<Block, QueryError> {
@@ -73,6 +79,9 @@ pub(crate) trait Rows: Send + Sync {
 pub(crate) struct Worker {
     /// Samples as they come from the source.
     pub(crate) columns: SampleColumns,
+    /// Native histograms among them, as queries compute with them.
+    pub(crate) natives: HistogramSamples,
+    pub(crate) converter: Converter,
     /// Those of rows to come.
     pub(crate) ahead: Ahead,
     spare: Vec<Vec<f64>>,

@@ -14,6 +14,7 @@ mod extended;
 pub mod histogram;
 pub mod label;
 pub mod math;
+pub mod native;
 mod over_time;
 mod quantile;
 mod rate;
@@ -26,6 +27,7 @@ use crate::promql::ast::RangeEdges;
 use crate::step::StepGrid;
 
 pub use extended::{cut_samples, extended_kernel, smoothed_values};
+pub use native::HistogramSamples;
 pub use start::overlap_count;
 
 /// Samples of one series for a range function, and the windows to look at.

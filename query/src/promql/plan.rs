@@ -4,6 +4,7 @@
 mod call;
 mod duration;
 mod lower;
+mod stats;
 
 use m3rs_core::model::{Labels, Matcher};
 
@@ -91,9 +92,12 @@ pub(crate) enum MatrixNode {
 #[derive(Debug)]
 pub(crate) struct SelectNode {
     pub(crate) matchers: Vec<Matcher>,
+    pub(crate) span: Span,
     pub(crate) shift: Shift,
     /// What stands right above it.
     pub(crate) function: Option<String>,
+    /// Whether of native histograms only count and sum are looked at.
+    pub(crate) skips_buckets: bool,
     pub(crate) edges: Option<RangeEdges>,
     /// The labels that what stands above looks at; `None` for all.
     pub(crate) labels: Option<Vec<String>>,
@@ -132,6 +136,8 @@ pub(crate) struct RangeNode {
 #[derive(Debug)]
 pub(crate) enum Mapping {
     Negate,
+    /// A number that a native histogram tells; floats have none.
+    OfHistogram(HistogramNumber),
     /// The evaluation time in seconds, whatever the value.
     EvaluationTime,
     Element {
@@ -143,7 +149,19 @@ pub(crate) enum Mapping {
         scalar: ScalarNode,
         is_scalar_left: bool,
         return_bool: bool,
+        /// The whole operation.
+        span: Span,
     },
+}
+
+/// A number that a native histogram tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HistogramNumber {
+    Count,
+    Sum,
+    Average,
+    Variance,
+    Deviation,
 }
 
 #[derive(Debug)]
@@ -153,6 +171,10 @@ pub(crate) struct AggregateNode {
     pub(crate) param: AggregateParam,
     pub(crate) labels: Vec<String>,
     pub(crate) without: bool,
+    /// The whole aggregation.
+    pub(crate) span: Span,
+    /// What is aggregated.
+    pub(crate) input_span: Span,
 }
 
 #[derive(Debug)]
@@ -169,6 +191,8 @@ pub(crate) struct BinaryNode {
     pub(crate) rhs: VectorNode,
     pub(crate) matching: VectorMatching,
     pub(crate) return_bool: bool,
+    /// The whole operation.
+    pub(crate) span: Span,
 }
 
 /// Series with labels of the info series that describe them.
@@ -193,12 +217,14 @@ pub(crate) enum Relabel {
     Join(LabelJoin),
 }
 
-/// A function over classic histograms.
+/// A function over classic and native histograms.
 #[derive(Debug)]
 pub(crate) struct HistogramNode {
     pub(crate) input: VectorNode,
     /// The vector.
     pub(crate) span: Span,
+    /// The first argument.
+    pub(crate) first_span: Span,
     pub(crate) what: HistogramFunction,
 }
 

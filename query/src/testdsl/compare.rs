@@ -1,16 +1,20 @@
 //! Compares results with expectations.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use m3rs_core::model::Labels;
 
 use super::expect::Expectation;
+use super::histogram::is_same;
 use super::series::SequenceValue;
+use crate::histogram::FloatHistogram;
 use crate::promql::function::histogram::is_almost_equal;
 use crate::result::{InstantVector, Matrix, Value};
 use crate::step::StepGrid;
 
 /// By how much values may differ, relative to the sum of their sizes.
-const TOLERANCE: f64 = 1e-6;
+pub(super) const TOLERANCE: f64 = 1e-6;
 
 /// Compares a result. `times` are those of the expected values of a matrix.
 pub(super) fn check_value(
@@ -55,9 +59,18 @@ fn check_vector(vector: &InstantVector, expect: &Expectation) -> Result<(), Stri
         if expect.is_ordered && expected_at != at {
             return Err(format!("expected {labels} at place {expected_at}, it is at {at}"));
         }
-        match values.first() {
-            Some(SequenceValue::Float(expected)) if is_almost_equal(*expected, *v, TOLERANCE) => {}
-            expected => return Err(format!("expected {expected:?} for {labels}, got {v}")),
+        let h = vector.histograms.iter().find(|(series, _)| *series == at).map(|(_, h)| h);
+        match (values.first(), h) {
+            (Some(SequenceValue::Float(expected)), None)
+                if is_almost_equal(*expected, *v, TOLERANCE) => {}
+            (Some(SequenceValue::Histogram { h: expected, names_hint }), Some(h))
+                if is_same(expected, h, *names_hint) => {}
+            (expected, Some(h)) => {
+                return Err(format!("expected {expected:?} for {labels}, got {h:?}"));
+            }
+            (expected, None) => {
+                return Err(format!("expected {expected:?} for {labels}, got {v}"));
+            }
         }
     }
     check_missing(&missing)
@@ -100,7 +113,7 @@ fn check_matrix(
             .enumerate()
             .filter_map(|(step, value)| match value {
                 SequenceValue::Float(v) => Some((times.time_ms(step), *v)),
-                SequenceValue::Omitted | SequenceValue::Histogram => None,
+                SequenceValue::Omitted | SequenceValue::Histogram { .. } => None,
             })
             .collect();
         let is_same =
@@ -108,8 +121,33 @@ fn check_matrix(
         if expected.len() != found.len() || !expected.iter().zip(&found).all(is_same) {
             return Err(format!("expected {expected:?} for {labels}, got {found:?}"));
         }
+        check_histograms(values, &series.histograms, times)
+            .map_err(|why| format!("{why} for {labels}"))?;
     }
     check_missing(&missing)
+}
+
+/// Compares the native histograms of a series.
+fn check_histograms(
+    values: &[SequenceValue],
+    found: &[(i64, Arc<FloatHistogram>)],
+    times: StepGrid,
+) -> Result<(), String> {
+    let expected = values.iter().enumerate().filter_map(|(step, value)| match value {
+        SequenceValue::Histogram { h, names_hint } => Some((times.time_ms(step), h, *names_hint)),
+        SequenceValue::Omitted | SequenceValue::Float(_) => None,
+    });
+    let mut rest = found.iter();
+    for (t_ms, h, names_hint) in expected {
+        match rest.next() {
+            Some((t, found)) if *t == t_ms && is_same(h, found, names_hint) => {}
+            other => return Err(format!("expected {h:?} at {t_ms} ms, got {other:?}")),
+        }
+    }
+    match rest.next() {
+        Some(other) => Err(format!("unexpected {other:?}")),
+        None => Ok(()),
+    }
 }
 
 /// The series of a matrix always come in the order of their labels.
@@ -138,6 +176,7 @@ mod tests {
             t_ms: 0,
             labels: series.iter().map(|s| labels(s.0)).collect(),
             values: series.iter().map(|s| s.1).collect(),
+            histograms: Vec::new(),
         })
     }
 

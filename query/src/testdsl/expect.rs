@@ -32,13 +32,6 @@ pub struct Expectation {
 }
 
 impl Expectation {
-    /// Whether a native histogram is expected somewhere.
-    #[must_use]
-    pub fn has_histograms(&self) -> bool {
-        let mut values = self.series.iter().flat_map(|(_, values)| values);
-        values.any(|v| *v == SequenceValue::Histogram)
-    }
-
     /// Adds an `expect` line; `rest` is what follows the word.
     pub(super) fn add_line(&mut self, rest: &str) -> Result<(), String> {
         let (kind, argument) = match rest.split_once(char::is_whitespace) {

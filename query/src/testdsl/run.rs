@@ -1,22 +1,21 @@
 //! Runs scripts and counts what came out.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
-use m3rs_core::model::{Labels, METRIC_NAME};
+use m3rs_core::model::{Labels, STALE_NAN};
 
 use super::compare::{check_sorted, check_value};
 use super::expect::Expectation;
 use super::fixed_time;
+use super::histogram::{natives_of, to_stored};
 use super::{Command, Eval, EvalTime, Load, Script, SequenceValue};
 use crate::engine::{Engine, Query, QueryOptions};
 use crate::error::QueryError;
+use crate::histogram::{FloatHistogram, settle_hints};
 use crate::promql::{ParseOptions, parse};
 use crate::result::{InstantVector, QueryOutput, Value};
+use crate::source::Cancel;
 use crate::source::vector::VectorSource;
-use crate::source::{
-    Cancel, LabelRequest, Listing, SampleColumns, SelectRequest, Selection, SeriesSource,
-    SourceError,
-};
 use crate::step::StepGrid;
 
 /// How far the ends of the range are from the time of an instant query that is also run as one.
@@ -49,12 +48,12 @@ pub struct Failure {
 /// Runs a script from an empty source; goes on after failures.
 #[must_use]
 pub fn run(script: &Script, engine: &Engine) -> Report {
-    let mut source = ScriptSource::default();
+    let mut source = VectorSource::new();
     let mut report = Report::default();
     for command in &script.commands {
         match command {
-            Command::Clear => source = ScriptSource::default(),
-            Command::Load(load) => source.load(load),
+            Command::Clear => source = VectorSource::new(),
+            Command::Load(load) => load_into(&mut source, load),
             Command::Eval(eval) => {
                 report.evals += 1;
                 let failure =
@@ -76,19 +75,12 @@ enum Outcome {
     Failed(String),
 }
 
-fn evaluate(engine: &Engine, source: &ScriptSource, eval: &Eval) -> Outcome {
-    if eval.expect.has_histograms() {
-        return Outcome::Unsupported("a native histogram is expected".to_owned());
-    }
-    source.is_incomplete.store(false, Ordering::Relaxed);
+fn evaluate(engine: &Engine, source: &VectorSource, eval: &Eval) -> Outcome {
     let trial = Trial { engine, source, expect: &eval.expect };
     let result = match eval.time {
         EvalTime::Instant(at_ms) => trial.instant_and_variants(&eval.query, at_ms),
         EvalTime::Range(grid) => trial.range(&eval.query, grid),
     };
-    if source.is_incomplete.load(Ordering::Relaxed) {
-        return Outcome::Unsupported("native histograms were read".to_owned());
-    }
     match result {
         Ok(()) => Outcome::Passed,
         Err(Fault::Unsupported(reason)) => Outcome::Unsupported(reason),
@@ -111,7 +103,7 @@ impl From<String> for Fault {
 /// One query with its expectation.
 struct Trial<'a> {
     engine: &'a Engine,
-    source: &'a ScriptSource,
+    source: &'a VectorSource,
     expect: &'a Expectation,
 }
 
@@ -159,10 +151,13 @@ impl Trial<'_> {
         let mut middle = InstantVector { t_ms: at_ms, ..InstantVector::default() };
         for series in &matrix.series {
             let value = series.samples(&matrix.grid).find(|(t, _)| *t == at_ms);
-            if let Some((_, v)) = value {
-                middle.labels.push(series.labels.clone());
-                middle.values.push(v);
+            let native = series.histograms.iter().find(|(t, _)| *t == at_ms);
+            if value.is_none() && native.is_none() {
+                continue;
             }
+            middle.histograms.extend(native.map(|(_, h)| (middle.labels.len(), Arc::clone(h))));
+            middle.labels.push(series.labels.clone());
+            middle.values.push(value.map_or(STALE_NAN, |(_, v)| v));
         }
         let value = match middle.values.first() {
             Some(v) if is_scalar => Value::Scalar { t_ms: at_ms, v: *v },
@@ -242,78 +237,43 @@ fn is_place(text: &str) -> bool {
     is_pair || text.ends_with(" position")
 }
 
-/// The loaded series; knows which of them it holds only in part.
-#[derive(Default)]
-struct ScriptSource {
-    floats: VectorSource,
-    /// Series with native histograms, at their times.
-    incomplete: VectorSource,
-    /// Whether a selection met one of these.
-    is_incomplete: AtomicBool,
-}
-
-impl ScriptSource {
-    fn load(&mut self, load: &Load) {
-        for series in &load.series {
-            let native = if load.with_native { native_labels(&series.labels) } else { None };
-            for (index, value) in series.values.iter().enumerate() {
-                let t_ms = load.gap_ms.saturating_mul(index as i64);
-                let start = series.starts.get(index).copied().flatten();
-                let start_ms = start.map_or(0, |start| t_ms.saturating_add(start));
-                match value {
-                    SequenceValue::Omitted => continue,
-                    SequenceValue::Float(v) => {
-                        self.floats.append_started(&series.labels, t_ms, *v, start_ms);
-                    }
-                    SequenceValue::Histogram => self.incomplete.append(&series.labels, t_ms, 0.0),
+/// Adds series to those that were loaded.
+fn load_into(source: &mut VectorSource, load: &Load) {
+    for series in &load.series {
+        let mut natives = Vec::new();
+        for (index, value) in series.values.iter().enumerate() {
+            let t_ms = load.gap_ms.saturating_mul(index as i64);
+            let start = series.starts.get(index).copied().flatten();
+            let start_ms = start.map_or(0, |start| t_ms.saturating_add(start));
+            match value {
+                SequenceValue::Omitted => {}
+                SequenceValue::Float(v) => {
+                    source.append_started(&series.labels, t_ms, *v, start_ms);
                 }
-                if let Some(native) = &native {
-                    self.incomplete.append(native, t_ms, 0.0);
-                }
+                SequenceValue::Histogram { h, .. } => natives.push((t_ms, start_ms, Arc::clone(h))),
             }
         }
+        add_natives(source, &series.labels, natives);
     }
-
-    fn meets_incomplete(&self, request: &SelectRequest, cancel: &Cancel) -> bool {
-        let Ok(selection) = self.incomplete.select(request, cancel) else { return true };
-        let mut columns = SampleColumns::default();
-        (0..selection.series.len()).any(|index| {
-            selection.reader.read(index, &mut columns).is_err() || !columns.ts.is_empty()
-        })
-    }
-}
-
-/// The native histogram that a series of a classic one belongs to.
-fn native_labels(labels: &Labels) -> Option<Labels> {
-    let name = labels.metric_name()?;
-    let base = ["_bucket", "_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix))?;
-    let mut builder = labels.to_builder();
-    builder.set(METRIC_NAME, base).remove("le");
-    Some(builder.build())
-}
-
-impl SeriesSource for ScriptSource {
-    fn select(&self, request: &SelectRequest, cancel: &Cancel) -> Result<Selection, SourceError> {
-        if self.meets_incomplete(request, cancel) {
-            self.is_incomplete.store(true, Ordering::Relaxed);
+    if load.with_native {
+        for (labels, places) in natives_of(&load.series) {
+            let at = |place: usize| load.gap_ms.saturating_mul(place as i64);
+            let natives = places.into_iter().map(|(place, h)| (at(place), 0, Arc::new(h)));
+            add_natives(source, &labels, natives.collect());
         }
-        self.floats.select(request, cancel)
     }
+}
 
-    fn label_names(&self, request: &LabelRequest) -> Result<Listing<String>, SourceError> {
-        self.floats.label_names(request)
-    }
-
-    fn label_values(
-        &self,
-        name: &str,
-        request: &LabelRequest,
-    ) -> Result<Listing<String>, SourceError> {
-        self.floats.label_values(name, request)
-    }
-
-    fn series(&self, request: &LabelRequest) -> Result<Listing<Labels>, SourceError> {
-        self.floats.series(request)
+/// Adds native histograms with the hints that Prometheus's storage would give them.
+fn add_natives(
+    source: &mut VectorSource,
+    labels: &Labels,
+    natives: Vec<(i64, i64, Arc<FloatHistogram>)>,
+) {
+    let mut hs: Vec<_> = natives.iter().map(|(_, _, h)| Arc::clone(h)).collect();
+    settle_hints(&mut hs);
+    for ((t_ms, start_ms, _), h) in natives.into_iter().zip(hs) {
+        source.append_histogram(labels, t_ms, Arc::new(to_stored(&h)), start_ms);
     }
 }
 
@@ -367,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn series_that_are_held_in_part_are_not_judged() {
+    fn native_histograms_are_judged() {
         let report = report(
             "load_with_nhcb 1m\n\
              h_bucket{le=\"+Inf\"} 1 1\n\
@@ -382,11 +342,14 @@ mod tests {
              eval instant at 1m mixed\n\
              mixed {{count:1}}\n\
              \n\
-             eval instant at 30s mixed\n\
-             mixed 1\n",
+             eval instant at 1m mixed\n\
+             mixed {{count:2}}\n\
+             \n\
+             eval range from 0 to 1m step 1m mixed\n\
+             mixed 1 {{count:1}}\n",
         );
-        assert_eq!(line_of(&report.unsupported), [8, 11, 14], "{report:?}");
-        assert_eq!((report.passed, report.failed.len()), (1, 0), "{report:?}");
+        assert_eq!(line_of(&report.failed), [14], "{report:?}");
+        assert_eq!((report.passed, report.unsupported.len()), (4, 0), "{report:?}");
     }
 
     #[test]

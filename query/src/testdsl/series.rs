@@ -1,7 +1,11 @@
 //! Series descriptions: `metric{a="b"} 1+2x5 _x3 stale {{…}}`.
 
+use std::sync::Arc;
+
 use m3rs_core::model::{Labels, MatchOp, STALE_NAN};
 
+use super::histogram::parse_histogram;
+use crate::histogram::FloatHistogram;
 use crate::promql::parse::parse_units_ms;
 use crate::promql::parse_metric_selector;
 
@@ -20,14 +24,19 @@ pub struct SeriesDescription {
 }
 
 /// One place of a sequence.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum SequenceValue {
     /// No sample.
     Omitted,
     /// A float; the staleness marker for `stale`.
     Float(f64),
-    /// A native histogram, whose contents are not kept.
-    Histogram,
+    /// A native histogram.
+    Histogram {
+        /// The histogram.
+        h: Arc<FloatHistogram>,
+        /// Whether its description names its hint, which then counts in comparisons.
+        names_hint: bool,
+    },
 }
 
 /// The labels of a series, and how far the start of each of its values is from its time.
@@ -156,9 +165,7 @@ fn item_end(text: &str) -> usize {
 fn parse_item(item: &str, values: &mut Vec<SequenceValue>) -> Result<(), String> {
     let bad = || format!("{item:?} is no series value");
     if item.starts_with("{{") {
-        let close = item.rfind("}}").ok_or_else(bad)?;
-        let count = parse_times(&item[close + 2..]).ok_or_else(bad)?.map_or(1, |n| n + 1);
-        return repeat(values, count, |_| SequenceValue::Histogram);
+        return histogram_item(item, values).map_err(|why| format!("{}: {why}", bad()));
     }
     if let Some(times) = item.strip_prefix('_') {
         let count = parse_times(times).ok_or_else(bad)?.unwrap_or(1);
@@ -181,6 +188,39 @@ fn parse_item(item: &str, values: &mut Vec<SequenceValue>) -> Result<(), String>
         }
         SequenceValue::Float(value)
     })
+}
+
+/// `{{…}}`, `{{…}}x3`, `{{…}}+{{…}}x3` or `{{…}}-{{…}}x3`.
+fn histogram_item(item: &str, values: &mut Vec<SequenceValue>) -> Result<(), String> {
+    let take = |text: &str| {
+        let inner = text.strip_prefix("{{").ok_or("a histogram starts with two braces")?;
+        let close = inner.find("}}").ok_or("a histogram ends with two braces")?;
+        let (h, names_hint) = parse_histogram(&inner[..close])?;
+        Ok::<_, String>((h, names_hint, text.len() - (inner.len() - close - 2)))
+    };
+    let (first, mut names_hint, end) = take(item)?;
+    let mut rest = &item[end..];
+    let mut step = None;
+    if let Some(sign) = rest.chars().next().filter(|c| matches!(c, '+' | '-')) {
+        let (h, names, end) = take(&rest[1..])?;
+        names_hint = names;
+        rest = &rest[1 + end..];
+        step = Some((sign, h));
+    }
+    let count = parse_times(rest).ok_or("a number of times is expected")?.map_or(1, |n| n + 1);
+    let mut h = first;
+    let mut fault = None;
+    repeat(values, count, |index| {
+        if let (true, Some((sign, step))) = (index > 0, &step) {
+            let combined = if *sign == '+' { h.add(step) } else { h.subtract(step) };
+            fault = fault.or(combined.err());
+        }
+        SequenceValue::Histogram { h: Arc::new(h.clone()), names_hint }
+    })?;
+    match fault {
+        Some(_) => Err("exponential and custom buckets do not add up".to_owned()),
+        None => Ok(()),
+    }
 }
 
 fn repeat<T>(
@@ -273,10 +313,18 @@ mod tests {
     fn gaps_and_histograms_keep_their_place() {
         use SequenceValue::{Float, Histogram, Omitted};
         assert_eq!(values("_ 1 _x2 2"), [Omitted, Float(1.0), Omitted, Omitted, Float(2.0)]);
-        assert_eq!(
-            values("{{schema:1 sum:3 buckets:[5 10]}} {{count:1}}x1 4 {{}}+{{sum:1}}x2"),
-            [Histogram, Histogram, Histogram, Float(4.0), Histogram, Histogram, Histogram]
+        let found = values(
+            "{{schema:1 sum:3 buckets:[5 10]}} {{count:1}}x1 4 {{}}+{{sum:1}}x2 {{}}-{{sum:1}}x1",
         );
+        let sums: Vec<f64> = found
+            .iter()
+            .map(|value| match value {
+                Float(v) => *v,
+                Histogram { h, .. } => h.sum,
+                Omitted => f64::NAN,
+            })
+            .collect();
+        assert_eq!(sums, [3.0, 0.0, 0.0, 4.0, 0.0, 1.0, 2.0, 0.0, -1.0]);
     }
 
     #[test]

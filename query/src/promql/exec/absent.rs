@@ -27,8 +27,9 @@ pub(crate) fn open<'a>(
         |index, worker| {
             let run = runs[index].clone();
             let mut buffer = worker.take(run.len() * steps);
-            rows.read(run, worker, &mut buffer)?;
+            let histograms = rows.read(run, worker, &mut buffer)?;
             let mut is_present = vec![false; steps];
+            histograms.iter().for_each(|(cell, _)| is_present[cell % steps] = true);
             for row in buffer.chunks_exact(steps) {
                 for (present, v) in is_present.iter_mut().zip(row) {
                     *present |= !is_absent(*v);

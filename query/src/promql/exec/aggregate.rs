@@ -3,6 +3,7 @@
 mod count_values;
 mod fold;
 mod group;
+mod native;
 mod quantile;
 mod rank;
 mod ratio;
@@ -75,7 +76,7 @@ impl<'a> Fold<'a, '_> {
     fn run<S: state::State>(self) -> Result<Box<dyn Rows + 'a>, QueryError> {
         let projection = grouping(self.node);
         let groups = Groups::new(self.input.series(), projection, self.ctx)?;
-        let block = fold::fold::<S>(self.input, &groups, self.grid.count, self.ctx)?;
+        let block = fold::fold::<S>(self.node, self.input, &groups, self.grid.count, self.ctx)?;
         Ok(Box::new(block))
     }
 }

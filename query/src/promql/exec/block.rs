@@ -1,12 +1,16 @@
 //! Rows in memory.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use hashbrown::HashMap;
 use m3rs_core::model::{Labels, STALE_NAN};
 
+use super::histograms::Histograms;
 use super::series::SeriesList;
 use super::{Context, Rows, Worker, exchange, has_value, is_absent};
 use crate::error::QueryError;
+use crate::histogram::FloatHistogram;
 use crate::limits::Held;
 use crate::promql::labelset::{Dictionary, Projection};
 use crate::step::StepGrid;
@@ -16,6 +20,7 @@ use crate::step::StepGrid;
 pub(crate) struct Block {
     pub(crate) series: SeriesList,
     pub(crate) values: Vec<f64>,
+    pub(crate) histograms: Histograms,
     pub(crate) steps: usize,
     held: Held,
 }
@@ -38,7 +43,7 @@ impl Block {
     ) -> Result<Self, QueryError> {
         let held = ctx.budget.hold_rows(series.len(), steps)?;
         let values = vec![STALE_NAN; series.len() * steps];
-        Ok(Self { series, values, steps, held })
+        Ok(Self { series, values, histograms: Histograms::NONE, steps, held })
     }
 
     /// No rows.
@@ -55,7 +60,22 @@ impl Block {
     ) -> Result<Self, QueryError> {
         debug_assert_eq!(values.len(), series.len() * steps);
         held.add_samples(values.iter().filter(|v| !is_absent(**v)).count())?;
-        Ok(Self { series, values, steps, held })
+        Ok(Self { series, values, histograms: Histograms::NONE, steps, held })
+    }
+
+    /// The same with native histograms where values are absent.
+    pub(crate) fn with_histograms(
+        mut self,
+        histograms: Histograms,
+        ctx: &Context<'_>,
+    ) -> Result<Self, QueryError> {
+        if !histograms.is_empty() {
+            let mut held = ctx.budget.hold(histograms.bytes())?;
+            held.add_samples(histograms.samples())?;
+            self.held.absorb(held);
+            self.histograms = histograms;
+        }
+        Ok(self)
     }
 
     /// One series without labels.
@@ -74,8 +94,8 @@ impl Block {
         let series = rows.series().clone();
         let held = ctx.budget.hold_rows(series.len(), steps)?;
         let mut values = vec![0.0; series.len() * steps];
-        exchange::read_all(ctx, rows, steps, &mut values)?;
-        Self::from_values(series, values, steps, held)
+        let histograms = exchange::read_all(ctx, rows, steps, &mut values)?;
+        Self::from_values(series, values, steps, held)?.with_histograms(histograms, ctx)
     }
 
     /// Counts the values of a block that was filled after it was made.
@@ -91,6 +111,28 @@ impl Block {
         &mut self.values[row * self.steps..(row + 1) * self.steps]
     }
 
+    /// The native histogram of a row at a step.
+    pub(crate) fn histogram(&self, row: usize, step: usize) -> Option<&Arc<FloatHistogram>> {
+        self.histograms.get(row * self.steps + step)
+    }
+
+    /// Whether a row has anything at a step.
+    pub(crate) fn is_present(&self, row: usize, step: usize) -> bool {
+        !is_absent(self.row(row)[step])
+            || (!self.histograms.is_empty() && self.histogram(row, step).is_some())
+    }
+
+    /// Whether a row has anything at any step.
+    pub(crate) fn has_samples(&self, row: usize) -> bool {
+        has_value(self.row(row)) || self.row_histograms(row).next().is_some()
+    }
+
+    /// The native histograms of a row, by step.
+    fn row_histograms(&self, row: usize) -> impl Iterator<Item = (usize, &Arc<FloatHistogram>)> {
+        let first = row * self.steps;
+        self.histograms.within(first..first + self.steps).map(move |(cell, h)| (cell - first, h))
+    }
+
     /// The rows of `order`, in that order.
     pub(crate) fn reordered(&self, order: &[usize], ctx: &Context<'_>) -> Result<Self, QueryError> {
         let held = ctx.budget.hold_rows(order.len(), self.steps)?;
@@ -98,7 +140,16 @@ impl Block {
         for &row in order {
             values.extend_from_slice(self.row(row));
         }
-        Self::from_values(self.series.reordered(order), values, self.steps, held)
+        let mut histograms = Histograms::NONE;
+        if !self.histograms.is_empty() {
+            for (place, &row) in order.iter().enumerate() {
+                for (step, h) in self.row_histograms(row) {
+                    histograms.push(place * self.steps + step, Arc::clone(h));
+                }
+            }
+        }
+        let series = self.series.reordered(order);
+        Self::from_values(series, values, self.steps, held)?.with_histograms(histograms, ctx)
     }
 
     /// Makes labels unique.
@@ -119,7 +170,7 @@ impl Block {
         let mut firsts: Vec<usize> = Vec::new();
         let mut targets: Vec<Option<usize>> = Vec::with_capacity(self.series.len());
         for row in 0..self.series.len() {
-            if !has_value(self.row(row)) {
+            if !self.has_samples(row) {
                 targets.push(None);
                 continue;
             }
@@ -133,20 +184,32 @@ impl Block {
             targets.push(Some(number));
         }
         let mut merged = self.reordered(&firsts, ctx)?;
+        let mut moved: HashMap<usize, Arc<FloatHistogram>> = HashMap::new();
         for (row, target) in targets.into_iter().enumerate() {
             let Some(target) = target else { continue };
             if firsts[target] == row {
                 continue;
             }
-            for (to, from) in merged.row_mut(target).iter_mut().zip(self.row(row)) {
-                if is_absent(*from) {
-                    continue;
-                }
-                if !is_absent(*to) {
+            for step in 0..self.steps {
+                let cell = target * self.steps + step;
+                let is_taken = merged.is_present(target, step) || moved.contains_key(&cell);
+                if is_taken && self.is_present(row, step) {
                     return Err(QueryError::same_labelset());
                 }
-                *to = *from;
             }
+            for (to, from) in merged.row_mut(target).iter_mut().zip(self.row(row)) {
+                if !is_absent(*from) {
+                    *to = *from;
+                }
+            }
+            moved.extend(
+                self.row_histograms(row)
+                    .map(|(step, h)| (target * self.steps + step, Arc::clone(h))),
+            );
+        }
+        if !moved.is_empty() {
+            let all = std::mem::take(&mut merged.histograms);
+            merged.histograms = Histograms::from_unsorted(all.into_iter().chain(moved).collect());
         }
         Ok(merged)
     }
@@ -171,9 +234,19 @@ impl Rows for Block {
         &self.series
     }
 
-    fn read(&self, rows: Range<usize>, _: &mut Worker, out: &mut [f64]) -> Result<(), QueryError> {
-        out.copy_from_slice(&self.values[rows.start * self.steps..rows.end * self.steps]);
-        Ok(())
+    fn read(
+        &self,
+        rows: Range<usize>,
+        _: &mut Worker,
+        out: &mut [f64],
+    ) -> Result<Histograms, QueryError> {
+        let cells = rows.start * self.steps..rows.end * self.steps;
+        out.copy_from_slice(&self.values[cells.clone()]);
+        let mut histograms = Histograms::NONE;
+        for (cell, h) in self.histograms.within(cells.clone()) {
+            histograms.push(cell - cells.start, Arc::clone(h));
+        }
+        Ok(histograms)
     }
 
     fn into_block(self: Box<Self>, _: &Context<'_>, _: usize) -> Result<Block, QueryError> {

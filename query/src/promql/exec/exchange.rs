@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use super::histograms::Histograms;
 use super::{Context, Rows, Worker};
 use crate::error::QueryError;
 
@@ -97,13 +98,13 @@ impl<T, M: FnMut(usize, T) -> Result<(), QueryError>> Merge<T, M> {
     }
 }
 
-/// Reads all rows into `out`, run by run.
+/// Reads all rows into `out`, run by run; gives the native histograms.
 pub(crate) fn read_all<R: Rows + ?Sized>(
     ctx: &Context<'_>,
     rows: &R,
     steps: usize,
     out: &mut [f64],
-) -> Result<(), QueryError> {
+) -> Result<Histograms, QueryError> {
     let runs = runs(rows.series().len(), steps);
     let run_values = runs.first().map_or(1, |run| run.len() * steps).max(1);
     fill_chunks(ctx, out, run_values, |index, worker, chunk| {
@@ -111,14 +112,16 @@ pub(crate) fn read_all<R: Rows + ?Sized>(
     })
 }
 
-/// Cuts `out` into chunks of `chunk_len` values and fills each by one piece of work.
+/// Cuts `out` into chunks of `chunk_len` values and fills each by one piece of work; gives the
+/// native histograms of all.
 pub(crate) fn fill_chunks(
     ctx: &Context<'_>,
     out: &mut [f64],
     chunk_len: usize,
-    work: impl Fn(usize, &mut Worker, &mut [f64]) -> Result<(), QueryError> + Sync,
-) -> Result<(), QueryError> {
+    work: impl Fn(usize, &mut Worker, &mut [f64]) -> Result<Histograms, QueryError> + Sync,
+) -> Result<Histograms, QueryError> {
     let count = out.len().div_ceil(chunk_len);
+    let mut all = Histograms::NONE;
     // Each chunk is taken once; the claim by number is what orders the work.
     let chunks: Vec<Mutex<Option<&mut [f64]>>> =
         out.chunks_mut(chunk_len).map(|chunk| Mutex::new(Some(chunk))).collect();
@@ -129,8 +132,12 @@ pub(crate) fn fill_chunks(
             Some(chunk) => work(index, worker, chunk),
             None => Err(QueryError::Internal("a chunk was claimed twice".to_owned())),
         },
-        |_, ()| Ok(()),
-    )
+        |index, histograms| {
+            all.append(histograms, index * chunk_len);
+            Ok(())
+        },
+    )?;
+    Ok(all)
 }
 
 #[cfg(test)]

@@ -1,15 +1,19 @@
-//! Functions over classic histograms: series that differ in the label `le` alone.
+//! Functions over histograms: classic ones, which are series that differ in the label `le` alone,
+//! and native ones. Where both have the same labels neither counts.
 
 use std::ops::Range;
 
+use hashbrown::HashMap;
 use m3rs_core::model::{Labels, STALE_NAN};
 
 use super::aggregate::Groups;
-use super::block::{self, SameLabels};
+use super::block::{self, Block, SameLabels};
+use super::histograms::Histograms;
 use super::scalar::{self, Column};
 use super::series::{NameRemoval, SeriesList};
 use super::{Context, Rows, Worker, has_value, is_absent, open as open_node};
 use crate::error::QueryError;
+use crate::histogram::{FloatHistogram, Observed};
 use crate::number::open_metrics;
 use crate::promql::annotation::{ForcedMonotonicity, Note};
 use crate::promql::ast::Span;
@@ -23,16 +27,16 @@ use crate::step::StepGrid;
 /// The label of a bucket's upper bound.
 const BUCKET_LABEL: &str = "le";
 
-/// Opens a function over classic histograms.
+/// Opens a function over histograms.
 pub(crate) fn open<'a>(
     node: &'a HistogramNode,
     grid: StepGrid,
     ctx: &'a Context<'a>,
 ) -> Result<Box<dyn Rows + 'a>, QueryError> {
     let what = What::new(&node.what, grid, ctx)?;
-    let input = open_node(&node.input, grid, ctx)?;
-    let histograms = histograms(&*input, node.span, grid.count, ctx)?;
-    let bare: Vec<Labels> = histograms.iter().map(|h| h.labels.clone()).collect();
+    let input = open_node(&node.input, grid, ctx)?.into_block(ctx, grid.count)?;
+    let groups = groups(&input, node.span, grid.count, ctx)?;
+    let bare: Vec<Labels> = groups.iter().map(|group| group.labels.clone()).collect();
     let labels = match &what {
         What::Quantiles { label, qs } => {
             qs.iter().flat_map(|q| bare.iter().map(|b| with_quantile(b, label, q[0]))).collect()
@@ -40,7 +44,8 @@ pub(crate) fn open<'a>(
         _ => bare,
     };
     let series = SeriesList::new(labels).drop_metadata(ctx.name_removal);
-    let rows = HistogramRows { input, histograms, what, series, span: node.span, grid, ctx };
+    let spans = (node.span, node.first_span);
+    let rows = HistogramRows { input, groups, what, series, spans, grid, ctx };
     block::with_unique_labels(Box::new(rows), SameLabels::Merge, grid.count, ctx)
 }
 
@@ -87,101 +92,125 @@ impl What {
 }
 
 /// The series of one histogram.
-struct Histogram {
+struct Group {
     labels: Labels,
     /// Rows of the input and their upper bounds.
     buckets: Vec<(usize, f64)>,
+    /// The row that holds a native histogram, if it may.
+    native: Option<usize>,
 }
 
-/// Finds histograms among the rows. Rows without usable bound are reported and left out.
-fn histograms(
-    input: &dyn Rows,
+/// Finds histograms among the rows. Rows of floats without usable bound are reported.
+fn groups(
+    input: &Block,
     span: Span,
     steps: usize,
     ctx: &Context<'_>,
-) -> Result<Vec<Histogram>, QueryError> {
-    let series = input.series();
-    let groups = Groups::new(series, Projection::dropping(&[BUCKET_LABEL]), ctx)?;
+) -> Result<Vec<Group>, QueryError> {
+    let series = &input.series;
     let removal = ctx.name_removal;
-    let result = Projection::dropping(&[BUCKET_LABEL]).and_metadata(removal == NameRemoval::AtOnce);
-    let mut worker = Worker::default();
-    let mut histograms = Vec::new();
-    for rows in groups.rows() {
-        let labels = result.labels(&series.labels(rows[0]));
-        let mut histogram = Histogram { labels, buckets: Vec::new() };
+    let kept = Projection::dropping(&[BUCKET_LABEL]).and_metadata(removal == NameRemoval::AtOnce);
+    let whole = Projection::all().and_metadata(removal == NameRemoval::AtOnce);
+    let by_bucket = Groups::new(series, Projection::dropping(&[BUCKET_LABEL]), ctx)?;
+    let mut found = Vec::new();
+    // By the labels of a native histogram: where it stands in `found`.
+    let mut places: HashMap<Labels, usize> = HashMap::new();
+    for rows in by_bucket.rows() {
+        let labels = series.labels(rows[0]);
+        let key = Projection::dropping(&[BUCKET_LABEL]).labels(&labels);
+        let mut group = Group { labels: kept.labels(&labels), buckets: Vec::new(), native: None };
         for row in rows {
             let labels = series.labels(row);
             let le = labels.get(BUCKET_LABEL).unwrap_or("");
             if let Some(bound) = parse_upper_bound(le) {
-                histogram.buckets.push((row, bound));
-                continue;
-            }
-            // PARITY(prometheus): the name is told only where names wait for the end.
-            let name = match removal {
-                NameRemoval::AtEnd => series.name(row).unwrap_or_default(),
-                NameRemoval::AtOnce => "",
-            };
-            let mut values = worker.take(steps);
-            input.read(row..row + 1, &mut worker, &mut values)?;
-            if has_value(&values) {
+                group.buckets.push((row, bound));
+            } else if has_value(input.row(row)) {
+                // PARITY(prometheus): the name is told only where names wait for the end.
+                let name = name_of(series, row, removal);
                 ctx.note(span, Note::BadBucketLabel { name, le });
             }
-            worker.put(values);
         }
-        if !histogram.buckets.is_empty() {
-            histograms.push(histogram);
+        if !group.buckets.is_empty() {
+            places.insert(key, found.len());
+            found.push(group);
         }
     }
-    Ok(histograms)
+    let mut natives: Vec<usize> = input.histograms.iter().map(|(cell, _)| cell / steps).collect();
+    natives.dedup();
+    for row in natives {
+        let labels = series.labels(row);
+        match places.get(&labels) {
+            Some(&at) if found[at].native.is_none() => found[at].native = Some(row),
+            _ => {
+                let labels = whole.labels(&labels);
+                found.push(Group { labels, buckets: Vec::new(), native: Some(row) });
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn name_of(series: &SeriesList, row: usize, removal: NameRemoval) -> &str {
+    match removal {
+        NameRemoval::AtEnd => series.name(row).unwrap_or_default(),
+        NameRemoval::AtOnce => "",
+    }
 }
 
 struct HistogramRows<'a> {
-    input: Box<dyn Rows + 'a>,
-    histograms: Vec<Histogram>,
+    input: Block,
+    groups: Vec<Group>,
     what: What,
     series: SeriesList,
-    span: Span,
+    /// The vector, and the first argument.
+    spans: (Span, Span),
     grid: StepGrid,
     ctx: &'a Context<'a>,
 }
 
 impl HistogramRows<'_> {
-    fn compute(
-        &self,
-        row: usize,
-        worker: &mut Worker,
-        out: &mut [f64],
-        forced: &mut Option<ForcedMonotonicity>,
-    ) -> Result<(), QueryError> {
-        let steps = self.grid.count;
-        let histogram = &self.histograms[row % self.histograms.len()];
-        let mut values = worker.take(histogram.buckets.len() * steps);
-        for (&(row, _), values) in histogram.buckets.iter().zip(values.chunks_exact_mut(steps)) {
-            self.input.read(row..row + 1, worker, values)?;
-        }
-        let mut buckets = Vec::with_capacity(histogram.buckets.len());
+    fn compute(&self, row: usize, out: &mut [f64], forced: &mut Option<ForcedMonotonicity>) {
+        let group = &self.groups[row % self.groups.len()];
+        let which = row / self.groups.len();
+        let mut buckets = Vec::with_capacity(group.buckets.len());
         for (step, out) in out.iter_mut().enumerate() {
             buckets.clear();
-            for (i, &(_, upper_bound)) in histogram.buckets.iter().enumerate() {
-                let count = values[i * steps + step];
+            for &(row, upper_bound) in &group.buckets {
+                let count = self.input.row(row)[step];
                 if !is_absent(count) {
                     buckets.push(Bucket { upper_bound, count });
                 }
             }
-            *out = if buckets.is_empty() {
-                STALE_NAN
-            } else {
-                self.at_step(row / self.histograms.len(), step, &mut buckets, forced)
+            let native = group.native.and_then(|row| Some((row, self.input.histogram(row, step)?)));
+            *out = match native {
+                Some((row, _)) if !buckets.is_empty() => {
+                    let name = name_of(&self.input.series, row, self.ctx.name_removal);
+                    self.ctx.note(self.spans.0, Note::MixedClassicAndNative { name });
+                    STALE_NAN
+                }
+                Some((row, h)) => self.of_native((which, row, step), h),
+                None if buckets.is_empty() => STALE_NAN,
+                None => self.of_classic((which, step), &mut buckets, forced),
             };
         }
-        worker.put(values);
-        Ok(())
     }
 
-    fn at_step(
+    fn of_native(&self, (which, row, step): (usize, usize, usize), h: &FloatHistogram) -> f64 {
+        let Observed { value, skew } = match &self.what {
+            What::Quantile(q) => h.quantile(q[step]),
+            What::Quantiles { qs, .. } => h.quantile(qs[which][step]),
+            What::Fraction { lower, upper } => h.fraction(lower[step], upper[step]),
+        };
+        if let Some(skew) = skew {
+            let name = name_of(&self.input.series, row, self.ctx.name_removal);
+            self.ctx.note(self.spans.1, Note::Skewed { skew, name });
+        }
+        value
+    }
+
+    fn of_classic(
         &self,
-        which: usize,
-        step: usize,
+        (which, step): (usize, usize),
         buckets: &mut Vec<Bucket>,
         forced: &mut Option<ForcedMonotonicity>,
     ) -> f64 {
@@ -220,17 +249,18 @@ impl Rows for HistogramRows<'_> {
     fn read(
         &self,
         rows: Range<usize>,
-        worker: &mut Worker,
+        _: &mut Worker,
         out: &mut [f64],
-    ) -> Result<(), QueryError> {
+    ) -> Result<Histograms, QueryError> {
         for (row, out) in rows.zip(out.chunks_exact_mut(self.grid.count)) {
+            self.ctx.check()?;
             let mut forced = None;
-            self.compute(row, worker, out, &mut forced)?;
+            self.compute(row, out, &mut forced);
             if let Some(forced) = forced {
                 let name = self.series.name(row).unwrap_or_default();
-                self.ctx.note_forced(self.span, name, forced);
+                self.ctx.note_forced(self.spans.0, name, forced);
             }
         }
-        Ok(())
+        Ok(Histograms::NONE)
     }
 }

@@ -4,16 +4,20 @@
 //! from step to step, and with it the labels of the result.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use m3rs_core::model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
 use super::block::{Block, SameLabels};
+use super::histograms::Histograms;
 use super::select::{self, Ends, Reach, Selected};
 use super::series::SeriesList;
-use super::{Context, Rows, has_value, is_absent, open as open_node};
+use super::{Context, Rows, is_absent, open as open_node};
 use crate::error::QueryError;
+use crate::histogram::FloatHistogram;
 use crate::limits::Held;
+use crate::promql::ast::Span;
 use crate::promql::plan::{InfoNode, SelectNode, Shift};
 use crate::source::condition::Condition;
 use crate::step::StepGrid;
@@ -52,7 +56,7 @@ pub(crate) fn open<'a>(
     let mut join = Join::new(&base, &info, &data, ctx)?;
     for (row, is_info) in is_info.iter().enumerate() {
         ctx.check()?;
-        if has_value(base.row(row)) {
+        if base.has_samples(row) {
             join.add_row(row, *is_info)?;
         }
     }
@@ -76,7 +80,7 @@ fn info_names(matchers: Vec<Matcher>) -> Vec<Matcher> {
 /// Matchers of the identifying labels of all series to be described; `None` if they have none.
 fn identities(base: &Block, is_info: &[bool]) -> Option<Vec<Matcher>> {
     let mut values: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for row in (0..base.series.len()).filter(|row| !is_info[*row] && has_value(base.row(*row))) {
+    for row in (0..base.series.len()).filter(|row| !is_info[*row] && base.has_samples(*row)) {
         let labels = base.series.labels(row);
         for name in IDENTIFYING {
             if let Some(value) = labels.get(name) {
@@ -126,7 +130,9 @@ impl InfoSeries {
         ctx: &Context<'_>,
     ) -> Result<Self, QueryError> {
         let function = Some("info".to_owned());
-        let select = SelectNode { matchers, shift, function, edges: None, labels: None };
+        let (edges, labels, span) = (None, None, Span::default());
+        let select =
+            SelectNode { matchers, span, shift, function, skips_buckets: false, edges, labels };
         // PARITY(prometheus): samples are taken from the times that the first selector of the
         // argument looks at, and count at the times of the query.
         let ends = Ends::new(shift, grid);
@@ -145,7 +151,7 @@ impl InfoSeries {
         info.newest = vec![NONE; info.groups.len() * info.steps];
         for step in 0..info.steps {
             ctx.check()?;
-            let is_read = (0..base.series.len()).any(|row| !is_absent(base.row(row)[step]));
+            let is_read = (0..base.series.len()).any(|row| base.is_present(row, step));
             if is_read {
                 info.choose(step, &group_of, &times)?;
             }
@@ -158,6 +164,10 @@ impl InfoSeries {
         for (row, group) in group_of.iter().enumerate() {
             let time = times.row(row)[step];
             if is_absent(time) {
+                if times.histogram(row, step).is_some() {
+                    let text = "info sample should be float".to_owned();
+                    return Err(QueryError::Execution(text));
+                }
                 continue;
             }
             let newest = &mut self.newest[group * self.steps + step];
@@ -208,6 +218,7 @@ struct Join<'a, 'b> {
     labels: Vec<Labels>,
     pending: Vec<bool>,
     values: Vec<f64>,
+    histograms: Vec<(usize, Arc<FloatHistogram>)>,
     held: Held,
     ctx: &'a Context<'a>,
 }
@@ -220,8 +231,9 @@ impl<'a, 'b> Join<'a, 'b> {
         ctx: &'a Context<'a>,
     ) -> Result<Self, QueryError> {
         let held = ctx.budget.hold(0)?;
-        let (labels, pending, values) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { base, info, data, labels, pending, values, held, ctx })
+        let (labels, pending) = (Vec::new(), Vec::new());
+        let (values, histograms) = (Vec::new(), Vec::new());
+        Ok(Self { base, info, data, labels, pending, values, histograms, held, ctx })
     }
 
     /// Adds a row of the base, as one row for each set of info series that describes it.
@@ -231,7 +243,7 @@ impl<'a, 'b> Join<'a, 'b> {
         let mut targets: HashMap<Vec<u32>, Option<usize>> = HashMap::new();
         let mut chosen = Vec::new();
         for (step, v) in self.base.row(row).iter().enumerate() {
-            if is_absent(*v) {
+            if !self.base.is_present(row, step) {
                 continue;
             }
             chosen.clear();
@@ -253,8 +265,11 @@ impl<'a, 'b> Join<'a, 'b> {
                     target
                 }
             };
-            if let Some(target) = target {
-                self.values[target * self.base.steps + step] = *v;
+            let Some(target) = target else { continue };
+            let cell = target * self.base.steps + step;
+            self.values[cell] = *v;
+            if let Some(h) = self.base.histogram(row, step) {
+                self.histograms.push((cell, Arc::clone(h)));
             }
         }
         Ok(())
@@ -301,7 +316,9 @@ impl<'a, 'b> Join<'a, 'b> {
 
     fn into_block(self) -> Result<Block, QueryError> {
         let series = SeriesList::new(self.labels).with_pending(self.pending);
-        Block::from_values(series, self.values, self.base.steps, self.held)
+        let histograms = Histograms::from_unsorted(self.histograms);
+        let block = Block::from_values(series, self.values, self.base.steps, self.held)?;
+        block.with_histograms(histograms, self.ctx)
     }
 }
 

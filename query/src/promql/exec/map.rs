@@ -1,30 +1,40 @@
 //! Operations on each value by itself: element functions, signs, operators with a scalar.
 
 use std::ops::Range;
+use std::sync::Arc;
+
+use m3rs_core::model::STALE_NAN;
 
 use super::block::{self, SameLabels};
+use super::histograms::Histograms;
+use super::operator::{self, Operand, Outcome};
 use super::scalar::{self, Column};
 use super::series::SeriesList;
-use super::{Context, Rows, Worker, is_absent, open as open_node, operator};
+use super::{Context, Rows, Worker, has_value, is_absent, open as open_node};
 use crate::error::QueryError;
-use crate::promql::ast::BinaryOp;
+use crate::promql::annotation::{Note, ValueKind};
+use crate::promql::ast::{BinaryOp, Span};
 use crate::promql::function::ElementKernel;
-use crate::promql::plan::{Mapping, VectorNode};
+use crate::promql::plan::{HistogramNumber, Mapping, VectorNode};
 use crate::step::StepGrid;
-use m3rs_core::model::STALE_NAN;
 
 /// A mapping with its scalars evaluated.
 enum Apply {
     Negate,
     EvaluationTime,
+    OfHistogram(HistogramNumber),
     Element { kernel: ElementKernel, params: Vec<Column> },
-    Arithmetic { f: Arithmetic, scalar: Column, is_scalar_left: bool },
-    Filter { holds: Comparison, scalar: Column, is_scalar_left: bool },
-    Test { holds: Comparison, scalar: Column, is_scalar_left: bool },
+    Operator { op: BinaryOp, floats: OfFloats, scalar: Column, is_scalar_left: bool, span: Span },
 }
 
-type Arithmetic = fn(f64, f64) -> f64;
-type Comparison = fn(&f64, &f64) -> bool;
+/// What an operator does with two floats.
+enum OfFloats {
+    Arithmetic(fn(f64, f64) -> f64),
+    Filter(fn(&f64, &f64) -> bool),
+    Test(fn(&f64, &f64) -> bool),
+    /// Nothing: it is for histograms.
+    Refuse,
+}
 
 /// Opens a mapping of the rows of `input`.
 pub(crate) fn open<'a>(
@@ -37,36 +47,34 @@ pub(crate) fn open<'a>(
     let apply = match mapping {
         Mapping::Negate => Apply::Negate,
         Mapping::EvaluationTime => Apply::EvaluationTime,
+        Mapping::OfHistogram(number) => Apply::OfHistogram(*number),
         Mapping::Element { kernel, params } => {
             let params = params.iter().map(|p| scalar::evaluate(p, grid, ctx));
             Apply::Element { kernel: *kernel, params: params.collect::<Result<_, _>>()? }
         }
-        Mapping::Operator { op, scalar, is_scalar_left, return_bool } => {
+        Mapping::Operator { op, scalar, is_scalar_left, return_bool, span } => {
             let scalar = scalar::evaluate(scalar, grid, ctx)?;
-            with_scalar(*op, scalar, *is_scalar_left, *return_bool)?
+            let floats = of_floats(*op, *return_bool);
+            let (op, is_scalar_left, span) = (*op, *is_scalar_left, *span);
+            Apply::Operator { op, floats, scalar, is_scalar_left, span }
         }
     };
     let series = match &apply {
-        Apply::Filter { .. } => input.series().clone(),
+        Apply::Operator { floats: OfFloats::Filter(_) | OfFloats::Refuse, .. } => {
+            input.series().clone()
+        }
         _ => input.series().drop_metadata(ctx.name_removal),
     };
-    let rows: Box<dyn Rows + 'a> = Box::new(MapRows { input, apply, series, grid });
+    let rows: Box<dyn Rows + 'a> = Box::new(MapRows { input, apply, series, grid, ctx });
     block::with_unique_labels(rows, SameLabels::Merge, grid.count, ctx)
 }
 
-fn with_scalar(
-    op: BinaryOp,
-    scalar: Column,
-    is_scalar_left: bool,
-    return_bool: bool,
-) -> Result<Apply, QueryError> {
-    if let Some(f) = operator::arithmetic(op) {
-        return Ok(Apply::Arithmetic { f, scalar, is_scalar_left });
-    }
-    match operator::comparison(op) {
-        Some(holds) if return_bool => Ok(Apply::Test { holds, scalar, is_scalar_left }),
-        Some(holds) => Ok(Apply::Filter { holds, scalar, is_scalar_left }),
-        None => Err(QueryError::Internal(format!("operator {} with a scalar", op.as_str()))),
+fn of_floats(op: BinaryOp, return_bool: bool) -> OfFloats {
+    match (operator::arithmetic(op), operator::comparison(op)) {
+        (Some(f), _) => OfFloats::Arithmetic(f),
+        (None, Some(holds)) if return_bool => OfFloats::Test(holds),
+        (None, Some(holds)) => OfFloats::Filter(holds),
+        (None, None) => OfFloats::Refuse,
     }
 }
 
@@ -75,6 +83,7 @@ struct MapRows<'a> {
     apply: Apply,
     series: SeriesList,
     grid: StepGrid,
+    ctx: &'a Context<'a>,
 }
 
 impl Rows for MapRows<'_> {
@@ -87,20 +96,78 @@ impl Rows for MapRows<'_> {
         rows: Range<usize>,
         worker: &mut Worker,
         out: &mut [f64],
-    ) -> Result<(), QueryError> {
-        self.input.read(rows, worker, out)?;
+    ) -> Result<Histograms, QueryError> {
+        let histograms = self.input.read(rows, worker, out)?;
+        let mut has_refused = false;
         for row in out.chunks_exact_mut(self.grid.count) {
-            self.apply.to_row(row, self.grid);
+            has_refused |= self.apply.to_row(row, self.grid);
         }
-        Ok(())
+        if has_refused && let Apply::Operator { op, span, .. } = &self.apply {
+            let (lhs, rhs) = (ValueKind::Float, ValueKind::Float);
+            self.ctx.note(*span, Note::IncompatibleKinds { lhs, op: *op, rhs });
+        }
+        if histograms.is_empty() {
+            return Ok(Histograms::NONE);
+        }
+        Ok(self.to_histograms(histograms, out))
+    }
+}
+
+impl MapRows<'_> {
+    /// Maps histograms; what becomes a float goes to `out`.
+    fn to_histograms(&self, histograms: Histograms, out: &mut [f64]) -> Histograms {
+        let steps = self.grid.count;
+        match &self.apply {
+            Apply::Negate => histograms.map(|_, h| {
+                let mut h = (*h).clone();
+                h.multiply(-1.0);
+                Some(Arc::new(h))
+            }),
+            Apply::EvaluationTime => {
+                for (cell, _) in histograms {
+                    out[cell] = self.grid.time_ms(cell % steps) as f64 / 1000.0;
+                }
+                Histograms::NONE
+            }
+            Apply::OfHistogram(number) => {
+                for (cell, h) in histograms {
+                    out[cell] = match number {
+                        HistogramNumber::Count => h.count,
+                        HistogramNumber::Sum => h.sum,
+                        HistogramNumber::Average => h.sum / h.count,
+                        HistogramNumber::Variance => h.variance(),
+                        HistogramNumber::Deviation => h.variance().sqrt(),
+                    };
+                }
+                Histograms::NONE
+            }
+            Apply::Element { .. } => Histograms::NONE,
+            Apply::Operator { op, scalar, is_scalar_left, span, .. } => {
+                histograms.map(|cell, h| {
+                    let (h, v) = (Operand::Histogram(&h), Operand::Float(scalar[cell % steps]));
+                    let (lhs, rhs) = if *is_scalar_left { (v, h) } else { (h, v) };
+                    match operator::with_histogram(*op, lhs, rhs) {
+                        Outcome::Value(h, _) => Some(Arc::new(h)),
+                        Outcome::Refused(note) => {
+                            self.ctx.note(*span, note);
+                            None
+                        }
+                        // Only histograms compare with histograms.
+                        Outcome::Holds(_) => None,
+                    }
+                })
+            }
+        }
     }
 }
 
 impl Apply {
-    fn to_row(&self, row: &mut [f64], grid: StepGrid) {
+    /// Maps the floats of a row; whether the operator is not for any of them.
+    fn to_row(&self, row: &mut [f64], grid: StepGrid) -> bool {
         match self {
             Self::Negate => each(row, |_, v| -v),
             Self::EvaluationTime => each(row, |i, _| grid.time_ms(i) as f64 / 1000.0),
+            Self::OfHistogram(_) => row.fill(STALE_NAN),
             Self::Element { kernel, params } => match &params[..] {
                 [] => each(row, |i, v| kernel(v, &[], grid.time_ms(i))),
                 [p] => each(row, |i, v| kernel(v, &[p[i]], grid.time_ms(i))),
@@ -115,21 +182,35 @@ impl Apply {
                     });
                 }
             },
-            Self::Arithmetic { f, scalar, is_scalar_left: false } => {
-                each(row, |i, v| f(v, scalar[i]));
+            Self::Operator { floats, scalar, is_scalar_left, .. } => {
+                let left = *is_scalar_left;
+                return floats.to_row(row, scalar, left);
             }
-            Self::Arithmetic { f, scalar, is_scalar_left: true } => {
-                each(row, |i, v| f(scalar[i], v));
-            }
-            Self::Filter { holds, scalar, is_scalar_left } => each(row, |i, v| {
-                let (a, b) = if *is_scalar_left { (scalar[i], v) } else { (v, scalar[i]) };
+        }
+        false
+    }
+}
+
+impl OfFloats {
+    fn to_row(&self, row: &mut [f64], scalar: &Column, is_scalar_left: bool) -> bool {
+        match self {
+            Self::Arithmetic(f) if is_scalar_left => each(row, |i, v| f(scalar[i], v)),
+            Self::Arithmetic(f) => each(row, |i, v| f(v, scalar[i])),
+            Self::Filter(holds) => each(row, |i, v| {
+                let (a, b) = if is_scalar_left { (scalar[i], v) } else { (v, scalar[i]) };
                 if holds(&a, &b) { v } else { STALE_NAN }
             }),
-            Self::Test { holds, scalar, is_scalar_left } => each(row, |i, v| {
-                let (a, b) = if *is_scalar_left { (scalar[i], v) } else { (v, scalar[i]) };
+            Self::Test(holds) => each(row, |i, v| {
+                let (a, b) = if is_scalar_left { (scalar[i], v) } else { (v, scalar[i]) };
                 f64::from(holds(&a, &b))
             }),
+            Self::Refuse => {
+                let has_value = has_value(row);
+                row.fill(STALE_NAN);
+                return has_value;
+            }
         }
+        false
     }
 }
 
@@ -165,10 +246,20 @@ impl Rows for Repeated {
         &self.block.series
     }
 
-    fn read(&self, rows: Range<usize>, _: &mut Worker, out: &mut [f64]) -> Result<(), QueryError> {
-        for (row, out) in rows.zip(out.chunks_exact_mut(self.steps)) {
+    fn read(
+        &self,
+        rows: Range<usize>,
+        _: &mut Worker,
+        out: &mut [f64],
+    ) -> Result<Histograms, QueryError> {
+        let mut histograms = Histograms::NONE;
+        for (place, (row, out)) in rows.zip(out.chunks_exact_mut(self.steps)).enumerate() {
             out.fill(self.block.values[row]);
+            if let Some(h) = self.block.histogram(row, 0) {
+                let first = place * self.steps;
+                (first..first + self.steps).for_each(|cell| histograms.push(cell, Arc::clone(h)));
+            }
         }
-        Ok(())
+        Ok(histograms)
     }
 }

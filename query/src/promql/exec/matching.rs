@@ -8,14 +8,19 @@
 mod by_step;
 mod pairs;
 
+use std::sync::Arc;
+
 use m3rs_core::model::{Labels, STALE_NAN};
 
 use super::aggregate::Groups;
+use super::operator::{Operand, Outcome};
 use super::series::NameRemoval;
 use super::set::signature;
 use super::{Context, Rows, is_absent, open as open_node, operator};
 use crate::error::QueryError;
-use crate::promql::ast::{BinaryOp, Cardinality, VectorMatching};
+use crate::histogram::FloatHistogram;
+use crate::promql::annotation::{Note, ValueKind};
+use crate::promql::ast::{BinaryOp, Cardinality, Span, VectorMatching};
 use crate::promql::labelset::Projection;
 use crate::promql::plan::BinaryNode;
 use crate::step::StepGrid;
@@ -57,12 +62,27 @@ enum Apply {
     Arithmetic(fn(f64, f64) -> f64),
     Filter(fn(&f64, &f64) -> bool),
     Test(fn(&f64, &f64) -> bool),
+    /// Nothing: the operator is for histograms.
+    Refuse,
+}
+
+/// What comes out for a pair.
+enum PairResult {
+    Float(f64),
+    Histogram(Arc<FloatHistogram>),
+    /// A comparison that does not hold.
+    Dropped,
+    /// The operator is not for the pair.
+    Refused,
 }
 
 /// An operator with its matching.
 #[derive(Clone, Copy)]
 struct Operation<'a> {
     apply: Apply,
+    op: BinaryOp,
+    /// The whole operation.
+    span: Span,
     matching: &'a VectorMatching,
     /// Whether the left side is the "one" side.
     is_swapped: bool,
@@ -78,7 +98,8 @@ impl<'a> Operation<'a> {
             (Some(f), _) => Apply::Arithmetic(f),
             (None, Some(holds)) if node.return_bool => Apply::Test(holds),
             (None, Some(holds)) => Apply::Filter(holds),
-            (None, None) => return Err(not_between_vectors(node.op)),
+            (None, None) if node.op.is_set() => return Err(not_between_vectors(node.op)),
+            (None, None) => Apply::Refuse,
         };
         if node.matching.cardinality == Cardinality::ManyToMany {
             return Err(not_between_vectors(node.op));
@@ -88,6 +109,8 @@ impl<'a> Operation<'a> {
         let drops_name = operator::drops_name(node.op, node.return_bool);
         Ok(Self {
             apply,
+            op: node.op,
+            span: node.span,
             matching: &node.matching,
             is_swapped: node.matching.cardinality == Cardinality::OneToMany,
             drops_name: drops_name && !waits,
@@ -113,6 +136,43 @@ impl<'a> Operation<'a> {
                 }
             }
             Apply::Test(holds) => f64::from(holds(&left, &right)),
+            Apply::Refuse => STALE_NAN,
+        }
+    }
+
+    /// The result for a pair of values of any kind.
+    fn apply_to_pair(
+        &self,
+        many: Operand<'_>,
+        one: Operand<'_>,
+        note: &mut dyn FnMut(Note<'static>),
+    ) -> PairResult {
+        if let (Operand::Float(many), Operand::Float(one)) = (many, one) {
+            if matches!(self.apply, Apply::Refuse) {
+                let (lhs, rhs) = (ValueKind::Float, ValueKind::Float);
+                note(Note::IncompatibleKinds { lhs, op: self.op, rhs });
+                return PairResult::Refused;
+            }
+            let v = self.apply(many, one);
+            return if is_absent(v) { PairResult::Dropped } else { PairResult::Float(v) };
+        }
+        let (left, right) = if self.is_swapped { (one, many) } else { (many, one) };
+        let is_test = matches!(self.apply, Apply::Test(_));
+        match operator::with_histogram(self.op, left, right) {
+            Outcome::Value(h, reconciled) => {
+                reconciled.into_iter().for_each(note);
+                PairResult::Histogram(Arc::new(h))
+            }
+            Outcome::Holds(holds) if is_test => PairResult::Float(f64::from(holds)),
+            Outcome::Holds(true) => match left {
+                Operand::Histogram(h) => PairResult::Histogram(Arc::clone(h)),
+                Operand::Float(v) => PairResult::Float(v),
+            },
+            Outcome::Holds(false) => PairResult::Dropped,
+            Outcome::Refused(refusal) => {
+                note(refusal);
+                PairResult::Refused
+            }
         }
     }
 

@@ -2,18 +2,21 @@
 
 use std::cell::Cell;
 use std::ops::Range;
+use std::sync::Arc;
 
 use m3rs_core::model::STALE_NAN;
 
 use super::block::{self, SameLabels};
+use super::histograms::Histograms;
 use super::scalar::{self, Column};
 use super::select::ROWS_PER_CHECK;
 use super::series::SeriesList;
 use super::subquery::Samples;
 use super::{Context, Rows, Worker, has_value, is_absent};
 use crate::error::QueryError;
+use crate::histogram::FloatHistogram;
 use crate::promql::annotation::Note;
-use crate::promql::function::{self, RangeInput, Stop};
+use crate::promql::function::{self, HistogramSamples, RangeInput, Stop, native};
 use crate::promql::plan::RangeNode;
 use crate::source::SampleColumns;
 use crate::step::StepGrid;
@@ -72,6 +75,9 @@ fn has_invalid_quantile(node: &RangeNode, params: &[Column]) -> bool {
         && params.iter().flat_map(|p| p.iter()).any(|q| !(0.0..=1.0).contains(q))
 }
 
+/// Native histograms of a row by step.
+type ByStep = Vec<(usize, Arc<FloatHistogram>)>;
+
 struct RangeRows<'a> {
     series: SeriesList,
     samples: Samples<'a>,
@@ -85,16 +91,17 @@ struct RangeRows<'a> {
 }
 
 impl RangeRows<'_> {
+    /// Puts the results of a row into `out`; those that are histograms come back by step.
     fn apply(
         &self,
         row: usize,
-        columns: &SampleColumns,
+        (columns, natives): (&SampleColumns, &HistogramSamples),
         params: &[&[f64]],
         out: &mut [f64],
-    ) -> Result<(), QueryError> {
+    ) -> Result<ByStep, QueryError> {
         out.fill(STALE_NAN);
-        if columns.ts.is_empty() {
-            return Ok(());
+        if columns.ts.is_empty() && natives.is_empty() {
+            return Ok(Vec::new());
         }
         let fault = Cell::new(None);
         let is_over = || match self.ctx.check() {
@@ -119,14 +126,16 @@ impl RangeRows<'_> {
             self.check_starts(row, &input);
         }
         if let Some(text) = &self.bad_params
-            && function::has_samples(&input)
+            && (function::has_samples(&input) || native::has_histograms(&input, natives))
         {
             return Err(QueryError::Execution(text.clone()));
         }
         if !self.samples.ends.is_fixed || self.grid.count == 1 {
             (self.node.kernel)(&input, out);
-            return fault.take().map_or(Ok(()), Err);
+            let results = self.with_natives(row, &input, natives, out);
+            return fault.take().map_or(Ok(results), Err);
         }
+        let mut results = Vec::new();
         // The window is the same at each step, while arguments and evaluation times are not.
         for (i, out) in out.iter_mut().enumerate() {
             if columns.ts.len() > SAMPLES_PER_CHECK {
@@ -136,11 +145,30 @@ impl RangeRows<'_> {
             let eval = StepGrid::instant(self.grid.time_ms(i));
             let step = RangeInput { eval, params: &params, ..input };
             (self.node.kernel)(&step, std::slice::from_mut(out));
+            let found = self.with_natives(row, &step, natives, std::slice::from_mut(out));
+            results.extend(found.into_iter().map(|(_, h)| (i, h)));
             if let Some(error) = fault.take() {
                 return Err(error);
             }
         }
-        Ok(())
+        Ok(results)
+    }
+
+    /// Looks at the windows that hold native histograms.
+    fn with_natives(
+        &self,
+        row: usize,
+        input: &RangeInput<'_>,
+        natives: &HistogramSamples,
+        out: &mut [f64],
+    ) -> ByStep {
+        if natives.is_empty() {
+            return Vec::new();
+        }
+        let name = self.samples.series.name(row).unwrap_or_default();
+        let mut tell = |what| self.ctx.note(self.node.span, Note::Range { what, name });
+        let function = (self.node.function.as_str(), self.samples.edges);
+        native::apply(function, input, natives, out, &mut tell)
     }
 
     /// Tells of quantiles that are none, where there is something to take them of.
@@ -183,16 +211,21 @@ impl Rows for RangeRows<'_> {
         rows: Range<usize>,
         worker: &mut Worker,
         out: &mut [f64],
-    ) -> Result<(), QueryError> {
+    ) -> Result<Histograms, QueryError> {
         let params: Vec<&[f64]> = self.params.iter().map(|p| &p[..]).collect();
         let mut columns = std::mem::take(&mut worker.columns);
-        let (mut read, end) = (0, rows.end);
+        let mut natives = std::mem::take(&mut worker.natives);
+        let mut histograms = Histograms::NONE;
+        let (mut read, first, end) = (0, rows.start, rows.end);
         for (row, out) in rows.zip(out.chunks_exact_mut(self.grid.count)) {
-            read += self.samples.read(row..end, worker, &mut columns)?;
+            read += self.samples.read(row..end, worker, (&mut columns, &mut natives))?;
             if columns.ts.len() > SAMPLES_PER_CHECK || row.is_multiple_of(ROWS_PER_CHECK) {
                 self.ctx.check()?;
             }
-            self.apply(row, &columns, &params, out)?;
+            let found = self.apply(row, (&columns, &natives), &params, out)?;
+            for (step, h) in found {
+                histograms.push((row - first) * self.grid.count + step, h);
+            }
             if self.checks_counter && has_value(out) {
                 self.check_counter(row);
             }
@@ -200,8 +233,8 @@ impl Rows for RangeRows<'_> {
                 self.check_quantiles(out);
             }
         }
-        worker.columns = columns;
+        (worker.columns, worker.natives) = (columns, natives);
         self.ctx.budget.add_read(read);
-        Ok(())
+        Ok(histograms)
     }
 }

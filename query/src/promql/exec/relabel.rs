@@ -5,6 +5,7 @@ use std::ops::Range;
 use m3rs_core::model::{Labels, METRIC_NAME};
 
 use super::block::{self, SameLabels};
+use super::histograms::Histograms;
 use super::series::SeriesList;
 use super::{Context, Rows, Worker, exchange, open as open_node};
 use crate::error::QueryError;
@@ -85,7 +86,7 @@ impl Rows for RelabelRows<'_> {
         rows: Range<usize>,
         worker: &mut Worker,
         out: &mut [f64],
-    ) -> Result<(), QueryError> {
+    ) -> Result<Histograms, QueryError> {
         self.input.read(rows, worker, out)
     }
 }

@@ -1,11 +1,14 @@
 //! From a plan to the value of a query.
 
+use std::sync::Arc;
+
 use m3rs_core::model::Labels;
 use rayon::slice::ParallelSliceMut;
 
 use super::subquery::Samples;
 use super::{Context, Worker, exchange, is_absent, open, scalar};
 use crate::error::QueryError;
+use crate::promql::function::HistogramSamples;
 use crate::promql::plan::{MatrixNode, Plan, VectorNode};
 use crate::promql::{function, labelset};
 use crate::result::{InstantVector, Matrix, MatrixSeries, Points, Value};
@@ -28,7 +31,8 @@ pub(crate) fn evaluate(
                 return Ok(Value::Scalar { t_ms, v: column[0] });
             }
             let points = Points::Steps { first: 0, values: column.into_values() };
-            let series = vec![MatrixSeries { labels: Labels::empty(), points }];
+            let (labels, histograms) = (Labels::empty(), Vec::new());
+            let series = vec![MatrixSeries { labels, points, histograms }];
             Ok(Value::Matrix(Matrix { grid, series }))
         }
         Plan::Vector(node) if is_range => matrix_of_steps(node, grid, ctx),
@@ -61,17 +65,26 @@ fn instant_vector(
         |index, worker| {
             let run = runs[index].clone();
             let mut values = worker.take(run.len());
-            rows.read(run.clone(), worker, &mut values)?;
-            let present = run.zip(&values).filter(|(_, v)| !is_absent(**v));
-            let part: (Vec<Labels>, Vec<f64>) =
-                present.map(|(row, v)| (series.labels(row), *v)).unzip();
+            let mut natives = rows.read(run.clone(), worker, &mut values)?.into_iter().peekable();
+            let mut part = InstantVector::default();
+            for (place, (row, v)) in run.zip(&values).enumerate() {
+                let native = natives.next_if(|(cell, _)| *cell == place);
+                if is_absent(*v) && native.is_none() {
+                    continue;
+                }
+                part.histograms.extend(native.map(|(_, h)| (part.labels.len(), h)));
+                part.labels.push(series.labels(row));
+                part.values.push(*v);
+            }
             worker.put(values);
             Ok(part)
         },
-        |_, (labels, values)| {
-            held.add_samples(values.len())?;
-            vector.labels.extend(labels);
-            vector.values.extend(values);
+        |_, part: InstantVector| {
+            held.add_samples(part.values.len())?;
+            let first = vector.labels.len();
+            vector.labels.extend(part.labels);
+            vector.values.extend(part.values);
+            vector.histograms.extend(part.histograms.into_iter().map(|(i, h)| (first + i, h)));
             Ok(())
         },
     )?;
@@ -95,15 +108,21 @@ fn matrix_of_steps(
         |index, worker| {
             let run = runs[index].clone();
             let mut values = worker.take(run.len() * steps);
-            rows.read(run.clone(), worker, &mut values)?;
+            let natives = rows.read(run.clone(), worker, &mut values)?;
             let part: Vec<MatrixSeries> = run
                 .zip(values.chunks_exact(steps))
-                .filter_map(|(row, values)| {
-                    let first = values.iter().position(|v| !is_absent(*v))?;
-                    let last = values.iter().rposition(|v| !is_absent(*v))?;
-                    let values = values[first..=last].to_vec();
-                    let points = Points::Steps { first, values };
-                    Some(MatrixSeries { labels: rows.series().labels(row), points })
+                .enumerate()
+                .filter_map(|(place, (row, values))| {
+                    let cells = place * steps..(place + 1) * steps;
+                    let at = |cell| grid.time_ms(cell - place * steps);
+                    let histograms: Vec<_> =
+                        natives.within(cells).map(|(cell, h)| (at(cell), Arc::clone(h))).collect();
+                    let points = points(values);
+                    if points.is_none() && histograms.is_empty() {
+                        return None;
+                    }
+                    let points = points.unwrap_or(Points::Steps { first: 0, values: Vec::new() });
+                    Some(MatrixSeries { labels: rows.series().labels(row), points, histograms })
                 })
                 .collect();
             worker.put(values);
@@ -116,7 +135,8 @@ fn matrix_of_steps(
                 }
             }
             let mut held = ctx.budget.hold_rows(len, 1)?;
-            held.add_samples(present)?;
+            held.absorb(ctx.budget.hold(natives.bytes())?);
+            held.add_samples(present + natives.samples())?;
             Ok((part, held))
         },
         |_, (part, part_held)| {
@@ -127,6 +147,13 @@ fn matrix_of_steps(
     )?;
     sort(&mut series, ctx);
     Ok(Value::Matrix(Matrix { grid, series }))
+}
+
+/// The floats of a row from the first to the last one, if there is any.
+fn points(values: &[f64]) -> Option<Points> {
+    let first = values.iter().position(|v| !is_absent(*v))?;
+    let last = values.iter().rposition(|v| !is_absent(*v))?;
+    Some(Points::Steps { first, values: values[first..=last].to_vec() })
 }
 
 /// The samples that a range selector or a subquery selects, at their own times.
@@ -149,21 +176,34 @@ fn matrix_of_samples(
             for row in runs[index].clone() {
                 ctx.check()?;
                 let mut columns = SampleColumns::default();
-                read += samples.read(row..runs[index].end, worker, &mut columns)?;
+                let mut natives = HistogramSamples::default();
+                let end = runs[index].end;
+                read += samples.read(row..end, worker, (&mut columns, &mut natives))?;
                 if let Some(edges) = samples.edges {
+                    if !natives.is_empty() {
+                        let modifier = edges.as_str();
+                        return Err(QueryError::Execution(format!(
+                            "{modifier} modifier is not supported with histograms"
+                        )));
+                    }
                     let end_ms = samples.ends.grid.start_ms;
                     let bounds = (end_ms.saturating_sub(samples.range_ms), end_ms);
                     function::cut_samples(&mut columns, bounds, edges);
                 }
-                if !columns.ts.is_empty() {
-                    let mut row_held = ctx.budget.hold_rows(columns.ts.len(), 2)?;
-                    row_held.add_samples(columns.ts.len())?;
-                    held.absorb(row_held);
-                    columns.ts.shrink_to_fit();
-                    columns.vs.shrink_to_fit();
-                    let points = Points::Samples(columns);
-                    part.push(MatrixSeries { labels: samples.series.labels(row), points });
+                if columns.ts.is_empty() && natives.is_empty() {
+                    continue;
                 }
+                let mut row_held = ctx.budget.hold_rows(columns.ts.len(), 2)?;
+                let bytes = natives.hs.iter().map(|h| h.bytes()).sum::<usize>();
+                row_held.absorb(ctx.budget.hold(bytes as u64)?);
+                row_held.add_samples(columns.ts.len() + bytes / 16)?;
+                held.absorb(row_held);
+                columns.histograms.clear();
+                columns.ts.shrink_to_fit();
+                columns.vs.shrink_to_fit();
+                let (labels, points) = (samples.series.labels(row), Points::Samples(columns));
+                let histograms = natives.ts.into_iter().zip(natives.hs).collect();
+                part.push(MatrixSeries { labels, points, histograms });
             }
             ctx.budget.add_read(read);
             Ok((part, held))

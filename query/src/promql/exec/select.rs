@@ -6,14 +6,19 @@ use std::sync::Arc;
 use m3rs_core::model::{Labels, METRIC_NAME, MatchOp, STALE_NAN};
 
 use super::context::SelectionKey;
+use super::histograms::Histograms;
 use super::series::SeriesList;
 use super::{Ahead, Context, Rows, Worker, is_absent};
 use crate::error::QueryError;
-use crate::promql::ast::RangeEdges;
-use crate::promql::function;
+use crate::histogram::{Converter, FloatHistogram, settle_hints, strip_buckets};
+use crate::promql::annotation::Note;
+use crate::promql::ast::{RangeEdges, Span};
+use crate::promql::function::{self, HistogramSamples};
 use crate::promql::labelset;
 use crate::promql::plan::{SelectNode, Shift};
-use crate::source::{SampleColumns, SelectHints, SelectRequest, SeriesReader, TimeRange};
+use crate::source::{
+    HistogramColumns, SampleColumns, SelectHints, SelectRequest, SeriesReader, TimeRange,
+};
 use crate::step::StepGrid;
 
 /// Times beyond this, some 73 million years away, are taken for it, so that sums cannot overflow.
@@ -90,7 +95,8 @@ impl Selected {
         let start_times = ctx.uses_start_times
             && node.function.as_deref().is_some_and(function::uses_start_times);
         let is_instant = matches!(reach, Reach::Lookback) && node.edges.is_none();
-        let last_only = is_instant && ends.count == 1;
+        // Without buckets only the histogram before tells of a reset.
+        let last_only = is_instant && ends.count == 1 && !node.skips_buckets;
         let (matchers, labels) = (node.matchers.clone(), node.labels.clone());
         let key = SelectionKey { matchers, range, labels, start_times, last_only };
         if let Some((_, found)) = ctx.selections.lock().iter().find(|(k, _)| *k == key) {
@@ -139,14 +145,16 @@ impl Selected {
         ahead.read((self.number, &*self.reader), rows, out)
     }
 
-    /// The same without staleness markers; how many samples were read.
+    /// The same without staleness markers, histograms converted; how many samples were read.
     pub(crate) fn read_fresh(
         &self,
         rows: Range<usize>,
-        ahead: &mut Ahead,
-        out: &mut SampleColumns,
+        skips_buckets: bool,
+        worker: &mut Worker,
+        out: (&mut SampleColumns, &mut HistogramSamples),
     ) -> Result<usize, QueryError> {
-        self.read(rows, ahead, out)?;
+        let (out, natives) = out;
+        self.read(rows, &mut worker.ahead, out)?;
         let read = out.len();
         if out.vs.iter().any(|v| is_absent(*v)) {
             let mut kept = 0;
@@ -164,9 +172,8 @@ impl Selected {
             out.vs.truncate(kept);
             out.starts.truncate(kept);
         }
-        if out.histograms.hs.iter().any(|h| h.is_stale()) {
-            out.histograms.retain_fresh();
-        }
+        convert(&out.histograms, skips_buckets, &mut worker.converter, natives);
+        natives.retain_fresh();
         Ok(read)
     }
 
@@ -187,12 +194,34 @@ impl Selected {
     }
 }
 
+/// Makes histograms of storage into those of queries, staleness markers included.
+fn convert(
+    from: &HistogramColumns,
+    skips_buckets: bool,
+    converter: &mut Converter,
+    out: &mut HistogramSamples,
+) {
+    out.clear();
+    if from.ts.is_empty() {
+        return;
+    }
+    out.ts.extend_from_slice(&from.ts);
+    out.starts.extend_from_slice(&from.starts);
+    out.hs.extend(from.hs.iter().map(|h| Arc::new(converter.convert(h))));
+    settle_hints(&mut out.hs);
+    if skips_buckets {
+        strip_buckets(&mut out.hs);
+    }
+}
+
 /// What an instant selector shows of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wants {
     Value,
     /// The time in seconds.
     Time,
+    /// The time in seconds of a float, and a histogram as it is.
+    FloatTime,
     /// The start timestamp in seconds.
     StartTime,
 }
@@ -209,10 +238,12 @@ pub(crate) fn open<'a>(
     let series = selected.series(node);
     let series = match wants {
         Wants::Time | Wants::StartTime => series.drop_metadata(ctx.name_removal),
-        Wants::Value => series,
+        Wants::Value | Wants::FloatTime => series,
     };
     let is_smoothed = node.edges == Some(RangeEdges::Smoothed) && wants == Wants::Value;
-    let rows = SelectRows { series, selected, wants, is_smoothed, ends, steps: grid.count, ctx };
+    let (skips_buckets, span) = (node.skips_buckets, node.span);
+    let shows = Shows { wants, is_smoothed, skips_buckets, span };
+    let rows = SelectRows { series, selected, shows, ends, steps: grid.count, ctx };
     if node.labels.is_some() {
         // Series differ in labels that nobody looks at.
         return Ok(Box::new(rows));
@@ -225,7 +256,7 @@ pub(crate) fn open<'a>(
     )
 }
 
-/// The times of samples in seconds, of series that were selected already.
+/// The times of floats in seconds, of series that were selected already; histograms as they are.
 pub(crate) fn times<'a>(
     selected: Arc<Selected>,
     grid: StepGrid,
@@ -233,15 +264,25 @@ pub(crate) fn times<'a>(
 ) -> impl Rows + 'a {
     let series = SeriesList::shared(Arc::clone(&selected.labels));
     let ends = Ends { grid, is_fixed: false };
-    let (wants, is_smoothed, steps) = (Wants::Time, false, grid.count);
-    SelectRows { series, selected, wants, is_smoothed, ends, steps, ctx }
+    let (wants, span) = (Wants::FloatTime, Span::default());
+    let shows = Shows { wants, is_smoothed: false, skips_buckets: true, span };
+    SelectRows { series, selected, shows, ends, steps: grid.count, ctx }
+}
+
+/// What an instant selector shows, and how.
+#[derive(Clone, Copy, Debug)]
+struct Shows {
+    wants: Wants,
+    is_smoothed: bool,
+    skips_buckets: bool,
+    /// The selector.
+    span: Span,
 }
 
 struct SelectRows<'a> {
     series: SeriesList,
     selected: Arc<Selected>,
-    wants: Wants,
-    is_smoothed: bool,
+    shows: Shows,
     ends: Ends,
     steps: usize,
     ctx: &'a Context<'a>,
@@ -257,45 +298,94 @@ impl Rows for SelectRows<'_> {
         rows: Range<usize>,
         worker: &mut Worker,
         out: &mut [f64],
-    ) -> Result<(), QueryError> {
+    ) -> Result<Histograms, QueryError> {
         let mut samples = 0;
+        let mut histograms = Histograms::NONE;
         let end = rows.end;
         for (read, (row, out)) in rows.zip(out.chunks_exact_mut(self.steps)).enumerate() {
             if read.is_multiple_of(ROWS_PER_CHECK) {
                 self.ctx.check()?;
             }
             let steps = if self.ends.is_fixed { &mut out[..1] } else { &mut *out };
-            samples += self.read_row(row..end, worker, steps)?;
+            let (found, row_samples) = self.read_row(row..end, worker, steps)?;
+            samples += row_samples;
+            let first = read * self.steps;
             if self.ends.is_fixed {
                 let v = out[0];
                 out.fill(v);
+                if let Some((_, h)) = found.into_iter().next() {
+                    for cell in first..first + self.steps {
+                        histograms.push(cell, Arc::clone(&h));
+                    }
+                }
+            } else {
+                found.into_iter().for_each(|(step, h)| histograms.push(first + step, h));
             }
         }
         self.ctx.budget.add_read(samples);
-        Ok(())
+        Ok(histograms)
     }
 }
 
+/// Native histograms of a row by step.
+type ByStep = Vec<(usize, Arc<FloatHistogram>)>;
+
 impl SelectRows<'_> {
-    /// Puts the values of the first of `rows` into `out`; how many samples were read.
+    /// Puts the values of the first of `rows` into `out`; its histograms, and how many samples were
+    /// read.
     fn read_row(
         &self,
         rows: Range<usize>,
         worker: &mut Worker,
         out: &mut [f64],
-    ) -> Result<usize, QueryError> {
+    ) -> Result<(ByStep, usize), QueryError> {
         let (ends, lookback_ms) = (self.ends.grid, self.ctx.lookback_ms);
-        let Worker { columns, ahead, .. } = worker;
-        if self.is_smoothed {
-            let read = self.selected.read_fresh(rows, ahead, columns)?;
-            function::smoothed_values(columns, ends, lookback_ms, out);
-            return Ok(read);
+        let row = rows.start;
+        let mut columns = std::mem::take(&mut worker.columns);
+        let mut natives = std::mem::take(&mut worker.natives);
+        let mut found = Vec::new();
+        let mut read = 0;
+        if self.shows.is_smoothed {
+            let out_of = (&mut columns, &mut natives);
+            read = self.selected.read_fresh(rows, self.shows.skips_buckets, worker, out_of)?;
+            function::smoothed_values(&columns, ends, lookback_ms, out);
+            if !natives.is_empty() {
+                found = self.smoothed(row, (&natives, &columns.ts), out);
+            }
+        } else {
+            self.selected.read(rows, &mut worker.ahead, &mut columns)?;
+            read += columns.len();
+            if columns.histograms.ts.is_empty() {
+                self.of_floats(&columns, out);
+            } else {
+                let skips_buckets = self.shows.skips_buckets;
+                convert(&columns.histograms, skips_buckets, &mut worker.converter, &mut natives);
+                found = self.of_both(&columns, &natives, out);
+            }
         }
-        self.selected.read(rows, ahead, columns)?;
-        let SampleColumns { ts, vs, starts, .. } = &*columns;
-        match self.wants {
+        (worker.columns, worker.natives) = (columns, natives);
+        Ok((found, read))
+    }
+
+    /// Smoothed histograms of a row.
+    fn smoothed(
+        &self,
+        row: usize,
+        samples: (&HistogramSamples, &[i64]),
+        out: &mut [f64],
+    ) -> ByStep {
+        let name = self.series.name(row).unwrap_or_default();
+        let mut tell = |what| self.ctx.note(self.shows.span, Note::Range { what, name });
+        let times = (self.ends.grid, self.ctx.lookback_ms);
+        function::native::smoothed_histograms(samples, times, out, &mut tell)
+    }
+
+    fn of_floats(&self, columns: &SampleColumns, out: &mut [f64]) {
+        let (ends, lookback_ms) = (self.ends.grid, self.ctx.lookback_ms);
+        let SampleColumns { ts, vs, starts, .. } = columns;
+        match self.shows.wants {
             Wants::Value => last_values(ts, ends, lookback_ms, out, |i| vs[i]),
-            Wants::Time => last_values(ts, ends, lookback_ms, out, |i| {
+            Wants::Time | Wants::FloatTime => last_values(ts, ends, lookback_ms, out, |i| {
                 if is_absent(vs[i]) { STALE_NAN } else { ts[i] as f64 / 1000.0 }
             }),
             Wants::StartTime => last_values(ts, ends, lookback_ms, out, |i| {
@@ -303,7 +393,43 @@ impl SelectRows<'_> {
                 if is_absent(vs[i]) { STALE_NAN } else { start_ms as f64 / 1000.0 }
             }),
         }
-        Ok(columns.len())
+    }
+
+    /// The same for a series that holds histograms, too: the later sample counts.
+    fn of_both(
+        &self,
+        columns: &SampleColumns,
+        natives: &HistogramSamples,
+        out: &mut [f64],
+    ) -> ByStep {
+        self.of_floats(columns, out);
+        let (ends, lookback_ms) = (self.ends.grid, self.ctx.lookback_ms);
+        let mut found = Vec::new();
+        for (step, out) in out.iter_mut().enumerate() {
+            let end = ends.time_ms(step);
+            let before = |ts: &[i64]| ts.partition_point(|t| *t <= end).checked_sub(1);
+            let Some(at) = before(&natives.ts) else { continue };
+            let float = before(&columns.ts).map(|i| columns.ts[i]);
+            let is_last = float.is_none_or(|t| t < natives.ts[at]);
+            if !is_last {
+                continue;
+            }
+            *out = STALE_NAN;
+            let is_near = natives.ts[at] > end.saturating_sub(lookback_ms);
+            if !is_near || natives.hs[at].is_stale() {
+                continue;
+            }
+            match self.shows.wants {
+                Wants::Value | Wants::FloatTime => {
+                    found.push((step, Arc::clone(&natives.hs[at])));
+                }
+                Wants::Time => *out = natives.ts[at] as f64 / 1000.0,
+                Wants::StartTime => {
+                    *out = natives.starts.get(at).copied().unwrap_or(0) as f64 / 1000.0;
+                }
+            }
+        }
+        found
     }
 }
 

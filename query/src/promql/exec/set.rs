@@ -6,6 +6,7 @@ use m3rs_core::model::STALE_NAN;
 
 use super::aggregate::Groups;
 use super::block::{self, Block, SameLabels};
+use super::histograms::Histograms;
 use super::series::SeriesList;
 use super::{Context, Rows, Worker, exchange, is_absent, open as open_node};
 use crate::error::QueryError;
@@ -82,7 +83,7 @@ impl Presence {
             |index, worker| {
                 let run = runs[index].clone();
                 let mut values = worker.take(run.len() * steps);
-                rows.read(run.clone(), worker, &mut values)?;
+                let histograms = rows.read(run.clone(), worker, &mut values)?;
                 let mut bits = vec![0u64; run.len() * words_per_group];
                 for (bits, row) in
                     bits.chunks_exact_mut(words_per_group).zip(values.chunks_exact(steps))
@@ -90,6 +91,10 @@ impl Presence {
                     for (step, v) in row.iter().enumerate() {
                         bits[step / 64] |= u64::from(!is_absent(*v)) << (step % 64);
                     }
+                }
+                for (cell, _) in histograms.iter() {
+                    let (row, step) = (cell / steps, cell % steps);
+                    bits[row * words_per_group + step / 64] |= 1 << (step % 64);
                 }
                 worker.put(values);
                 Ok(bits)
@@ -132,8 +137,12 @@ impl Rows for Masked<'_> {
         rows: Range<usize>,
         worker: &mut Worker,
         out: &mut [f64],
-    ) -> Result<(), QueryError> {
-        self.input.read(rows.clone(), worker, out)?;
+    ) -> Result<Histograms, QueryError> {
+        let mut histograms = self.input.read(rows.clone(), worker, out)?;
+        histograms.retain(|cell, _| {
+            let group = self.of_row[rows.start + cell / self.steps];
+            self.present.has(group, cell % self.steps) == self.keeps_present
+        });
         for (row, out) in rows.zip(out.chunks_exact_mut(self.steps)) {
             let group = self.of_row[row];
             for (step, v) in out.iter_mut().enumerate() {
@@ -142,7 +151,7 @@ impl Rows for Masked<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(histograms)
     }
 }
 
@@ -164,12 +173,13 @@ impl Rows for Both<'_> {
         rows: Range<usize>,
         worker: &mut Worker,
         out: &mut [f64],
-    ) -> Result<(), QueryError> {
+    ) -> Result<Histograms, QueryError> {
         let cut = self.left.series.len();
         let in_left = rows.start.min(cut)..rows.end.min(cut);
         let in_right = rows.start.max(cut) - cut..rows.end.max(cut) - cut;
         let (left, right) = out.split_at_mut(in_left.len() * self.steps);
-        self.left.read(in_left, worker, left)?;
-        self.right.read(in_right, worker, right)
+        let mut histograms = self.left.read(in_left, worker, left)?;
+        histograms.append(self.right.read(in_right, worker, right)?, left.len());
+        Ok(histograms)
     }
 }

@@ -1,10 +1,13 @@
 //! `sort` and `sort_by_label`: the order of an instant query's series.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use m3rs_core::model::Labels;
 
-use super::{Context, Rows, is_absent, open as open_node};
+use super::histograms::Histograms;
+use super::series::SeriesList;
+use super::{Context, Rows, Worker, is_absent, open as open_node};
 use crate::error::QueryError;
 use crate::promql::annotation::Note;
 use crate::promql::ast::Span;
@@ -22,11 +25,18 @@ pub(crate) fn open<'a>(
     let rows = open_node(input, grid, ctx)?;
     if grid.count > 1 {
         ctx.note(span, Note::SortInRangeQuery);
-        return Ok(rows);
+        return Ok(match order {
+            SortOrder::Value { .. } => Box::new(Floats(rows)),
+            SortOrder::Labels { .. } => rows,
+        });
     }
     let block = rows.into_block(ctx, 1)?;
-    let mut kept: Vec<usize> =
-        (0..block.series.len()).filter(|&row| !is_absent(block.values[row])).collect();
+    // Histograms have no order.
+    let is_kept = |row: usize| match order {
+        SortOrder::Value { .. } => !is_absent(block.values[row]),
+        SortOrder::Labels { .. } => block.is_present(row, 0),
+    };
+    let mut kept: Vec<usize> = (0..block.series.len()).filter(|&row| is_kept(row)).collect();
     match order {
         SortOrder::Value { descending } => {
             kept.sort_by(|&a, &b| by_value(block.values[a], block.values[b], *descending));
@@ -40,6 +50,25 @@ pub(crate) fn open<'a>(
         }
     }
     Ok(Box::new(block.reordered(&kept, ctx)?))
+}
+
+/// Rows without their native histograms.
+struct Floats<'a>(Box<dyn Rows + 'a>);
+
+impl Rows for Floats<'_> {
+    fn series(&self) -> &SeriesList {
+        self.0.series()
+    }
+
+    fn read(
+        &self,
+        rows: Range<usize>,
+        worker: &mut Worker,
+        out: &mut [f64],
+    ) -> Result<Histograms, QueryError> {
+        let _ = self.0.read(rows, worker, out)?;
+        Ok(Histograms::NONE)
+    }
 }
 
 /// NaN stands last in both directions.

@@ -3,12 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use m3rs_core::model::ResetHint;
+
 use super::select::{Ends, Reach, Selected};
 use super::series::SeriesList;
 use super::{Context, Rows, Worker, is_absent, open};
 use crate::error::QueryError;
 use crate::limits::Held;
 use crate::promql::ast::RangeEdges;
+use crate::promql::function::HistogramSamples;
 use crate::promql::plan::{MatrixNode, SubqueryNode};
 use crate::source::SampleColumns;
 use crate::step::StepGrid;
@@ -22,6 +25,8 @@ pub(crate) struct Samples<'a> {
     pub(crate) range_ms: i64,
     pub(crate) ends: Ends,
     pub(crate) edges: Option<RangeEdges>,
+    /// Whether buckets of native histograms are not looked at.
+    skips_buckets: bool,
     from: From<'a>,
 }
 
@@ -49,21 +54,24 @@ impl<'a> Samples<'a> {
                 let selected = Selected::new(select, ends.grid, Reach::Range(*range_ms), ctx)?;
                 let series = selected.series(select);
                 let from = From::Selected(selected);
-                Ok(Self { series, range_ms: *range_ms, ends, edges: select.edges, from })
+                let (range_ms, edges, skips_buckets) =
+                    (*range_ms, select.edges, select.skips_buckets);
+                Ok(Self { series, range_ms, ends, edges, skips_buckets, from })
             }
             MatrixNode::Subquery(subquery) => {
                 let ends = Ends::new(subquery.shift, grid);
-                let range_ms = subquery.range_ms;
+                let (range_ms, edges, skips_buckets) = (subquery.range_ms, None, false);
                 let Some(grid) = inner_grid(subquery, ends.grid, ctx)? else {
                     let series = SeriesList::new(Vec::new());
-                    return Ok(Self { series, range_ms, ends, edges: None, from: From::Nothing });
+                    let from = From::Nothing;
+                    return Ok(Self { series, range_ms, ends, edges, skips_buckets, from });
                 };
                 let workers = ctx.pool.current_num_threads() + 1;
                 let held = ctx.budget.hold_rows(workers * BUFFERS_PER_WORKER, grid.count)?;
                 let rows = open(&subquery.expr, grid, ctx)?;
                 let series = rows.series().clone();
                 let from = From::Rows { rows, grid, _held: held };
-                Ok(Self { series, range_ms, ends, edges: None, from })
+                Ok(Self { series, range_ms, ends, edges, skips_buckets, from })
             }
         }
     }
@@ -74,14 +82,25 @@ impl<'a> Samples<'a> {
         &self,
         of: Range<usize>,
         worker: &mut Worker,
-        out: &mut SampleColumns,
+        (out, natives): (&mut SampleColumns, &mut HistogramSamples),
     ) -> Result<usize, QueryError> {
         match &self.from {
-            From::Selected(selected) => selected.read_fresh(of, &mut worker.ahead, out),
+            From::Selected(selected) => {
+                selected.read_fresh(of, self.skips_buckets, worker, (out, natives))
+            }
             From::Rows { rows, grid, .. } => {
                 let mut values = worker.take(grid.count);
-                rows.read(of.start..of.start + 1, worker, &mut values)?;
+                let histograms = rows.read(of.start..of.start + 1, worker, &mut values)?;
                 out.clear();
+                natives.clear();
+                for (step, mut h) in histograms {
+                    natives.ts.push(grid.time_ms(step));
+                    // Hints are about neighbours in storage, not about those on the grid.
+                    if matches!(h.hint, ResetHint::Reset | ResetHint::NoReset) {
+                        Arc::make_mut(&mut h).hint = ResetHint::Unknown;
+                    }
+                    natives.hs.push(h);
+                }
                 for (i, v) in values.iter().enumerate() {
                     if !is_absent(*v) {
                         out.ts.push(grid.time_ms(i));
@@ -93,6 +112,7 @@ impl<'a> Samples<'a> {
             }
             From::Nothing => {
                 out.clear();
+                natives.clear();
                 Ok(0)
             }
         }

@@ -10,7 +10,7 @@ use super::window::walk;
 /// PARITY(prometheus): a start at the time of the sample itself is unknown. One at the time of the
 /// sample before is a reset if that sample knows its own start: the samples are deltas then.
 #[inline]
-fn is_reset((start_before, t_before): (i64, i64), (start, t): (i64, i64)) -> bool {
+pub(super) fn is_reset((start_before, t_before): (i64, i64), (start, t): (i64, i64)) -> bool {
     if start == 0 || start >= t || start < t_before {
         return false;
     }
@@ -18,7 +18,7 @@ fn is_reset((start_before, t_before): (i64, i64), (start, t): (i64, i64)) -> boo
 }
 
 /// Whether a start lies before the sample before, which counts from another start.
-fn overlaps((start_before, t_before): (i64, i64), start: i64) -> bool {
+pub(super) fn overlaps((start_before, t_before): (i64, i64), start: i64) -> bool {
     start != 0 && start < t_before && start != start_before
 }
 

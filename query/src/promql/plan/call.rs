@@ -4,8 +4,8 @@ use m3rs_core::model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher};
 
 use super::lower::{Lowered, Lowering, unsupported};
 use super::{
-    HistogramFunction, HistogramNode, InfoNode, Mapping, MatrixNode, Plan, RangeNode, Relabel,
-    ScalarNode, Shift, SortOrder, VectorNode,
+    HistogramFunction, HistogramNode, HistogramNumber, InfoNode, Mapping, MatrixNode, Plan,
+    RangeNode, Relabel, ScalarNode, Shift, SortOrder, VectorNode,
 };
 use crate::error::QueryError;
 use crate::promql::ast::{Expr, ExprKind, Span};
@@ -26,10 +26,6 @@ const TIME_FUNCTIONS: [&str; 11] = [
     "timestamp",
     "year",
 ];
-
-/// Functions that need native histograms.
-const UNSUPPORTED: [&str; 5] =
-    ["histogram_avg", "histogram_count", "histogram_stddev", "histogram_stdvar", "histogram_sum"];
 
 /// Lowered arguments.
 struct Args<'a> {
@@ -80,9 +76,6 @@ impl Lowering {
     ) -> Result<Lowered, QueryError> {
         if let Some(constant) = self.constant(function) {
             return Ok(constant);
-        }
-        if UNSUPPORTED.contains(&function) {
-            return Err(unsupported(format!("the function {function}()")));
         }
         let exprs: Vec<&Expr> = args.iter().map(Expr::unwrap_parens).collect();
         if function == "info" {
@@ -227,6 +220,10 @@ fn first_shift(node: &VectorNode) -> Option<Shift> {
 
 /// A function that a kernel computes.
 fn kernel_call(function: &str, args: &mut Args<'_>) -> Result<Plan, QueryError> {
+    if let Some(number) = histogram_number(function) {
+        let (input, mapping) = (args.vector()?, Mapping::OfHistogram(number));
+        return Ok(Plan::Vector(VectorNode::Map { input, mapping }));
+    }
     if let Some(kernel) = function::element_kernel(function) {
         // Date functions without argument take the evaluation time.
         let input = if args.plans.len() == 0 {
@@ -269,6 +266,17 @@ fn kernel_call(function: &str, args: &mut Args<'_>) -> Result<Plan, QueryError> 
     let param_span = args.span(0);
     let node = RangeNode { function, kernel, keeps_name, input, params, span, param_span };
     Ok(Plan::Vector(VectorNode::Range(Box::new(node))))
+}
+
+fn histogram_number(function: &str) -> Option<HistogramNumber> {
+    Some(match function {
+        "histogram_avg" => HistogramNumber::Average,
+        "histogram_count" => HistogramNumber::Count,
+        "histogram_stddev" => HistogramNumber::Deviation,
+        "histogram_stdvar" => HistogramNumber::Variance,
+        "histogram_sum" => HistogramNumber::Sum,
+        _ => return None,
+    })
 }
 
 /// `absent` of `present_over_time`, of which the names stay so that they need not be unique.
@@ -329,7 +337,8 @@ fn histogram(function: &str, args: &mut Args<'_>) -> Result<VectorNode, QueryErr
             (HistogramFunction::Quantiles { label, qs }, input, args.span(0))
         }
     };
-    Ok(VectorNode::Histogram(Box::new(HistogramNode { input: *input, span, what })))
+    let first_span = args.span(0);
+    Ok(VectorNode::Histogram(Box::new(HistogramNode { input: *input, span, first_span, what })))
 }
 
 /// The labels that the series of `absent` carries: those that its selector fixes.

@@ -2,7 +2,7 @@
 
 use super::{
     AggregateNode, AggregateParam, BinaryNode, Mapping, MatrixNode, Plan, ScalarNode, SelectNode,
-    Shift, SubqueryNode, VectorNode, duration,
+    Shift, SubqueryNode, VectorNode, duration, stats,
 };
 use crate::error::QueryError;
 use crate::promql::ast::{
@@ -30,7 +30,8 @@ pub(crate) fn lower(
     times: QueryTimes,
     removal: NameRemoval,
 ) -> Result<Plan, QueryError> {
-    let plan = Lowering { times }.expr(expr, None)?.wrapped();
+    let mut plan = Lowering { times }.expr(expr, None)?.wrapped();
+    stats::mark(&mut plan);
     Ok(if removal == NameRemoval::AtEnd { plan.settled() } else { plan })
 }
 
@@ -173,9 +174,9 @@ impl Lowering {
             ExprKind::String(text) => {
                 Ok(Lowered { plan: Plan::String(text.clone()), is_invariant: true })
             }
-            ExprKind::Vector(selector) => self.vector_selector(selector, above),
+            ExprKind::Vector(selector) => self.vector_selector(selector, expr.span, above),
             ExprKind::Matrix { selector, range_ms } => {
-                let select = self.select(selector, above)?;
+                let select = self.select(selector, expr.span, above)?;
                 let is_invariant = select.shift.at_ms.is_some();
                 let node = MatrixNode::Select { select, range_ms: *range_ms };
                 Ok(Lowered { plan: Plan::Matrix(node), is_invariant })
@@ -184,8 +185,8 @@ impl Lowering {
             ExprKind::Timed(timed) => self.timed(timed, expr.span, above),
             ExprKind::Unary { is_minus, expr } => self.unary(*is_minus, expr),
             ExprKind::Paren(inner) => self.expr(inner, above),
-            ExprKind::Binary(binary) => self.binary(binary),
-            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate),
+            ExprKind::Binary(binary) => self.binary(binary, expr.span),
+            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, expr.span),
             ExprKind::Call { function, args } => self.call(function, args, expr.span),
         }
     }
@@ -203,12 +204,15 @@ impl Lowering {
     pub(super) fn select(
         &self,
         selector: &Selector,
+        span: Span,
         above: Above<'_>,
     ) -> Result<SelectNode, QueryError> {
         Ok(SelectNode {
             matchers: selector.matchers.clone(),
+            span,
             shift: self.shift(selector.offset_ms, selector.at),
             function: above.map(str::to_owned),
+            skips_buckets: false,
             edges: selector.edges,
             labels: None,
         })
@@ -217,9 +221,10 @@ impl Lowering {
     fn vector_selector(
         &self,
         selector: &Selector,
+        span: Span,
         above: Above<'_>,
     ) -> Result<Lowered, QueryError> {
-        let mut select = self.select(selector, above)?;
+        let mut select = self.select(selector, span, above)?;
         // PARITY(prometheus): an instant selector takes `anchored` and ignores it.
         select.edges = select.edges.filter(|edges| *edges == RangeEdges::Smoothed);
         let is_invariant = select.shift.at_ms.is_some();
@@ -291,21 +296,21 @@ impl Lowering {
         Ok(Lowered { plan, is_invariant })
     }
 
-    fn binary(&self, binary: &Binary) -> Result<Lowered, QueryError> {
+    fn binary(&self, binary: &Binary, span: Span) -> Result<Lowered, QueryError> {
         let lhs = self.expr(&binary.lhs, None)?;
         let rhs = self.expr(&binary.rhs, None)?;
-        if operator::arithmetic(binary.op).is_none()
-            && !binary.op.is_comparison()
-            && !binary.op.is_set()
-        {
-            return Err(unsupported(format!("the operator {}", binary.op.as_str())));
-        }
         let is_invariant = lhs.is_invariant && rhs.is_invariant;
         let (lhs, rhs) =
             if is_invariant { (lhs.plan, rhs.plan) } else { (lhs.wrapped(), rhs.wrapped()) };
         let plan = match (lhs, rhs) {
             (Plan::Scalar(lhs), Plan::Scalar(rhs)) => {
                 let f = operator::of_scalars(binary.op).ok_or_else(|| {
+                    if !binary.op.is_set() {
+                        let op = binary.op.as_str();
+                        return QueryError::Execution(format!(
+                            "operator {op:?} not allowed for Scalar operations"
+                        ));
+                    }
                     QueryError::Parse(format!(
                         "set operator {:?} not allowed in binary scalar expression",
                         binary.op.as_str()
@@ -315,17 +320,17 @@ impl Lowering {
                 Plan::Scalar(ScalarNode::Apply { f, lhs, rhs })
             }
             (Plan::Vector(vector), Plan::Scalar(scalar)) => {
-                vector_scalar(binary, vector, scalar, false)?
+                vector_scalar((binary, span), vector, scalar, false)?
             }
             (Plan::Scalar(scalar), Plan::Vector(vector)) => {
-                vector_scalar(binary, vector, scalar, true)?
+                vector_scalar((binary, span), vector, scalar, true)?
             }
             (Plan::Vector(lhs), Plan::Vector(rhs)) => {
                 let Some(matching) = binary.matching.clone() else {
                     return Err(QueryError::Internal("vectors without matching".to_owned()));
                 };
                 let (op, return_bool) = (binary.op, binary.return_bool);
-                let node = BinaryNode { op, lhs, rhs, matching, return_bool };
+                let node = BinaryNode { op, lhs, rhs, matching, return_bool, span };
                 Plan::Vector(VectorNode::Binary(Box::new(node)))
             }
             _ => {
@@ -338,7 +343,7 @@ impl Lowering {
         Ok(Lowered { plan, is_invariant })
     }
 
-    fn aggregate(&self, aggregate: &Aggregate) -> Result<Lowered, QueryError> {
+    fn aggregate(&self, aggregate: &Aggregate, span: Span) -> Result<Lowered, QueryError> {
         let input = self.expr(&aggregate.expr, Some(aggregate.op.as_str()))?;
         let mut is_invariant = input.is_invariant;
         let mut param = AggregateParam::None;
@@ -361,6 +366,8 @@ impl Lowering {
             param,
             labels: aggregate.labels.clone(),
             without: aggregate.without,
+            span,
+            input_span: aggregate.expr.span,
         };
         Ok(Lowered { plan: Plan::Vector(VectorNode::Aggregate(Box::new(node))), is_invariant })
     }
@@ -384,7 +391,7 @@ fn look_at(input: &mut VectorNode, labels: &[String]) {
 }
 
 fn vector_scalar(
-    binary: &Binary,
+    (binary, span): (&Binary, Span),
     vector: VectorNode,
     scalar: ScalarNode,
     is_scalar_left: bool,
@@ -396,6 +403,6 @@ fn vector_scalar(
         )));
     }
     let (op, return_bool) = (binary.op, binary.return_bool);
-    let mapping = Mapping::Operator { op, scalar, is_scalar_left, return_bool };
+    let mapping = Mapping::Operator { op, scalar, is_scalar_left, return_bool, span };
     Ok(Plan::Vector(VectorNode::Map { input: Box::new(vector), mapping }))
 }

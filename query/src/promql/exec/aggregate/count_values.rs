@@ -40,16 +40,18 @@ pub(super) fn open<'a>(
         }
         counts.add(groups.of_row(row), block.row(row), sets_label, ctx)?;
     }
+    for (cell, h) in block.histograms.iter() {
+        let value = match sets_label {
+            true => CountedValue::Histogram(h.to_string()),
+            false => CountedValue::Any,
+        };
+        let place = counts.place(groups.of_row(cell / grid.count), value, ctx)?;
+        counts.values[place * grid.count + cell % grid.count] += 1.0;
+    }
     drop(block);
     let bases = groups.labels();
-    let labels = counts
-        .keys
-        .iter()
-        .map(|&(group, bits)| match sets_label {
-            true => with_value(&bases[group], label, bits),
-            false => bases[group].clone(),
-        })
-        .collect();
+    let labels =
+        counts.keys.iter().map(|(group, value)| with_value(&bases[*group], label, value)).collect();
     let mut values = counts.values;
     values.iter_mut().filter(|v| **v == 0.0).for_each(|v| *v = STALE_NAN);
     drop(counts.held);
@@ -70,11 +72,29 @@ fn base(node: &AggregateNode, label: &str) -> Projection {
     }
 }
 
-fn with_value(base: &Labels, label: &str, bits: u64) -> Labels {
-    let mut text = Vec::new();
-    write_plain(&mut text, f64::from_bits(bits));
+/// What is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum CountedValue {
+    /// Anything: the label is left out again.
+    Any,
+    /// A float by its bits.
+    Float(u64),
+    /// A native histogram by its text.
+    Histogram(String),
+}
+
+fn with_value(base: &Labels, label: &str, value: &CountedValue) -> Labels {
+    let mut float = Vec::new();
+    let text = match value {
+        CountedValue::Any => return base.clone(),
+        CountedValue::Float(bits) => {
+            write_plain(&mut float, f64::from_bits(*bits));
+            String::from_utf8_lossy(&float)
+        }
+        CountedValue::Histogram(text) => text.into(),
+    };
     let mut labels = base.to_builder();
-    labels.set(label, &String::from_utf8_lossy(&text));
+    labels.set(label, &text);
     labels.build()
 }
 
@@ -82,8 +102,8 @@ fn with_value(base: &Labels, label: &str, bits: u64) -> Labels {
 #[derive(Default)]
 struct Counts {
     steps: usize,
-    places: HashMap<(usize, u64), usize>,
-    keys: Vec<(usize, u64)>,
+    places: HashMap<(usize, CountedValue), usize>,
+    keys: Vec<(usize, CountedValue)>,
     values: Vec<f64>,
     held: Vec<Held>,
 }
@@ -109,7 +129,8 @@ impl Counts {
             };
             let place = match last {
                 Some((b, place)) if b == bits => place,
-                _ => self.place(group, bits, ctx)?,
+                _ if by_value => self.place(group, CountedValue::Float(bits), ctx)?,
+                _ => self.place(group, CountedValue::Any, ctx)?,
             };
             last = Some((bits, place));
             self.values[place * self.steps + step] += 1.0;
@@ -117,14 +138,20 @@ impl Counts {
         Ok(())
     }
 
-    fn place(&mut self, group: usize, bits: u64, ctx: &Context<'_>) -> Result<usize, QueryError> {
-        if let Some(place) = self.places.get(&(group, bits)) {
+    fn place(
+        &mut self,
+        group: usize,
+        value: CountedValue,
+        ctx: &Context<'_>,
+    ) -> Result<usize, QueryError> {
+        let key = (group, value);
+        if let Some(place) = self.places.get(&key) {
             return Ok(*place);
         }
         let place = self.keys.len();
         self.held.push(ctx.budget.hold_rows(1, self.steps)?);
-        self.keys.push((group, bits));
-        self.places.insert((group, bits), place);
+        self.keys.push(key.clone());
+        self.places.insert(key, place);
         self.values.resize((place + 1) * self.steps, 0.0);
         Ok(place)
     }

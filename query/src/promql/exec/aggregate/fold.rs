@@ -5,10 +5,14 @@ use std::ops::Range;
 use hashbrown::HashMap;
 
 use super::Groups;
+use super::native::Natives;
 use super::state::State;
 use crate::error::QueryError;
+use crate::promql::ast::AggregateOp;
 use crate::promql::exec::block::Block;
+use crate::promql::exec::histograms::Histograms;
 use crate::promql::exec::{Context, Rows, Worker, exchange, is_absent};
+use crate::promql::plan::AggregateNode;
 
 /// The states of the groups that occur in one run, at each step.
 struct Partial<S> {
@@ -20,6 +24,7 @@ struct Partial<S> {
 ///
 /// Budget: 2 ns per series and step for `sum`.
 pub(super) fn fold<S: State>(
+    node: &AggregateNode,
     rows: &dyn Rows,
     groups: &Groups,
     steps: usize,
@@ -29,12 +34,18 @@ pub(super) fn fold<S: State>(
         (groups.len() as u64).saturating_mul(steps as u64).saturating_mul(size_of::<S>() as u64);
     let held = ctx.budget.hold(state_bytes)?;
     let mut states = vec![S::EMPTY; groups.len() * steps];
+    let mut natives = Natives::new(node.op, node.input_span, steps, ctx);
     let runs = exchange::runs(rows.series().len(), steps);
     exchange::for_each_ordered(
         ctx,
         runs.len(),
-        |index, worker| fold_run::<S>(rows, runs[index].clone(), groups, steps, worker),
-        |_, partial| {
+        |index, worker| fold_run::<S>(node.op, rows, runs[index].clone(), groups, steps, worker),
+        |index, (partial, histograms)| {
+            for (cell, h) in histograms.iter() {
+                let row = runs[index].start + cell / steps;
+                let name = || rows.series().name(row).unwrap_or_default();
+                natives.add((groups.of_row(row), cell % steps), h, name);
+            }
             let folded = partial.states.chunks_exact(steps);
             for (group, folded) in partial.groups.iter().zip(folded) {
                 let states = &mut states[group * steps..(group + 1) * steps];
@@ -46,20 +57,29 @@ pub(super) fn fold<S: State>(
         },
     )?;
     let result = ctx.budget.hold_rows(groups.len(), steps)?;
-    let values = states.iter().map(State::value).collect();
+    let mut values: Vec<f64> = states.iter().map(State::value).collect();
     drop(held);
-    Block::from_values(groups.series(rows.series()), values, steps, result)
+    let histograms = natives.finish(&mut values);
+    let block = Block::from_values(groups.series(rows.series()), values, steps, result)?;
+    block.with_histograms(histograms, ctx)
 }
 
 fn fold_run<S: State>(
+    op: AggregateOp,
     rows: &dyn Rows,
     run: Range<usize>,
     groups: &Groups,
     steps: usize,
     worker: &mut Worker,
-) -> Result<Partial<S>, QueryError> {
+) -> Result<(Partial<S>, Histograms), QueryError> {
     let mut values = worker.take(run.len() * steps);
-    rows.read(run.clone(), worker, &mut values)?;
+    let mut histograms = rows.read(run.clone(), worker, &mut values)?;
+    if matches!(op, AggregateOp::Count | AggregateOp::Group) {
+        // That there is something is all that counts.
+        for (cell, _) in std::mem::take(&mut histograms) {
+            values[cell] = 0.0;
+        }
+    }
     let mut partial = Partial { groups: Vec::new(), states: Vec::new() };
     let mut places: HashMap<usize, usize> = HashMap::new();
     let mut last: Option<(usize, usize)> = None;
@@ -82,5 +102,5 @@ fn fold_run<S: State>(
         }
     }
     worker.put(values);
-    Ok(partial)
+    Ok((partial, histograms))
 }

@@ -8,6 +8,7 @@ use crate::error::QueryError;
 use crate::promql::annotation::Note;
 use crate::promql::ast::Span;
 use crate::promql::exec::block::Block;
+use crate::promql::exec::histograms::Histograms;
 use crate::promql::exec::scalar::{self, Column};
 use crate::promql::exec::{Context, Rows, exchange, is_absent};
 use crate::promql::function::aggregate;
@@ -30,12 +31,15 @@ pub(super) fn open<'a>(
     check(&qs, span, ctx);
     let groups = Groups::new(input.series(), grouping(node), ctx)?;
     let block = input.into_block(ctx, steps)?;
+    if !block.histograms.is_empty() {
+        ctx.note(node.input_span, Note::IgnoredInAggregation(node.op));
+    }
     let gather = Gather { block: &block, rows: groups.rows(), qs: &qs };
     let held = ctx.budget.hold_rows(groups.len(), steps)?;
     let mut values = vec![STALE_NAN; groups.len() * steps];
-    exchange::fill_chunks(ctx, &mut values, TILE_STEPS, |index, _, out| {
+    let _ = exchange::fill_chunks(ctx, &mut values, TILE_STEPS, |index, _, out| {
         gather.fill(index * TILE_STEPS, out);
-        Ok(())
+        Ok(Histograms::NONE)
     })?;
     let block = Block::from_values(groups.series(&block.series), values, steps, held)?;
     Ok(Box::new(block))

@@ -1,14 +1,17 @@
 //! `topk`, `bottomk` and `limitk`: a few series of each group at each step.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use super::Groups;
 use super::group::grouping;
 use crate::error::QueryError;
 use crate::limits::Held;
 use crate::number::general;
+use crate::promql::annotation::Note;
 use crate::promql::ast::AggregateOp;
 use crate::promql::exec::block::Block;
+use crate::promql::exec::histograms::Histograms;
 use crate::promql::exec::scalar::{self, Column};
 use crate::promql::exec::series::SeriesList;
 use crate::promql::exec::{Context, Rows, exchange, is_absent};
@@ -70,23 +73,37 @@ pub(super) fn open<'a>(
     let steps = grid.count;
     let mut heaps = Heaps::new(keep, groups.rows().iter().map(Vec::len), &counts, ctx)?;
     let runs = exchange::runs(input.series().len(), steps);
+    let mut natives = Histograms::NONE;
+    let mut has_ignored = false;
     exchange::for_each_ordered(
         ctx,
         runs.len(),
         |index, worker| {
             let run = runs[index].clone();
             let mut values = vec![0.0; run.len() * steps];
-            input.read(run, worker, &mut values)?;
-            Ok(values)
+            let histograms = input.read(run, worker, &mut values)?;
+            if keep == Keep::First {
+                // Only that there is something counts.
+                histograms.iter().for_each(|(cell, _)| values[cell] = 0.0);
+            }
+            Ok((values, histograms))
         },
-        |index, values| {
+        |index, (values, histograms)| {
+            if keep == Keep::First {
+                natives.append(histograms, runs[index].start * steps);
+            } else {
+                has_ignored |= histograms.iter().any(|(cell, _)| counts[cell % steps] > 0);
+            }
             for (row, values) in runs[index].clone().zip(values.chunks_exact(steps)) {
                 heaps.offer(groups.of_row(row), row, values, &counts);
             }
             Ok(())
         },
     )?;
-    let block = heaps.into_block(input.series(), ctx)?;
+    if has_ignored {
+        ctx.note(node.span, Note::IgnoredInAggregation(node.op));
+    }
+    let block = heaps.into_block(input.series(), &natives, ctx)?;
     Ok(Box::new(block))
 }
 
@@ -185,9 +202,14 @@ impl Heaps {
         }
     }
 
-    /// The rows that were kept at any step. At a single step they stand in order of their rank,
-    /// group by group.
-    fn into_block(self, series: &SeriesList, ctx: &Context<'_>) -> Result<Block, QueryError> {
+    /// The rows that were kept at any step, `natives` in place of the entries that stand for them.
+    /// At a single step they stand in order of their rank, group by group.
+    fn into_block(
+        self,
+        series: &SeriesList,
+        natives: &Histograms,
+        ctx: &Context<'_>,
+    ) -> Result<Block, QueryError> {
         let mut order = Vec::new();
         if self.steps == 1 {
             for (_, heap) in self.heaps() {
@@ -207,13 +229,18 @@ impl Heaps {
             place_of[*row] = place;
         }
         let mut block = Block::absent(series.reordered(&order), self.steps, ctx)?;
+        let mut kept = Vec::new();
         for (step, heap) in self.heaps() {
             for entry in heap {
-                block.row_mut(place_of[entry.row as usize])[step] = entry.v;
+                let place = place_of[entry.row as usize];
+                match natives.get(entry.row as usize * self.steps + step) {
+                    Some(h) => kept.push((place * self.steps + step, Arc::clone(h))),
+                    None => block.row_mut(place)[step] = entry.v,
+                }
             }
         }
         block.count_samples()?;
-        Ok(block)
+        block.with_histograms(Histograms::from_unsorted(kept), ctx)
     }
 }
 

@@ -7,6 +7,7 @@ use m3rs_core::model::STALE_NAN;
 use crate::error::QueryError;
 use crate::promql::annotation::Note;
 use crate::promql::ast::Span;
+use crate::promql::exec::histograms::Histograms;
 use crate::promql::exec::scalar::{self, Column};
 use crate::promql::exec::series::SeriesList;
 use crate::promql::exec::{Context, Rows, Worker};
@@ -53,21 +54,28 @@ impl Rows for RatioRows<'_> {
         rows: Range<usize>,
         worker: &mut Worker,
         out: &mut [f64],
-    ) -> Result<(), QueryError> {
-        self.input.read(rows.clone(), worker, out)?;
+    ) -> Result<Histograms, QueryError> {
+        let mut histograms = self.input.read(rows.clone(), worker, out)?;
         let series = self.input.series();
         let projection = series.project(Projection::all());
         let mut key = Vec::new();
-        for (row, out) in rows.zip(out.chunks_exact_mut(self.steps)) {
+        let mut place_of = |row| {
             projection.apply(series.raw(row), &mut key);
-            let place = labelset::prometheus_hash(&key) as f64 / u64::MAX as f64;
+            labelset::prometheus_hash(&key) as f64 / u64::MAX as f64
+        };
+        histograms.retain(|cell, _| {
+            let ratio = self.ratios[cell % self.steps].clamp(-1.0, 1.0);
+            is_chosen(place_of(rows.start + cell / self.steps), ratio)
+        });
+        for (row, out) in rows.zip(out.chunks_exact_mut(self.steps)) {
+            let place = place_of(row);
             for (v, ratio) in out.iter_mut().zip(self.ratios.iter()) {
                 if !is_chosen(place, ratio.clamp(-1.0, 1.0)) {
                     *v = STALE_NAN;
                 }
             }
         }
-        Ok(())
+        Ok(histograms)
     }
 }
 

@@ -1,12 +1,17 @@
 //! Matching at each step, for series that meet different ones at different steps.
 
+use std::sync::Arc;
+
 use hashbrown::{HashMap, HashSet};
 use m3rs_core::model::{Labels, STALE_NAN};
 
-use super::{Operation, Sides};
+use super::{Operation, PairResult, Sides};
 use crate::error::QueryError;
+use crate::histogram::FloatHistogram;
 use crate::limits::Held;
 use crate::promql::exec::block::{Block, SameLabels};
+use crate::promql::exec::histograms::Histograms;
+use crate::promql::exec::operator::Operand;
 use crate::promql::exec::series::SeriesList;
 use crate::promql::exec::{Context, Rows, is_absent};
 use crate::promql::labelset::{Dictionary, Projection};
@@ -86,11 +91,12 @@ impl Matcher<'_, '_> {
             let signature = self.of_many[row];
             match (self.one_at[signature as usize], fill_one) {
                 (Some(other), _) => {
-                    let v = one.row(other)[step];
-                    self.meet(step, signature, (Some(row), Some(other)), many.row(row)[step], v)?;
+                    let values = (value(many, row, step), value(one, other, step));
+                    self.meet(step, signature, (Some(row), Some(other)), values)?;
                 }
                 (None, Some(v)) => {
-                    self.meet(step, signature, (Some(row), None), many.row(row)[step], v)?;
+                    let values = (value(many, row, step), Operand::Float(v));
+                    self.meet(step, signature, (Some(row), None), values)?;
                 }
                 (None, None) => {}
             }
@@ -99,7 +105,8 @@ impl Matcher<'_, '_> {
         for &row in &one_here {
             let signature = self.of_one[row];
             if !self.taken[signature as usize] {
-                self.meet(step, signature, (None, Some(row)), v, one.row(row)[step])?;
+                let values = (Operand::Float(v), value(one, row, step));
+                self.meet(step, signature, (None, Some(row)), values)?;
             }
         }
         Ok(())
@@ -110,10 +117,15 @@ impl Matcher<'_, '_> {
         step: usize,
         signature: u32,
         pair: (Option<usize>, Option<usize>),
-        many: f64,
-        one: f64,
+        (many, one): (Operand<'_>, Operand<'_>),
     ) -> Result<(), QueryError> {
         let fault = |text: &str| Err(QueryError::Execution(text.to_owned()));
+        let mut tell = |note| self.ctx.note(self.operation.span, note);
+        let result = self.operation.apply_to_pair(many, one, &mut tell);
+        // PARITY(prometheus): a pair that the operator is not for has not met.
+        if matches!(result, PairResult::Refused) {
+            return Ok(());
+        }
         let place = self.output.place(pair, self.ctx)?;
         let was_taken = std::mem::replace(&mut self.taken[signature as usize], true);
         if self.operation.is_one_to_one() {
@@ -128,7 +140,12 @@ impl Matcher<'_, '_> {
                 "multiple matches for labels: grouping labels must ensure unique matches",
             );
         }
-        self.output.values[place * self.output.steps + step] = self.operation.apply(many, one);
+        let cell = place * self.output.steps + step;
+        match result {
+            PairResult::Float(v) => self.output.values[cell] = v,
+            PairResult::Histogram(h) => self.output.histograms.push((cell, h)),
+            PairResult::Dropped | PairResult::Refused => {}
+        }
         Ok(())
     }
 
@@ -147,7 +164,16 @@ impl Matcher<'_, '_> {
 }
 
 fn present(block: &Block, step: usize) -> impl Iterator<Item = usize> {
-    (0..block.series.len()).filter(move |&row| !is_absent(block.row(row)[step]))
+    (0..block.series.len()).filter(move |&row| block.is_present(row, step))
+}
+
+/// What a row has at a step where it has something.
+fn value(block: &Block, row: usize, step: usize) -> Operand<'_> {
+    let v = block.row(row)[step];
+    match block.histogram(row, step) {
+        Some(h) if is_absent(v) => Operand::Histogram(h),
+        _ => Operand::Float(v),
+    }
 }
 
 /// The results so far: one row for each pair that met.
@@ -166,6 +192,7 @@ struct Output<'b, 'a> {
     numbers: Vec<u32>,
     dictionary: Dictionary,
     values: Vec<f64>,
+    histograms: Vec<(usize, Arc<FloatHistogram>)>,
     held: Vec<Held>,
 }
 
@@ -184,6 +211,7 @@ impl<'b, 'a> Output<'b, 'a> {
             numbers: Vec::new(),
             dictionary: Dictionary::default(),
             values: Vec::new(),
+            histograms: Vec::new(),
             held: Vec::new(),
         }
     }
@@ -226,6 +254,7 @@ impl<'b, 'a> Output<'b, 'a> {
         drop(self.held);
         let held = ctx.budget.hold_rows(self.labels.len(), self.steps)?;
         let series = SeriesList::new(self.labels).with_pending(self.pending);
-        Block::from_values(series, self.values, self.steps, held)
+        let histograms = Histograms::from_unsorted(self.histograms);
+        Block::from_values(series, self.values, self.steps, held)?.with_histograms(histograms, ctx)
     }
 }

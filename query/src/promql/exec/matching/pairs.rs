@@ -1,13 +1,17 @@
 //! Pairs of series that are the same at each step.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use m3rs_core::model::Labels;
+use m3rs_core::model::{Labels, STALE_NAN};
 
-use super::{Operation, Sides};
+use super::{Apply, Operation, PairResult, Sides};
 use crate::error::QueryError;
+use crate::histogram::FloatHistogram;
+use crate::promql::exec::histograms::Histograms;
+use crate::promql::exec::operator::Operand;
 use crate::promql::exec::series::{NameRemoval, SeriesList};
-use crate::promql::exec::{Context, Rows, Worker, exchange};
+use crate::promql::exec::{Context, Rows, Worker, exchange, is_absent};
 
 /// Rows of both sides that meet, by row of the result, and the labels of the results.
 pub(super) struct Pairs {
@@ -111,7 +115,7 @@ pub(super) fn open<'a>(
     } else {
         Box::new(sides.one.into_block(ctx, steps)?)
     };
-    Ok(Box::new(PairRows { operation, many: sides.many, one, pairs, steps }))
+    Ok(Box::new(PairRows { operation, many: sides.many, one, pairs, steps, ctx }))
 }
 
 struct PairRows<'a> {
@@ -120,6 +124,7 @@ struct PairRows<'a> {
     one: Box<dyn Rows + 'a>,
     pairs: Pairs,
     steps: usize,
+    ctx: &'a Context<'a>,
 }
 
 impl Rows for PairRows<'_> {
@@ -132,13 +137,55 @@ impl Rows for PairRows<'_> {
         rows: Range<usize>,
         worker: &mut Worker,
         out: &mut [f64],
-    ) -> Result<(), QueryError> {
+    ) -> Result<Histograms, QueryError> {
         let mut ones = worker.take(out.len());
-        read_rows(&*self.many, &self.pairs.many[rows.clone()], self.steps, worker, out)?;
-        read_rows(&*self.one, &self.pairs.one[rows], self.steps, worker, &mut ones)?;
-        self.operation.apply_to_row(out, &ones);
+        let many = read_rows(&*self.many, &self.pairs.many[rows.clone()], self.steps, worker, out)?;
+        let one = read_rows(&*self.one, &self.pairs.one[rows], self.steps, worker, &mut ones)?;
+        let is_for_floats = !matches!(self.operation.apply, Apply::Refuse);
+        let mut results = Histograms::NONE;
+        if is_for_floats && many.is_empty() && one.is_empty() {
+            self.operation.apply_to_row(out, &ones);
+        } else {
+            results = self.apply_to_cells(out, &many, &ones, &one);
+        }
         worker.put(ones);
-        Ok(())
+        Ok(results)
+    }
+}
+
+impl PairRows<'_> {
+    /// Applies the operation where there may be histograms.
+    fn apply_to_cells(
+        &self,
+        out: &mut [f64],
+        many: &Histograms,
+        ones: &[f64],
+        one: &Histograms,
+    ) -> Histograms {
+        let mut results = Histograms::NONE;
+        let (mut many, mut one) = (many.iter().peekable(), one.iter().peekable());
+        for (cell, (out, other)) in out.iter_mut().zip(ones).enumerate() {
+            let many = operand(*out, many.next_if(|(at, _)| *at == cell));
+            let one = operand(*other, one.next_if(|(at, _)| *at == cell));
+            *out = STALE_NAN;
+            let (Some(many), Some(one)) = (many, one) else { continue };
+            let mut tell = |note| self.ctx.note(self.operation.span, note);
+            match self.operation.apply_to_pair(many, one, &mut tell) {
+                PairResult::Float(v) => *out = v,
+                PairResult::Histogram(h) => results.push(cell, h),
+                PairResult::Dropped | PairResult::Refused => {}
+            }
+        }
+        results
+    }
+}
+
+/// What a cell holds, if anything.
+fn operand(v: f64, h: Option<(usize, &Arc<FloatHistogram>)>) -> Option<Operand<'_>> {
+    match h {
+        Some((_, h)) => Some(Operand::Histogram(h)),
+        None if is_absent(v) => None,
+        None => Some(Operand::Float(v)),
     }
 }
 
@@ -149,12 +196,15 @@ fn read_rows(
     steps: usize,
     worker: &mut Worker,
     out: &mut [f64],
-) -> Result<(), QueryError> {
+) -> Result<Histograms, QueryError> {
+    let mut histograms = Histograms::NONE;
+    let mut first = 0;
     let mut rest = out;
     for run in rows.chunk_by(|a, b| a + 1 == *b) {
         let (out, next) = rest.split_at_mut(run.len() * steps);
-        from.read(run[0]..run[0] + run.len(), worker, out)?;
+        histograms.append(from.read(run[0]..run[0] + run.len(), worker, out)?, first);
+        first += out.len();
         rest = next;
     }
-    Ok(())
+    Ok(histograms)
 }
