@@ -41,7 +41,8 @@ pub fn general(v: f64) -> String {
 /// A value as OpenMetrics writes it into labels: whole numbers with one decimal.
 #[must_use]
 pub fn open_metrics(v: f64) -> String {
-    let mut text = general(v);
+    // PARITY(prometheus): zero has no sign here.
+    let mut text = general(if v == 0.0 { 0.0 } else { v });
     if v.is_finite() && !text.contains(['e', '.']) {
         text.push_str(".0");
     }

@@ -3,7 +3,8 @@
 use m3rs_core::ErrorKind;
 use m3rs_core::model::{MatchOp, Matcher};
 use m3rs_query::promql::ast::{
-    At, BinaryOp, Cardinality, DurationExpr, DurationOp, Expr, ExprKind, RangeEdges, Span,
+    At, BinaryOp, Cardinality, DurationExpr, DurationOp, Expr, ExprKind, PlacedDuration,
+    RangeEdges, Span,
 };
 use m3rs_query::promql::error::ParseErrorCause;
 use m3rs_query::promql::parse::{format_duration, parse_units_ms};
@@ -432,8 +433,10 @@ fn experimental_parts_have_a_place_in_the_tree() {
         panic!("times are expressions")
     };
     assert!(matches!(timed.expr.kind, ExprKind::Matrix { range_ms: 0, .. }));
-    assert!(matches!(timed.range, Some(DurationExpr::Binary { op: DurationOp::Add, .. })));
-    assert!(matches!(timed.offset, Some(DurationExpr::Negative(_))));
+    let expr = |time: &'_ Option<PlacedDuration>| time.as_ref().map(|time| time.expr.clone());
+    let range = expr(&timed.range);
+    assert!(matches!(range, Some(DurationExpr::Binary { op: DurationOp::Add, .. })));
+    assert!(matches!(expr(&timed.offset), Some(DurationExpr::Negative { .. })));
     assert_eq!(timed.step, None);
     let ExprKind::Matrix { selector, .. } = parsed("foo[1m] anchored").kind else {
         panic!("a plain range")

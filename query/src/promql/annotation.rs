@@ -200,7 +200,7 @@ pub(crate) struct ForcedMonotonicity {
     pub(crate) bucket_min: f64,
     pub(crate) bucket_max: f64,
     pub(crate) diff_max: f64,
-    pub(crate) count: u64,
+    pub(crate) count: i64,
 }
 
 impl ForcedMonotonicity {
@@ -210,7 +210,7 @@ impl ForcedMonotonicity {
         self.bucket_min = self.bucket_min.min(other.bucket_min);
         self.bucket_max = self.bucket_max.max(other.bucket_max);
         self.diff_max = self.diff_max.max(other.diff_max);
-        self.count += other.count;
+        self.count = self.count.wrapping_add(other.count);
     }
 }
 

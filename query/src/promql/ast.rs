@@ -5,7 +5,7 @@ use m3rs_core::model::Matcher;
 pub mod duration;
 mod normal;
 
-pub use duration::{DurationExpr, DurationOp, Timed};
+pub use duration::{DurationExpr, DurationOp, PlacedDuration, Timed};
 
 /// Bytes `start..end` of the query text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

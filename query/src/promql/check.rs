@@ -281,7 +281,7 @@ impl Checker<'_> {
 }
 
 /// Whether a series without the label fits the condition.
-fn matches_empty(matcher: &Matcher) -> bool {
+pub(super) fn matches_empty(matcher: &Matcher) -> bool {
     match matcher.op {
         MatchOp::Equal => matcher.value.is_empty(),
         MatchOp::NotEqual => !matcher.value.is_empty(),

@@ -68,6 +68,11 @@ pub(crate) trait Rows: Send + Sync {
         out: &mut [f64],
     ) -> Result<Histograms, QueryError>;
 
+    /// Whether reading rows may tell the user something. Rows that nobody needs are read then.
+    fn tells(&self) -> bool {
+        false
+    }
+
     /// The rows as a block: itself if it is one, else collected by all workers.
     fn into_block(self: Box<Self>, ctx: &Context<'_>, steps: usize) -> Result<Block, QueryError> {
         Block::collect(&*self, steps, ctx)
@@ -127,7 +132,7 @@ pub(crate) fn open<'a>(
         VectorNode::StartTimestamp(select) => {
             select::open(select, select::Wants::StartTime, grid, ctx)
         }
-        VectorNode::Nothing => Ok(Box::new(Block::empty(grid, ctx)?)),
+        VectorNode::Fail(message) => Err(QueryError::Execution(message.clone())),
         VectorNode::Info(node) => info::open(node, grid, ctx),
         VectorNode::Range(range) => range_function::open(range, grid, ctx),
         VectorNode::Map { input, mapping } => map::open(input, mapping, grid, ctx),
@@ -143,7 +148,7 @@ pub(crate) fn open<'a>(
         VectorNode::Relabel { input, relabel } => relabel::open(input, relabel, grid, ctx),
         VectorNode::Histogram(node) => histogram::open(node, grid, ctx),
         VectorNode::Settle(inner) => relabel::open_settled(inner, grid, ctx),
-        VectorNode::Invariant(inner) if grid.count == 1 => open(inner, grid, ctx),
+        VectorNode::Invariant(inner) if grid.is_instant() => open(inner, grid, ctx),
         VectorNode::Invariant(inner) => map::open_invariant(inner, grid, ctx),
     }
 }

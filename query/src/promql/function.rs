@@ -172,37 +172,41 @@ pub fn uses_start_times(name: &str) -> bool {
     matches!(name, "increase" | "irate" | "rate" | "resets" | "start_timestamp")
 }
 
-/// Checks scalar arguments that make a query fail, not merely give no result.
+/// Checks the scalar arguments of a step that make a query fail, not merely give no result.
 ///
-/// They count only where the function is applied: where [`has_samples`]. Takes the rows of
+/// They count only where the function is applied: at [`first_bad_step`]. Takes the rows of
 /// [`RangeInput::params`].
 ///
 /// # Errors
 /// The text that Prometheus answers with.
-pub fn check_params(name: &str, params: &[&[f64]]) -> Result<(), String> {
+pub fn check_params(name: &str, params: &[&[f64]], step: usize) -> Result<(), String> {
     if name != "double_exponential_smoothing" {
         return Ok(());
     }
     for (row, what) in params.iter().zip(["smoothing", "trend"]) {
         let short = if what == "smoothing" { "sf" } else { "tf" };
-        if let Some(bad) = row.iter().find(|v| **v <= 0.0 || **v >= 1.0) {
-            let bad = math::format_fixed(*bad);
+        if row[step] <= 0.0 || row[step] >= 1.0 {
+            let bad = math::format_fixed(row[step]);
             return Err(format!("invalid {what} factor. Expected: 0 < {short} < 1, got: {bad}"));
         }
     }
     Ok(())
 }
 
-/// Whether any window holds a sample.
+/// The first step whose window holds a sample and that `is_bad` says of.
 #[must_use]
-pub fn has_samples(input: &RangeInput<'_>) -> bool {
-    let mut is_any = false;
-    window::walk(input, |_| is_any = true);
-    is_any
+pub fn first_bad_step(input: &RangeInput<'_>, is_bad: impl Fn(usize) -> bool) -> Option<usize> {
+    let mut first = None;
+    window::walk(input, |w| {
+        if first.is_none() && is_bad(w.step) {
+            first = Some(w.step);
+        }
+    });
+    first
 }
 
 /// A span in seconds with the rounding of Go's `Duration.Seconds`.
-fn seconds(span_ms: i64) -> f64 {
+pub(crate) fn seconds(span_ms: i64) -> f64 {
     (span_ms / 1000) as f64 + ((span_ms % 1000) * 1_000_000) as f64 / 1e9
 }
 
@@ -231,12 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn samples_count_within_windows_alone() {
+    fn arguments_count_where_windows_hold_samples() {
         let ends = StepGrid { start_ms: 0, step_ms: 100, count: 3 };
-        for (t, expected) in [(-10, false), (-9, true), (1, false), (95, true), (201, false)] {
+        for (t, expected) in [(-10, None), (-9, Some(0)), (1, None), (95, Some(1)), (201, None)] {
             let ts = [t];
             let input = RangeInput::of(&ts, &[1.0], ends, 10);
-            assert_eq!(has_samples(&input), expected, "{t}");
+            assert_eq!(first_bad_step(&input, |_| true), expected, "{t}");
+            assert_eq!(first_bad_step(&input, |step| step == 2), None);
         }
     }
 
@@ -250,7 +255,7 @@ mod tests {
     #[test]
     fn bad_smoothing_factors_are_named() {
         let check = |sf: f64, tf: f64| {
-            check_params("double_exponential_smoothing", &[&[sf][..], &[tf][..]])
+            check_params("double_exponential_smoothing", &[&[sf][..], &[tf][..]], 0)
         };
         assert_eq!(check(0.5, 0.5), Ok(()));
         assert_eq!(
@@ -261,7 +266,7 @@ mod tests {
             check(0.5, -0.25),
             Err("invalid trend factor. Expected: 0 < tf < 1, got: -0.250000".into())
         );
-        assert_eq!(check_params("predict_linear", &[&[7.0][..]]), Ok(()));
+        assert_eq!(check_params("predict_linear", &[&[7.0][..]], 0), Ok(()));
     }
 
     #[test]

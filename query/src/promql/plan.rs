@@ -73,8 +73,8 @@ pub(crate) enum VectorNode {
     },
     Histogram(Box<HistogramNode>),
     Info(Box<InfoNode>),
-    /// No series.
-    Nothing,
+    /// A call that fails once it is evaluated, with this text.
+    Fail(String),
     /// The end of a query where names wait for it.
     Settle(Box<VectorNode>),
     /// The same at each step.

@@ -7,10 +7,10 @@ use std::fmt::{self, Write as _};
 
 use super::ast::{
     Aggregate, At, Binary, BinaryOp, Cardinality, DurationExpr, DurationOp, Expr, ExprKind,
-    Selector, Timed, VectorMatching,
+    PlacedDuration, Selector, Timed, VectorMatching,
 };
 use super::parse::format_duration;
-use m3rs_core::model::{MatchOp, Matcher};
+use m3rs_core::model::{Labels, MatchOp, Matcher};
 use quote::push_quoted;
 
 mod pretty;
@@ -97,7 +97,8 @@ struct Times<'a> {
 impl<'a> From<&'a Timed> for Times<'a> {
     fn from(timed: &'a Timed) -> Self {
         let Timed { expr: _, range, step, offset } = timed;
-        Self { range: range.as_ref(), step: step.as_ref(), offset: offset.as_ref() }
+        let expr = |time: &'a Option<PlacedDuration>| time.as_ref().map(|time| &time.expr);
+        Self { range: expr(range), step: expr(step), offset: expr(offset) }
     }
 }
 
@@ -218,7 +219,7 @@ fn push_duration(out: &mut String, expr: &DurationExpr) {
         DurationExpr::Literal(seconds) => out.push_str(&format_seconds(*seconds)),
         DurationExpr::Step => out.push_str("step()"),
         DurationExpr::Range => out.push_str("range()"),
-        DurationExpr::Negative(inner) => {
+        DurationExpr::Negative { expr: inner, .. } => {
             out.push('-');
             push_duration(out, inner);
         }
@@ -227,7 +228,9 @@ fn push_duration(out: &mut String, expr: &DurationExpr) {
             push_duration(out, inner);
             out.push(')');
         }
-        DurationExpr::Binary { op: op @ (DurationOp::MinOf | DurationOp::MaxOf), lhs, rhs } => {
+        DurationExpr::Binary {
+            op: op @ (DurationOp::MinOf | DurationOp::MaxOf), lhs, rhs, ..
+        } => {
             out.push_str(op.as_str());
             out.push('(');
             push_duration(out, lhs);
@@ -235,7 +238,7 @@ fn push_duration(out: &mut String, expr: &DurationExpr) {
             push_duration(out, rhs);
             out.push(')');
         }
-        DurationExpr::Binary { op, lhs, rhs } => {
+        DurationExpr::Binary { op, lhs, rhs, .. } => {
             // A sign binds less than `^`, so a negative number must keep its own.
             let is_negative = matches!(
                 **lhs,
@@ -355,6 +358,19 @@ fn push_label(out: &mut String, label: &str) {
     } else {
         out.push_str(label);
     }
+}
+
+/// Labels of a series as messages show them.
+pub(crate) fn format_labels(labels: &Labels) -> String {
+    let pairs: Vec<(&str, &str)> = labels.iter().collect();
+    let mut out = String::from("{");
+    push_list(&mut out, &pairs, |out, (name, value)| {
+        push_label(out, name);
+        out.push('=');
+        push_quoted(out, value);
+    });
+    out.push('}');
+    out
 }
 
 fn push_list<T>(out: &mut String, items: &[T], push: impl Fn(&mut String, &T)) {

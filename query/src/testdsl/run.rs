@@ -200,7 +200,7 @@ impl Trial<'_> {
         let output = match time {
             EvalTime::Instant(at) => self.engine.instant(self.source, query, at, &options, &cancel),
             EvalTime::Range(grid) => {
-                let times = (grid.start_ms, grid.end_ms(), grid.step_ms);
+                let times = (grid.start_ms, grid.end_ms(), grid.step_ms.max(1));
                 self.engine.range(self.source, query, times, &options, &cancel)
             }
         };

@@ -1,6 +1,6 @@
 //! Times of selectors that are computed from the query's grid (Prometheus 3.14, experimental).
 
-use super::Expr;
+use super::{Expr, Span};
 
 /// A duration as an expression. Numbers are seconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +14,12 @@ pub enum DurationExpr {
     /// `range()`: the end of the query less its start.
     Range,
     /// `-expr`
-    Negative(Box<DurationExpr>),
+    Negative {
+        /// The operand.
+        expr: Box<DurationExpr>,
+        /// Where sign and operand stand.
+        span: Span,
+    },
     /// `(expr)`
     Paren(Box<DurationExpr>),
     /// Two operands.
@@ -25,7 +30,56 @@ pub enum DurationExpr {
         lhs: Box<DurationExpr>,
         /// The right operand.
         rhs: Box<DurationExpr>,
+        /// Where the operands stand, or the call.
+        span: Span,
     },
+}
+
+/// A duration expression and where it stands, parentheses around it left out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlacedDuration {
+    /// The expression.
+    pub expr: DurationExpr,
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl PlacedDuration {
+    /// The expression; `span` is where it stands with parentheses.
+    pub(crate) fn new(expr: DurationExpr, span: Span) -> Self {
+        let span = expr.span_within(span);
+        Self { expr, span }
+    }
+}
+
+impl DurationExpr {
+    /// Where the expression stands without parentheses around it, `span` being with them.
+    pub(crate) fn span_within(&self, span: Span) -> Span {
+        match self {
+            Self::Paren(inner) => {
+                inner.span_within(Span { start: span.start + 1, end: span.end.saturating_sub(1) })
+            }
+            Self::Binary { span, .. } | Self::Negative { span, .. } => *span,
+            Self::Number(_) | Self::Literal(_) | Self::Step | Self::Range => span,
+        }
+    }
+
+    /// Forgets places.
+    pub(super) fn normalize(&mut self) {
+        match self {
+            Self::Number(_) | Self::Literal(_) | Self::Step | Self::Range => {}
+            Self::Paren(inner) => inner.normalize(),
+            Self::Negative { expr, span } => {
+                *span = Span::default();
+                expr.normalize();
+            }
+            Self::Binary { lhs, rhs, span, .. } => {
+                *span = Span::default();
+                lhs.normalize();
+                rhs.normalize();
+            }
+        }
+    }
 }
 
 /// Operators between two durations.
@@ -75,9 +129,9 @@ pub struct Timed {
     /// The selector or subquery.
     pub expr: Expr,
     /// The length of the range.
-    pub range: Option<DurationExpr>,
+    pub range: Option<PlacedDuration>,
     /// The step of a subquery.
-    pub step: Option<DurationExpr>,
+    pub step: Option<PlacedDuration>,
     /// How far to look back.
-    pub offset: Option<DurationExpr>,
+    pub offset: Option<PlacedDuration>,
 }

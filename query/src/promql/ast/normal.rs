@@ -19,7 +19,14 @@ impl Expr {
             ExprKind::Vector(selector) | ExprKind::Matrix { selector, .. } => {
                 selector.matchers.sort_unstable();
             }
-            ExprKind::Timed(timed) => timed.expr.normalize(),
+            ExprKind::Timed(timed) => {
+                timed.expr.normalize();
+                let times = [&mut timed.range, &mut timed.step, &mut timed.offset];
+                for time in times.into_iter().flatten() {
+                    time.span = Span::default();
+                    time.expr.normalize();
+                }
+            }
             ExprKind::Subquery { expr, .. } | ExprKind::Unary { expr, .. } => expr.normalize(),
             ExprKind::Paren(expr) => expr.normalize(),
             ExprKind::Binary(binary) => {

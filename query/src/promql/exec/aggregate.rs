@@ -26,6 +26,11 @@ pub(crate) fn open<'a>(
 ) -> Result<Box<dyn Rows + 'a>, QueryError> {
     use state::{AverageState, CountState, GroupState, MaxState, MinState, SumState};
     use state::{DeviationState, VarianceState};
+    if let AggregateParam::Label(label) = &node.param
+        && label.is_empty()
+    {
+        return Err(QueryError::Execution("invalid label name \"\"".to_owned()));
+    }
     let input = open_node(&node.input, grid, ctx)?;
     let fold = Fold { node, input: &*input, grid, ctx };
     match node.op {
@@ -43,7 +48,7 @@ pub(crate) fn open<'a>(
         }
         AggregateOp::LimitRatio => {
             let (param, span) = number(node)?;
-            ratio::open(input, param, span, grid, ctx)
+            ratio::open(node, input, (param, span), grid, ctx)
         }
         AggregateOp::Quantile => {
             let (param, span) = number(node)?;
@@ -76,7 +81,7 @@ impl<'a> Fold<'a, '_> {
     fn run<S: state::State>(self) -> Result<Box<dyn Rows + 'a>, QueryError> {
         let projection = grouping(self.node);
         let groups = Groups::new(self.input.series(), projection, self.ctx)?;
-        let block = fold::fold::<S>(self.node, self.input, &groups, self.grid.count, self.ctx)?;
+        let block = fold::fold::<S>(self.node, self.input, &groups, self.grid, self.ctx)?;
         Ok(Box::new(block))
     }
 }

@@ -1,17 +1,18 @@
 //! Functions over histograms: classic ones, which are series that differ in the label `le` alone,
 //! and native ones. Where both have the same labels neither counts.
 
-use std::ops::Range;
+use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 use m3rs_core::model::{Labels, STALE_NAN};
+use parking_lot::Mutex;
 
 use super::aggregate::Groups;
-use super::block::{self, Block, SameLabels};
+use super::block::{Block, SameLabels};
 use super::histograms::Histograms;
 use super::scalar::{self, Column};
 use super::series::{NameRemoval, SeriesList};
-use super::{Context, Rows, Worker, has_value, is_absent, open as open_node};
+use super::{Context, Rows, exchange, has_value, is_absent, open as open_node};
 use crate::error::QueryError;
 use crate::histogram::{FloatHistogram, Observed};
 use crate::number::open_metrics;
@@ -45,8 +46,73 @@ pub(crate) fn open<'a>(
     };
     let series = SeriesList::new(labels).drop_metadata(ctx.name_removal);
     let spans = (node.span, node.first_span);
-    let rows = HistogramRows { input, groups, what, series, spans, grid, ctx };
-    block::with_unique_labels(Box::new(rows), SameLabels::Merge, grid.count, ctx)
+    let steps = grid.count;
+    let held = ctx.budget.hold_rows(series.len(), steps)?;
+    let mut values = vec![STALE_NAN; series.len() * steps];
+    let applied = Applied { input, groups, what, spans, ctx };
+    let forced = Mutex::new(BTreeMap::new());
+    let run = exchange::runs(series.len(), steps).first().map_or(1, |run| run.len() * steps);
+    let _ = exchange::fill_chunks(ctx, &mut values, run.max(1), |index, _, out| {
+        for (place, out) in out.chunks_exact_mut(steps).enumerate() {
+            let row = index * (run / steps) + place;
+            let name = series.name(row).unwrap_or_default();
+            for (step, found) in applied.compute(row, out) {
+                let mut all = forced.lock();
+                let all: &mut ForcedSteps = all.entry(name.to_owned()).or_default();
+                all.add(step, steps, grid.time_ms(step), found);
+            }
+        }
+        Ok(Histograms::NONE)
+    })?;
+    for (name, forced) in forced.into_inner() {
+        if let Some(forced) = forced.total() {
+            ctx.note_forced(spans.0, &name, forced);
+        }
+    }
+    let block = Block::from_values(series, values, steps, held)?;
+    Ok(Box::new(block.with_unique_labels(SameLabels::Merge, ctx)?))
+}
+
+/// Counts of one metric that were made monotonic, by step.
+#[derive(Default)]
+struct ForcedSteps {
+    all: Option<ForcedMonotonicity>,
+    counts: Vec<i64>,
+}
+
+impl ForcedSteps {
+    fn add(&mut self, step: usize, steps: usize, t_ms: i64, found: Forced) {
+        let Forced { bucket_min, bucket_max, difference_max } = found;
+        let one = ForcedMonotonicity {
+            first_ms: t_ms,
+            last_ms: t_ms,
+            bucket_min,
+            bucket_max,
+            diff_max: difference_max,
+            count: 1,
+        };
+        match &mut self.all {
+            Some(all) => all.merge(one),
+            None => self.all = Some(one),
+        }
+        self.counts.resize(steps, 0);
+        self.counts[step] += 1;
+    }
+
+    /// PARITY(prometheus): a range query counts all that it has counted once more at each step, up
+    /// to the bounds of 64-bit integers and around them.
+    fn total(&self) -> Option<ForcedMonotonicity> {
+        let mut others: Option<i64> = None;
+        for count in &self.counts {
+            others = match others {
+                None if *count == 0 => None,
+                None => Some(count - 1),
+                Some(others) => Some(others.wrapping_add(*count).wrapping_mul(2).wrapping_add(1)),
+            };
+        }
+        let count = others?.wrapping_add(1);
+        self.all.map(|all| ForcedMonotonicity { count, ..all })
+    }
 }
 
 /// PARITY(prometheus): the label is that of the quantile at each step; a quantile that varies
@@ -157,21 +223,22 @@ fn name_of(series: &SeriesList, row: usize, removal: NameRemoval) -> &str {
     }
 }
 
-struct HistogramRows<'a> {
+/// A function over the histograms of its input.
+struct Applied<'a> {
     input: Block,
     groups: Vec<Group>,
     what: What,
-    series: SeriesList,
     /// The vector, and the first argument.
     spans: (Span, Span),
-    grid: StepGrid,
     ctx: &'a Context<'a>,
 }
 
-impl HistogramRows<'_> {
-    fn compute(&self, row: usize, out: &mut [f64], forced: &mut Option<ForcedMonotonicity>) {
+impl Applied<'_> {
+    /// Puts the results of a row into `out`; what was made monotonic at which step.
+    fn compute(&self, row: usize, out: &mut [f64]) -> Vec<(usize, Forced)> {
         let group = &self.groups[row % self.groups.len()];
         let which = row / self.groups.len();
+        let mut forced = Vec::new();
         let mut buckets = Vec::with_capacity(group.buckets.len());
         for (step, out) in out.iter_mut().enumerate() {
             buckets.clear();
@@ -190,9 +257,14 @@ impl HistogramRows<'_> {
                 }
                 Some((row, h)) => self.of_native((which, row, step), h),
                 None if buckets.is_empty() => STALE_NAN,
-                None => self.of_classic((which, step), &mut buckets, forced),
+                None => {
+                    let (value, found) = self.of_classic((which, step), &mut buckets);
+                    forced.extend(found.map(|found| (step, found)));
+                    value
+                }
             };
         }
+        forced
     }
 
     fn of_native(&self, (which, row, step): (usize, usize, usize), h: &FloatHistogram) -> f64 {
@@ -212,55 +284,36 @@ impl HistogramRows<'_> {
         &self,
         (which, step): (usize, usize),
         buckets: &mut Vec<Bucket>,
-        forced: &mut Option<ForcedMonotonicity>,
-    ) -> f64 {
+    ) -> (f64, Option<Forced>) {
         let q = match &self.what {
             What::Quantile(q) => q[step],
             What::Quantiles { qs, .. } => qs[which][step],
             What::Fraction { lower, upper } => {
-                return bucket_fraction(lower[step], upper[step], buckets);
+                return (bucket_fraction(lower[step], upper[step], buckets), None);
             }
         };
         let result = bucket_quantile(q, buckets);
-        if let Some(Forced { bucket_min, bucket_max, difference_max }) = result.forced_monotonic {
-            let t_ms = self.grid.time_ms(step);
-            let one = ForcedMonotonicity {
-                first_ms: t_ms,
-                last_ms: t_ms,
-                bucket_min,
-                bucket_max,
-                diff_max: difference_max,
-                count: 1,
-            };
-            match forced {
-                Some(all) => all.merge(one),
-                None => *forced = Some(one),
-            }
-        }
-        result.value
+        (result.value, result.forced_monotonic)
     }
 }
 
-impl Rows for HistogramRows<'_> {
-    fn series(&self) -> &SeriesList {
-        &self.series
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn read(
-        &self,
-        rows: Range<usize>,
-        _: &mut Worker,
-        out: &mut [f64],
-    ) -> Result<Histograms, QueryError> {
-        for (row, out) in rows.zip(out.chunks_exact_mut(self.grid.count)) {
-            self.ctx.check()?;
-            let mut forced = None;
-            self.compute(row, out, &mut forced);
-            if let Some(forced) = forced {
-                let name = self.series.name(row).unwrap_or_default();
-                self.ctx.note_forced(self.spans.0, name, forced);
-            }
-        }
-        Ok(Histograms::NONE)
+    #[test]
+    fn steps_are_counted_as_prometheus_does() {
+        let forced = Forced { bucket_min: 1.0, bucket_max: 2.0, difference_max: 0.5 };
+        let total = |at: &[usize], steps| {
+            let mut all = ForcedSteps::default();
+            at.iter().for_each(|step| all.add(*step, steps, 0, forced));
+            all.total().map(|all| all.count)
+        };
+        assert_eq!(total(&[0], 1), Some(1));
+        assert_eq!(total(&[0, 0, 0], 1), Some(3));
+        assert_eq!(total(&[0, 1, 2, 3, 4, 5, 6, 7, 8], 9), Some(766));
+        assert_eq!(total(&[8], 9), Some(1));
+        assert_eq!(total(&[7], 9), Some(2));
+        assert_eq!(total(&[], 9), None);
     }
 }

@@ -19,6 +19,7 @@ use crate::histogram::FloatHistogram;
 use crate::limits::Held;
 use crate::promql::ast::Span;
 use crate::promql::plan::{InfoNode, SelectNode, Shift};
+use crate::promql::print::format_labels;
 use crate::source::condition::Condition;
 use crate::step::StepGrid;
 
@@ -182,8 +183,8 @@ impl InfoSeries {
                     return Err(QueryError::Execution(format!(
                         "found duplicate series for info metric: existing {} @ {at_ms}, new {} @ \
                          {at_ms}",
-                        metric(a),
-                        metric(b)
+                        format_labels(a),
+                        format_labels(b)
                     )));
                 }
             }
@@ -202,11 +203,6 @@ impl InfoSeries {
         };
         self.names.iter().filter_map(group).collect()
     }
-}
-
-/// Labels as Prometheus writes those of a metric.
-fn metric(labels: &Labels) -> String {
-    labels.to_string()
 }
 
 /// The rows of the result so far.

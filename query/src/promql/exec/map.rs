@@ -91,6 +91,10 @@ impl Rows for MapRows<'_> {
         &self.series
     }
 
+    fn tells(&self) -> bool {
+        self.input.tells()
+    }
+
     fn read(
         &self,
         rows: Range<usize>,
@@ -230,7 +234,7 @@ pub(crate) fn open_invariant<'a>(
     grid: StepGrid,
     ctx: &'a Context<'a>,
 ) -> Result<Box<dyn Rows + 'a>, QueryError> {
-    let once = StepGrid { count: 1, ..grid };
+    let once = StepGrid::instant(grid.start_ms);
     let rows = open_node(input, once, ctx)?;
     let block = rows.into_block(ctx, 1)?;
     Ok(Box::new(Repeated { block, steps: grid.count }))

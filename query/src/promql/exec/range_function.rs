@@ -36,7 +36,7 @@ pub(crate) fn open<'a>(
         .iter()
         .map(|param| scalar::evaluate(param, grid, ctx))
         .collect::<Result<Vec<Column>, _>>()?;
-    let bad_params = check_params(node, &params).err();
+    let has_bad_params = has_bad_params(node, &params, grid.count);
     let series = match node.keeps_name {
         true => samples.series.clone(),
         false => samples.series.drop_metadata(ctx.name_removal),
@@ -51,10 +51,10 @@ pub(crate) fn open<'a>(
         grid,
         checks_counter,
         checks_quantile,
-        bad_params,
+        has_bad_params,
         ctx,
     };
-    let speaks_of_params = rows.checks_quantile || rows.bad_params.is_some();
+    let speaks_of_params = rows.checks_quantile || rows.has_bad_params;
     let mut rows: Box<dyn Rows + 'a> = Box::new(rows);
     if speaks_of_params {
         // What is wrong with arguments is told even if nobody reads the rows.
@@ -63,10 +63,10 @@ pub(crate) fn open<'a>(
     block::with_unique_labels(rows, SameLabels::Refuse, grid.count, ctx)
 }
 
-/// Finds arguments that make the query fail once the function is applied to anything.
-fn check_params(node: &RangeNode, params: &[Column]) -> Result<(), String> {
+/// Whether arguments of any step make the query fail where the function is applied to anything.
+fn has_bad_params(node: &RangeNode, params: &[Column], steps: usize) -> bool {
     let rows: Vec<&[f64]> = params.iter().map(|p| &p[..]).collect();
-    function::check_params(&node.function, &rows)
+    (0..steps).any(|step| function::check_params(&node.function, &rows, step).is_err())
 }
 
 /// Whether any quantile is none.
@@ -86,7 +86,7 @@ struct RangeRows<'a> {
     grid: StepGrid,
     checks_counter: bool,
     checks_quantile: bool,
-    bad_params: Option<String>,
+    has_bad_params: bool,
     ctx: &'a Context<'a>,
 }
 
@@ -125,10 +125,8 @@ impl RangeRows<'_> {
         if self.checks_counter && !columns.starts.is_empty() {
             self.check_starts(row, &input);
         }
-        if let Some(text) = &self.bad_params
-            && (function::has_samples(&input) || native::has_histograms(&input, natives))
-        {
-            return Err(QueryError::Execution(text.clone()));
+        if self.has_bad_params {
+            self.check_params(&input, natives)?;
         }
         if !self.samples.ends.is_fixed || self.grid.count == 1 {
             (self.node.kernel)(&input, out);
@@ -171,6 +169,24 @@ impl RangeRows<'_> {
         native::apply(function, input, natives, out, &mut tell)
     }
 
+    /// Fails at the first step that arguments do not allow for what its window holds.
+    fn check_params(
+        &self,
+        input: &RangeInput<'_>,
+        natives: &HistogramSamples,
+    ) -> Result<(), QueryError> {
+        let check = |step| function::check_params(&self.node.function, input.params, step);
+        let is_bad = |step| check(step).is_err();
+        let bad = [
+            function::first_bad_step(input, is_bad),
+            native::first_bad_step(input, natives, is_bad),
+        ];
+        match bad.into_iter().flatten().min() {
+            Some(step) => check(step).map_err(QueryError::Execution),
+            None => Ok(()),
+        }
+    }
+
     /// Tells of quantiles that are none, where there is something to take them of.
     fn check_quantiles(&self, out: &[f64]) {
         for (q, v) in self.params.iter().flat_map(|p| p.iter().zip(out)) {
@@ -204,6 +220,10 @@ impl RangeRows<'_> {
 impl Rows for RangeRows<'_> {
     fn series(&self) -> &SeriesList {
         &self.series
+    }
+
+    fn tells(&self) -> bool {
+        true
     }
 
     fn read(

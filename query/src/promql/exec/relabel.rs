@@ -81,6 +81,10 @@ impl Rows for RelabelRows<'_> {
         &self.series
     }
 
+    fn tells(&self) -> bool {
+        self.input.tells()
+    }
+
     fn read(
         &self,
         rows: Range<usize>,

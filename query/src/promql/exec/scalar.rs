@@ -73,7 +73,7 @@ pub(crate) fn evaluate(
             Ok(column)
         }
         ScalarNode::Invariant(inner) => {
-            let once = StepGrid { count: 1, ..grid };
+            let once = StepGrid::instant(grid.start_ms);
             let value = evaluate(inner, once, ctx)?[0];
             constant(value)
         }

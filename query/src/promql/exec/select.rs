@@ -233,8 +233,13 @@ pub(crate) fn open<'a>(
     grid: StepGrid,
     ctx: &'a Context<'a>,
 ) -> Result<Box<dyn Rows + 'a>, QueryError> {
-    let ends = Ends::new(node.shift, grid);
+    let mut ends = Ends::new(node.shift, grid);
     let selected = Selected::new(node, ends.grid, Reach::Lookback, ctx)?;
+    if wants != Wants::Value && node.shift.at_ms.is_some() {
+        // PARITY(prometheus): an offset counts where samples are selected, not where they are
+        // looked at.
+        ends = Ends::new(Shift { offset_ms: 0, ..node.shift }, grid);
+    }
     let series = selected.series(node);
     let series = match wants {
         Wants::Time | Wants::StartTime => series.drop_metadata(ctx.name_removal),
@@ -291,6 +296,10 @@ struct SelectRows<'a> {
 impl Rows for SelectRows<'_> {
     fn series(&self) -> &SeriesList {
         &self.series
+    }
+
+    fn tells(&self) -> bool {
+        self.shows.is_smoothed
     }
 
     fn read(

@@ -132,6 +132,10 @@ impl Rows for Masked<'_> {
         self.input.series()
     }
 
+    fn tells(&self) -> bool {
+        self.input.tells()
+    }
+
     fn read(
         &self,
         rows: Range<usize>,
@@ -166,6 +170,10 @@ struct Both<'a> {
 impl Rows for Both<'_> {
     fn series(&self) -> &SeriesList {
         &self.series
+    }
+
+    fn tells(&self) -> bool {
+        self.right.tells()
     }
 
     fn read(

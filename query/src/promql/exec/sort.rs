@@ -23,7 +23,7 @@ pub(crate) fn open<'a>(
     ctx: &'a Context<'a>,
 ) -> Result<Box<dyn Rows + 'a>, QueryError> {
     let rows = open_node(input, grid, ctx)?;
-    if grid.count > 1 {
+    if !grid.is_instant() {
         ctx.note(span, Note::SortInRangeQuery);
         return Ok(match order {
             SortOrder::Value { .. } => Box::new(Floats(rows)),
@@ -58,6 +58,10 @@ struct Floats<'a>(Box<dyn Rows + 'a>);
 impl Rows for Floats<'_> {
     fn series(&self) -> &SeriesList {
         self.0.series()
+    }
+
+    fn tells(&self) -> bool {
+        self.0.tells()
     }
 
     fn read(

@@ -242,11 +242,16 @@ pub fn apply(
     results
 }
 
-/// Whether any window holds a histogram.
+/// The first step whose window holds a histogram and that `is_bad` says of.
 #[must_use]
-pub fn has_histograms(input: &RangeInput<'_>, histograms: &HistogramSamples) -> bool {
+pub fn first_bad_step(
+    input: &RangeInput<'_>,
+    histograms: &HistogramSamples,
+    is_bad: impl Fn(usize) -> bool,
+) -> Option<usize> {
     let vs = vec![0.0; histograms.ts.len()];
-    super::has_samples(&RangeInput { ts: &histograms.ts, vs: &vs, starts: &[], ..*input })
+    let input = RangeInput { ts: &histograms.ts, vs: &vs, starts: &[], ..*input };
+    super::first_bad_step(&input, is_bad)
 }
 
 /// Adds one histogram to another and tells what happened; whether it could.

@@ -3,7 +3,7 @@
 use super::number::{parse_duration_literal, parse_number};
 use super::parser::{Expected, Parsed, Parser, join};
 use super::token::{Preprocessor, Token, TokenKind};
-use crate::promql::ast::{BinaryOp, DurationExpr, DurationOp, Span};
+use crate::promql::ast::{BinaryOp, DurationExpr, DurationOp, PlacedDuration, Span};
 
 /// A duration as read.
 pub(super) enum Duration {
@@ -15,24 +15,24 @@ pub(super) enum Duration {
         ms: i64,
     },
     /// Known when the query runs.
-    Computed(DurationExpr),
+    Computed(PlacedDuration),
 }
 
 impl Duration {
     /// Milliseconds, or 0 and the expression.
-    pub(super) fn split(self) -> (i64, Option<DurationExpr>) {
+    pub(super) fn split(self) -> (i64, Option<PlacedDuration>) {
         match self {
             Self::Fixed { ms, .. } => (ms, None),
             Self::Computed(expr) => (0, Some(expr)),
         }
     }
 
-    fn new(expr: DurationExpr) -> Self {
+    fn new(expr: DurationExpr, span: Span) -> Self {
         match expr {
             DurationExpr::Number(seconds) | DurationExpr::Literal(seconds) => {
                 Self::Fixed { seconds, ms: to_ms(seconds) }
             }
-            expr => Self::Computed(expr),
+            expr => Self::Computed(PlacedDuration::new(expr, span)),
         }
     }
 }
@@ -77,7 +77,7 @@ impl Parser<'_> {
         if self.token.kind == TokenKind::Error {
             return Err(self.unexpected(expected));
         }
-        let duration = Duration::new(expr);
+        let duration = Duration::new(expr, span);
         match duration {
             Duration::Fixed { seconds, .. } if seconds <= 0.0 => {
                 Err(self.error(span, "duration must be greater than 0"))
@@ -121,7 +121,7 @@ impl Parser<'_> {
                 }
             }
         };
-        Ok((Duration::new(expr), span))
+        Ok((Duration::new(expr, span), span))
     }
 
     fn parse_duration(&mut self, expected: Expected) -> Parsed<Placed> {
@@ -162,8 +162,9 @@ impl Parser<'_> {
                 _ => {}
             }
             let span = join(lhs.1, rhs.1);
+            let inner = join(lhs.0.span_within(lhs.1), rhs.0.span_within(rhs.1));
             let (lhs_expr, rhs_expr) = (Box::new(lhs.0), Box::new(rhs.0));
-            lhs = (DurationExpr::Binary { op, lhs: lhs_expr, rhs: rhs_expr }, span);
+            lhs = (DurationExpr::Binary { op, lhs: lhs_expr, rhs: rhs_expr, span: inner }, span);
         }
         Ok(lhs)
     }
@@ -190,7 +191,11 @@ impl Parser<'_> {
             expr @ (DurationExpr::Number(_) | DurationExpr::Literal(_)) => expr,
             expr => {
                 self.check_enabled(span)?;
-                if is_minus { DurationExpr::Negative(Box::new(expr)) } else { expr }
+                if !is_minus {
+                    return Ok((expr, span));
+                }
+                let inner = join(place, expr.span_within(operand.1));
+                DurationExpr::Negative { expr: Box::new(expr), span: inner }
             }
         };
         Ok((expr, span))
@@ -244,7 +249,7 @@ impl Parser<'_> {
         if self.eat(TokenKind::LeftParen).is_none() {
             return Err(self.unexpected(expected));
         }
-        let expr = match name {
+        let mut expr = match name {
             Preprocessor::Step => DurationExpr::Step,
             Preprocessor::Range => DurationExpr::Range,
             _ => {
@@ -257,7 +262,7 @@ impl Parser<'_> {
                     Preprocessor::MinOf => DurationOp::MinOf,
                     _ => DurationOp::MaxOf,
                 };
-                DurationExpr::Binary { op, lhs: Box::new(lhs), rhs: Box::new(rhs) }
+                DurationExpr::Binary { op, lhs: Box::new(lhs), rhs: Box::new(rhs), span: start }
             }
         };
         let Some(close) = self.eat(TokenKind::RightParen) else {
@@ -265,6 +270,9 @@ impl Parser<'_> {
         };
         self.leave();
         let span = join(start, close.span);
+        if let DurationExpr::Binary { span: whole, .. } = &mut expr {
+            *whole = span;
+        }
         self.check_enabled(span)?;
         Ok((expr, span))
     }

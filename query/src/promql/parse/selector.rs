@@ -289,8 +289,8 @@ const TIME_MS_BOUND: f64 = 9.2e18;
 /// Wraps `expr` if one of its times is an expression.
 fn timed(
     expr: Expr,
-    range: Option<crate::promql::ast::DurationExpr>,
-    step: Option<crate::promql::ast::DurationExpr>,
+    range: Option<crate::promql::ast::PlacedDuration>,
+    step: Option<crate::promql::ast::PlacedDuration>,
 ) -> Expr {
     if range.is_none() && step.is_none() {
         return expr;

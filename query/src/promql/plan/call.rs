@@ -1,6 +1,6 @@
 //! Function calls.
 
-use m3rs_core::model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher};
+use m3rs_core::model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, STALE_NAN};
 
 use super::lower::{Lowered, Lowering, unsupported};
 use super::{
@@ -9,8 +9,9 @@ use super::{
 };
 use crate::error::QueryError;
 use crate::promql::ast::{Expr, ExprKind, Span};
-use crate::promql::function::label::{LabelFunctionError, LabelJoin, LabelReplace};
-use crate::promql::function::{self, math};
+use crate::promql::check;
+use crate::promql::function::label::{LabelJoin, LabelReplace};
+use crate::promql::function::{self, ElementKernel, math};
 
 /// Functions whose value depends on the evaluation time even if their arguments do not.
 const TIME_FUNCTIONS: [&str; 11] = [
@@ -60,6 +61,12 @@ impl Args<'_> {
 
     fn scalars(&mut self) -> Result<Vec<ScalarNode>, QueryError> {
         self.plans.by_ref().map(Plan::into_scalar).collect()
+    }
+
+    /// Whether the first argument is a selector.
+    fn is_selector(&self) -> bool {
+        let kind = self.exprs.first().map(|expr| &untimed(expr).kind);
+        matches!(kind, Some(ExprKind::Vector(_)))
     }
 
     fn span(&self, index: usize) -> Span {
@@ -127,13 +134,16 @@ impl Lowering {
     /// Functions without arguments that only depend on the query.
     fn constant(&self, function: &str) -> Option<Lowered> {
         let times = &self.times;
+        let (step_s, range_s) = times.seconds();
         Some(match function {
             "pi" => self.number(std::f64::consts::PI),
             "time" => self.time(),
             "start" => self.number(times.start_ms as f64 / 1000.0),
             "end" => self.number(times.end_ms as f64 / 1000.0),
-            "step" => self.number(times.step_ms as f64 / 1000.0),
-            "range" => self.number(times.end_ms.saturating_sub(times.start_ms) as f64 / 1000.0),
+            // PARITY(prometheus): a range of one time has no step.
+            "step" if times.start_ms == times.end_ms => self.number(0.0),
+            "step" => self.number(step_s),
+            "range" => self.number(range_s),
             _ => return None,
         })
     }
@@ -148,16 +158,18 @@ impl Lowering {
             }
             "vector" => VectorNode::OfScalar(Box::new(args.scalar()?)),
             "timestamp" => match *args.vector()? {
-                VectorNode::Select(select) => VectorNode::Timestamp(select),
+                VectorNode::Select(select) if args.is_selector() => VectorNode::Timestamp(select),
                 other => {
                     let input = Box::new(other);
                     VectorNode::Map { input, mapping: Mapping::EvaluationTime }
                 }
             },
             "start_timestamp" => match *args.vector()? {
-                VectorNode::Select(select) => VectorNode::StartTimestamp(select),
+                VectorNode::Select(select) if args.is_selector() => {
+                    VectorNode::StartTimestamp(select)
+                }
                 // Only samples of storage have start timestamps.
-                _ => VectorNode::Nothing,
+                other => nothing_of(other),
             },
             "absent" => VectorNode::Absent { input: args.vector()?, labels: absent_labels(args) },
             "absent_over_time" => absent_over_time(args)?,
@@ -180,6 +192,13 @@ impl Lowering {
         };
         Ok(Plan::Vector(node))
     }
+}
+
+/// What evaluates its input and gives nothing.
+fn nothing_of(input: VectorNode) -> VectorNode {
+    let kernel: ElementKernel = |_, _, _| STALE_NAN;
+    let mapping = Mapping::Element { kernel, params: Vec::new() };
+    VectorNode::Map { input: Box::new(input), mapping }
 }
 
 /// A selector without the expressions of its times.
@@ -214,7 +233,7 @@ fn first_shift(node: &VectorNode) -> Option<Shift> {
             ScalarNode::OfVector(vector) => first_shift(vector),
             _ => None,
         },
-        VectorNode::Nothing => None,
+        VectorNode::Fail(_) => None,
     }
 }
 
@@ -254,7 +273,10 @@ fn kernel_call(function: &str, args: &mut Args<'_>) -> Result<Plan, QueryError> 
         )));
     };
     if let Some(edges) = input.edges() {
-        kernel = function::extended_kernel(function, edges).map_err(QueryError::Execution)?;
+        match function::extended_kernel(function, edges) {
+            Ok(extended) => kernel = extended,
+            Err(message) => return Ok(Plan::Vector(VectorNode::Fail(message))),
+        }
     }
     // PARITY(prometheus): notes about a subquery point to the start of the query.
     let span = match &input {
@@ -264,8 +286,13 @@ fn kernel_call(function: &str, args: &mut Args<'_>) -> Result<Plan, QueryError> 
     let keeps_name = function::keeps_name(function);
     let function = function.to_owned();
     let param_span = args.span(0);
+    // PARITY(prometheus): a subquery at a fixed time is not seen as the range it is, except where
+    // the whole call is the same at each step.
+    let is_unseen = function == "predict_linear"
+        && matches!(&input, MatrixNode::Subquery(subquery) if subquery.shift.at_ms.is_some());
     let node = RangeNode { function, kernel, keeps_name, input, params, span, param_span };
-    Ok(Plan::Vector(VectorNode::Range(Box::new(node))))
+    let node = VectorNode::Range(Box::new(node));
+    Ok(Plan::Vector(if is_unseen { nothing_of(node) } else { node }))
 }
 
 fn histogram_number(function: &str) -> Option<HistogramNumber> {
@@ -287,7 +314,9 @@ fn absent_over_time(args: &mut Args<'_>) -> Result<VectorNode, QueryError> {
     };
     let input = args.next()?.into_matrix()?;
     if let Some(edges) = input.edges() {
-        function::extended_kernel("absent_over_time", edges).map_err(QueryError::Execution)?;
+        if let Err(message) = function::extended_kernel("absent_over_time", edges) {
+            return Ok(VectorNode::Fail(message));
+        }
     }
     let (span, param_span) = (args.span(0), args.span(0));
     let params = Vec::new();
@@ -300,8 +329,10 @@ fn label_replace(args: &mut Args<'_>) -> Result<VectorNode, QueryError> {
     let input = args.vector()?;
     let (dst, replacement) = (args.text()?, args.text()?);
     let (src, pattern) = (args.text()?, args.text()?);
-    let replace = LabelReplace::new(&dst, &replacement, &src, &pattern).map_err(refused)?;
-    Ok(VectorNode::Relabel { input, relabel: Relabel::Replace(replace) })
+    Ok(match LabelReplace::new(&dst, &replacement, &src, &pattern) {
+        Ok(replace) => VectorNode::Relabel { input, relabel: Relabel::Replace(replace) },
+        Err(error) => VectorNode::Fail(error.to_string()),
+    })
 }
 
 fn label_join(args: &mut Args<'_>) -> Result<VectorNode, QueryError> {
@@ -309,12 +340,10 @@ fn label_join(args: &mut Args<'_>) -> Result<VectorNode, QueryError> {
     let (dst, separator) = (args.text()?, args.text()?);
     let sources = args.texts()?;
     let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
-    let join = LabelJoin::new(&dst, &separator, &sources).map_err(refused)?;
-    Ok(VectorNode::Relabel { input, relabel: Relabel::Join(join) })
-}
-
-fn refused(error: LabelFunctionError) -> QueryError {
-    QueryError::Execution(error.to_string())
+    Ok(match LabelJoin::new(&dst, &separator, &sources) {
+        Ok(join) => VectorNode::Relabel { input, relabel: Relabel::Join(join) },
+        Err(error) => VectorNode::Fail(error.to_string()),
+    })
 }
 
 fn histogram(function: &str, args: &mut Args<'_>) -> Result<VectorNode, QueryError> {
@@ -358,7 +387,13 @@ fn absent_labels(args: &Args<'_>) -> Labels {
 fn fixed_labels(matchers: &[Matcher]) -> Labels {
     let mut labels = LabelsBuilder::new();
     let mut seen: Vec<&str> = Vec::new();
-    for matcher in matchers.iter().filter(|m| m.name != METRIC_NAME) {
+    let is_empty = |m: &Matcher| check::matches_empty(m);
+    let may_be_unset = |name: &str| matchers.iter().all(|m| m.name != name || is_empty(m));
+    let is_negative = |m: &Matcher| matches!(m.op, MatchOp::NotEqual | MatchOp::NotRegexp);
+    let subtracts = |m: &&Matcher| may_be_unset(&m.name) || (is_negative(m) && is_empty(m));
+    // PARITY(prometheus): in the order that its index left them in.
+    let (last, first): (Vec<&Matcher>, Vec<&Matcher>) = matchers.iter().partition(subtracts);
+    for matcher in first.into_iter().chain(last).filter(|m| m.name != METRIC_NAME) {
         // PARITY(prometheus): a second matcher of a label takes the label away.
         if matcher.op == MatchOp::Equal && !seen.contains(&matcher.name.as_str()) {
             labels.set(&matcher.name, &matcher.value);

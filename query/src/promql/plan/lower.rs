@@ -9,6 +9,7 @@ use crate::promql::ast::{
     Aggregate, At, Binary, Expr, ExprKind, RangeEdges, Selector, Span, Timed, ValueType,
 };
 use crate::promql::exec::{NameRemoval, operator};
+use crate::promql::function;
 
 /// The times of a query, which `@ start()`, `step()` and the like refer to.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +22,14 @@ pub(crate) struct QueryTimes {
     pub(crate) subquery_step_ms: i64,
 }
 
+impl QueryTimes {
+    /// The step and the range in seconds.
+    pub(super) fn seconds(&self) -> (f64, f64) {
+        let range_ms = self.end_ms.saturating_sub(self.start_ms);
+        (function::seconds(self.step_ms), function::seconds(range_ms))
+    }
+}
+
 /// Makes the plan of `expr`. Recursive: the caller has checked [`depth`].
 ///
 /// # Errors
@@ -30,6 +39,7 @@ pub(crate) fn lower(
     times: QueryTimes,
     removal: NameRemoval,
 ) -> Result<Plan, QueryError> {
+    duration::check_all(expr, times.seconds())?;
     let mut plan = Lowering { times }.expr(expr, None)?.wrapped();
     stats::mark(&mut plan);
     Ok(if removal == NameRemoval::AtEnd { plan.settled() } else { plan })
@@ -182,7 +192,7 @@ impl Lowering {
                 Ok(Lowered { plan: Plan::Matrix(node), is_invariant })
             }
             ExprKind::Subquery { .. } => self.subquery(expr),
-            ExprKind::Timed(timed) => self.timed(timed, expr.span, above),
+            ExprKind::Timed(timed) => self.timed(timed, above),
             ExprKind::Unary { is_minus, expr } => self.unary(*is_minus, expr),
             ExprKind::Paren(inner) => self.expr(inner, above),
             ExprKind::Binary(binary) => self.binary(binary, expr.span),
@@ -250,15 +260,10 @@ impl Lowering {
     }
 
     /// A selector whose times are expressions: the selector with times, lowered.
-    fn timed(&self, timed: &Timed, span: Span, above: Above<'_>) -> Result<Lowered, QueryError> {
-        let grid = (
-            self.times.step_ms as f64 / 1000.0,
-            self.times.end_ms.saturating_sub(self.times.start_ms) as f64 / 1000.0,
-        );
-        let resolve = |expr: &Option<_>, allows_negative| {
-            expr.as_ref()
-                .map(|expr| duration::resolve_ms(expr, grid, span, allows_negative))
-                .transpose()
+    fn timed(&self, timed: &Timed, above: Above<'_>) -> Result<Lowered, QueryError> {
+        let grid = self.times.seconds();
+        let resolve = |time: &Option<_>, allows_negative| {
+            time.as_ref().map(|time| duration::resolve_ms(time, grid, allows_negative)).transpose()
         };
         let range = resolve(&timed.range, false)?;
         let step = resolve(&timed.step, false)?;
@@ -345,11 +350,11 @@ impl Lowering {
 
     fn aggregate(&self, aggregate: &Aggregate, span: Span) -> Result<Lowered, QueryError> {
         let input = self.expr(&aggregate.expr, Some(aggregate.op.as_str()))?;
-        let mut is_invariant = input.is_invariant;
+        // PARITY(prometheus): whatever the parameter is, which then counts at the start alone.
+        let is_invariant = input.is_invariant;
         let mut param = AggregateParam::None;
         if let Some(expr) = &aggregate.param {
             let lowered = self.expr(expr, None)?;
-            is_invariant &= lowered.is_invariant;
             let span = expr.unwrap_parens().span;
             param = match if is_invariant { lowered.plan } else { lowered.wrapped() } {
                 Plan::String(label) => AggregateParam::Label(label),

@@ -117,6 +117,6 @@ fn vector(node: &mut VectorNode, above: Above) {
         | VectorNode::Relabel { input, .. }
         | VectorNode::Settle(input)
         | VectorNode::Invariant(input) => vector(input, above),
-        VectorNode::Nothing => {}
+        VectorNode::Fail(_) => {}
     }
 }

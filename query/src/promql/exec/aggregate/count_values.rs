@@ -25,9 +25,6 @@ pub(super) fn open<'a>(
     grid: StepGrid,
     ctx: &'a Context<'a>,
 ) -> Result<Box<dyn Rows + 'a>, QueryError> {
-    if label.is_empty() {
-        return Err(QueryError::Execution(format!("invalid label name {label:?}")));
-    }
     let groups = Groups::new(input.series(), base(node, label), ctx)?;
     // PARITY(prometheus): `without` may name the new label, which then is left out again.
     let sets_label =

@@ -3,10 +3,12 @@
 use m3rs_core::model::Labels;
 
 use crate::error::QueryError;
+use crate::promql::exec::block::Block;
 use crate::promql::exec::series::SeriesList;
-use crate::promql::exec::{Context, exchange};
+use crate::promql::exec::{Context, exchange, has_value};
 use crate::promql::labelset::{Dictionary, Projection};
 use crate::promql::plan::AggregateNode;
+use crate::step::StepGrid;
 
 /// The labels that groups of an aggregation have in common.
 pub(super) fn grouping(node: &AggregateNode) -> Projection {
@@ -86,6 +88,51 @@ impl Groups {
             rows[*group as usize].push(row);
         }
         rows
+    }
+}
+
+/// Which series of each group came first at the only time of an instant query, whose results stand
+/// in that order. Other queries are sorted in the end.
+#[derive(Debug)]
+pub(super) struct FirstSeen {
+    /// By group; empty if order does not matter.
+    rows: Vec<usize>,
+}
+
+impl FirstSeen {
+    pub(super) fn new(groups: usize, grid: StepGrid) -> Self {
+        Self { rows: if grid.is_instant() { vec![usize::MAX; groups] } else { Vec::new() } }
+    }
+
+    /// Looks at the values of a row. Rows come in order.
+    pub(super) fn see(&mut self, group: usize, row: usize, values: &[f64]) {
+        if has_value(values) {
+            self.mark(group, row);
+        }
+    }
+
+    /// Takes a row that has something.
+    pub(super) fn mark(&mut self, group: usize, row: usize) {
+        if let Some(first) = self.rows.get_mut(group) {
+            *first = row.min(*first);
+        }
+    }
+
+    /// The groups in order.
+    pub(super) fn order(&self, groups: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..groups).collect();
+        if !self.rows.is_empty() {
+            order.sort_by_key(|group| self.rows[*group]);
+        }
+        order
+    }
+
+    /// A row for each group, in order.
+    pub(super) fn in_order(&self, block: Block, ctx: &Context<'_>) -> Result<Block, QueryError> {
+        if self.rows.is_sorted() {
+            return Ok(block);
+        }
+        block.reordered(&self.order(self.rows.len()), ctx)
     }
 }
 

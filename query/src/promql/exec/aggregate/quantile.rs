@@ -3,7 +3,7 @@
 use m3rs_core::model::STALE_NAN;
 
 use super::Groups;
-use super::group::grouping;
+use super::group::{FirstSeen, grouping};
 use crate::error::QueryError;
 use crate::promql::annotation::Note;
 use crate::promql::ast::Span;
@@ -11,7 +11,7 @@ use crate::promql::exec::block::Block;
 use crate::promql::exec::histograms::Histograms;
 use crate::promql::exec::scalar::{self, Column};
 use crate::promql::exec::{Context, Rows, exchange, is_absent};
-use crate::promql::function::aggregate;
+use crate::promql::function::{aggregate, math};
 use crate::promql::plan::{AggregateNode, ScalarNode};
 use crate::step::StepGrid;
 
@@ -41,19 +41,24 @@ pub(super) fn open<'a>(
         gather.fill(index * TILE_STEPS, out);
         Ok(Histograms::NONE)
     })?;
-    let block = Block::from_values(groups.series(&block.series), values, steps, held)?;
-    Ok(Box::new(block))
+    let mut first_seen = FirstSeen::new(groups.len(), grid);
+    for row in 0..block.series.len() {
+        first_seen.see(groups.of_row(row), row, block.row(row));
+    }
+    let result = Block::from_values(groups.series(&block.series), values, steps, held)?;
+    Ok(Box::new(first_seen.in_order(result, ctx)?))
 }
 
 fn check(qs: &Column, span: Span, ctx: &Context<'_>) {
     if qs.iter().any(|q| q.is_nan()) {
         ctx.note(span, Note::InvalidQuantile(f64::NAN));
     }
-    let max = qs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    // PARITY(prometheus): these are NaN if any number is.
+    let max = qs.iter().copied().fold(f64::MIN, math::max_of);
     if max > 1.0 {
         ctx.note(span, Note::InvalidQuantile(max));
     }
-    let min = qs.iter().copied().fold(f64::INFINITY, f64::min);
+    let min = qs.iter().copied().fold(f64::MAX, math::min_of);
     if min < 0.0 {
         ctx.note(span, Note::InvalidQuantile(min));
     }

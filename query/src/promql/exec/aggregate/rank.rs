@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::Groups;
-use super::group::grouping;
+use super::group::{FirstSeen, grouping};
 use crate::error::QueryError;
 use crate::limits::Held;
 use crate::number::general;
@@ -37,9 +37,9 @@ impl Keep {
     /// Whether `a` leaves before `b`. NaN leaves first.
     fn leaves_before(self, a: f64, b: f64) -> bool {
         match self {
-            Self::Largest => a.is_nan() || a < b,
+            // PARITY(prometheus): those that come first make such a heap, too, and stay in its order.
+            Self::Largest | Self::First => a.is_nan() || a < b,
             Self::Smallest => a.is_nan() || a > b,
-            Self::First => false,
         }
     }
 
@@ -75,6 +75,7 @@ pub(super) fn open<'a>(
     let runs = exchange::runs(input.series().len(), steps);
     let mut natives = Histograms::NONE;
     let mut has_ignored = false;
+    let mut first_seen = FirstSeen::new(groups.len(), grid);
     exchange::for_each_ordered(
         ctx,
         runs.len(),
@@ -95,6 +96,7 @@ pub(super) fn open<'a>(
                 has_ignored |= histograms.iter().any(|(cell, _)| counts[cell % steps] > 0);
             }
             for (row, values) in runs[index].clone().zip(values.chunks_exact(steps)) {
+                first_seen.see(groups.of_row(row), row, values);
                 heaps.offer(groups.of_row(row), row, values, &counts);
             }
             Ok(())
@@ -103,7 +105,8 @@ pub(super) fn open<'a>(
     if has_ignored {
         ctx.note(node.span, Note::IgnoredInAggregation(node.op));
     }
-    let block = heaps.into_block(input.series(), &natives, ctx)?;
+    let order = first_seen.order(groups.len());
+    let block = heaps.into_block((input.series(), &natives), &order, ctx)?;
     Ok(Box::new(block))
 }
 
@@ -203,17 +206,17 @@ impl Heaps {
     }
 
     /// The rows that were kept at any step, `natives` in place of the entries that stand for them.
-    /// At a single step they stand in order of their rank, group by group.
+    /// At a single step they stand in order of their rank, group by group, in the order of `groups`.
     fn into_block(
         self,
-        series: &SeriesList,
-        natives: &Histograms,
+        (series, natives): (&SeriesList, &Histograms),
+        groups: &[usize],
         ctx: &Context<'_>,
     ) -> Result<Block, QueryError> {
         let mut order = Vec::new();
         if self.steps == 1 {
-            for (_, heap) in self.heaps() {
-                let mut kept = heap.to_vec();
+            for group in groups {
+                let mut kept = self.heap(*group, 0).to_vec();
                 kept.sort_by(|a, b| self.keep.rank(a.v, b.v));
                 order.extend(kept.iter().map(|e| e.row as usize));
             }
@@ -242,6 +245,16 @@ impl Heaps {
         block.count_samples()?;
         block.with_histograms(Histograms::from_unsorted(kept), ctx)
     }
+}
+
+/// Rows in the order of a heap of their values that they are put into one by one.
+pub(super) fn heap_order(rows: impl Iterator<Item = (usize, f64)>) -> Vec<usize> {
+    let mut heap = Vec::new();
+    for (row, v) in rows {
+        heap.push(Entry { v, row: row as u32 });
+        sift_up(&mut heap, Keep::First);
+    }
+    heap.iter().map(|entry| entry.row as usize).collect()
 }
 
 /// Moves the last entry of a heap to its place.

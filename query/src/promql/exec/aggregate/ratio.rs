@@ -4,22 +4,25 @@ use std::ops::Range;
 
 use m3rs_core::model::STALE_NAN;
 
+use super::Groups;
+use super::group::{FirstSeen, grouping};
+use super::rank::heap_order;
 use crate::error::QueryError;
 use crate::promql::annotation::Note;
 use crate::promql::ast::Span;
 use crate::promql::exec::histograms::Histograms;
 use crate::promql::exec::scalar::{self, Column};
 use crate::promql::exec::series::SeriesList;
-use crate::promql::exec::{Context, Rows, Worker};
+use crate::promql::exec::{Context, Rows, Worker, is_absent};
 use crate::promql::labelset::{self, Projection};
-use crate::promql::plan::ScalarNode;
+use crate::promql::plan::{AggregateNode, ScalarNode};
 use crate::step::StepGrid;
 
 /// Opens `limit_ratio`.
 pub(super) fn open<'a>(
+    node: &AggregateNode,
     input: Box<dyn Rows + 'a>,
-    param: &ScalarNode,
-    span: Span,
+    (param, span): (&ScalarNode, Span),
     grid: StepGrid,
     ctx: &'a Context<'a>,
 ) -> Result<Box<dyn Rows + 'a>, QueryError> {
@@ -35,7 +38,27 @@ pub(super) fn open<'a>(
     if min < -1.0 {
         ctx.note(span, Note::InvalidRatio(min, -1.0));
     }
-    Ok(Box::new(RatioRows { input, ratios, steps: grid.count }))
+    if !grid.is_instant() {
+        return Ok(Box::new(RatioRows { input, ratios, steps: grid.count }));
+    }
+    // PARITY(prometheus): the order is that of a heap for each group.
+    let input = input.into_block(ctx, 1)?;
+    let groups = Groups::new(&input.series, grouping(node), ctx)?;
+    let mut first_seen = FirstSeen::new(groups.len(), grid);
+    for row in (0..input.series.len()).filter(|row| input.is_present(*row, 0)) {
+        first_seen.mark(groups.of_row(row), row);
+    }
+    let rows: Box<dyn Rows> = Box::new(RatioRows { input: Box::new(input), ratios, steps: 1 });
+    let block = rows.into_block(ctx, 1)?;
+    let rows = groups.rows();
+    let mut order = Vec::new();
+    for group in first_seen.order(groups.len()) {
+        let kept = rows[group].iter().filter(|row| block.is_present(**row, 0));
+        // A histogram counts as zero.
+        let value = |row: usize| if is_absent(block.values[row]) { 0.0 } else { block.values[row] };
+        order.extend(heap_order(kept.map(|row| (*row, value(*row)))));
+    }
+    Ok(Box::new(block.reordered(&order, ctx)?))
 }
 
 struct RatioRows<'a> {
@@ -47,6 +70,10 @@ struct RatioRows<'a> {
 impl Rows for RatioRows<'_> {
     fn series(&self) -> &SeriesList {
         self.input.series()
+    }
+
+    fn tells(&self) -> bool {
+        self.input.tells()
     }
 
     fn read(

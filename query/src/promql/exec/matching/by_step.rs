@@ -15,6 +15,7 @@ use crate::promql::exec::operator::Operand;
 use crate::promql::exec::series::SeriesList;
 use crate::promql::exec::{Context, Rows, is_absent};
 use crate::promql::labelset::{Dictionary, Projection};
+use crate::promql::print::format_labels;
 
 /// Steps between two looks at the query's time.
 const STEPS_PER_CHECK: usize = 16;
@@ -151,14 +152,14 @@ impl Matcher<'_, '_> {
 
     fn duplicate(&self, row: usize, other: usize) -> QueryError {
         let one = self.output.one;
-        let group = self.output.signature.labels(&one.series.labels(row));
+        let group = format_labels(&self.output.signature.labels(&one.series.labels(row)));
         let side = if self.operation.is_swapped { "left" } else { "right" };
         QueryError::Execution(format!(
             "found duplicate series for the match group {group} on the {side} hand-side of the \
              operation: [{}, {}];many-to-many matching not allowed: matching labels must be \
              unique on one side",
-            one.series.labels(row),
-            one.series.labels(other)
+            format_labels(&one.series.labels(row)),
+            format_labels(&one.series.labels(other))
         ))
     }
 }

@@ -109,13 +109,43 @@ pub(super) fn open<'a>(
     ctx: &'a Context<'a>,
 ) -> Result<Box<dyn Rows + 'a>, QueryError> {
     let steps = sides.steps;
+    read_unpaired(&*sides.many, &pairs.many, steps, ctx)?;
     // A series that several meet is read once.
     let one: Box<dyn Rows + 'a> = if operation.is_one_to_one() {
+        read_unpaired(&*sides.one, &pairs.one, steps, ctx)?;
         sides.one
     } else {
         Box::new(sides.one.into_block(ctx, steps)?)
     };
     Ok(Box::new(PairRows { operation, many: sides.many, one, pairs, steps, ctx }))
+}
+
+/// Reads rows that meet no other for what they may tell.
+fn read_unpaired(
+    rows: &dyn Rows,
+    paired: &[usize],
+    steps: usize,
+    ctx: &Context<'_>,
+) -> Result<(), QueryError> {
+    if !rows.tells() {
+        return Ok(());
+    }
+    let mut is_paired = vec![false; rows.series().len()];
+    paired.iter().for_each(|row| is_paired[*row] = true);
+    let unpaired: Vec<usize> = (0..is_paired.len()).filter(|row| !is_paired[*row]).collect();
+    let runs = exchange::runs(unpaired.len(), steps);
+    exchange::for_each_ordered(
+        ctx,
+        runs.len(),
+        |index, worker| {
+            let run = &unpaired[runs[index].clone()];
+            let mut values = worker.take(run.len() * steps);
+            let _ = read_rows(rows, run, steps, worker, &mut values)?;
+            worker.put(values);
+            Ok(())
+        },
+        |_, ()| Ok(()),
+    )
 }
 
 struct PairRows<'a> {
@@ -130,6 +160,10 @@ struct PairRows<'a> {
 impl Rows for PairRows<'_> {
     fn series(&self) -> &SeriesList {
         &self.pairs.series
+    }
+
+    fn tells(&self) -> bool {
+        self.many.tells() || self.one.tells()
     }
 
     fn read(
