@@ -313,10 +313,10 @@ fn absent_over_time(args: &mut Args<'_>) -> Result<VectorNode, QueryError> {
         return Err(QueryError::Internal("present_over_time has no kernel".to_owned()));
     };
     let input = args.next()?.into_matrix()?;
-    if let Some(edges) = input.edges() {
-        if let Err(message) = function::extended_kernel("absent_over_time", edges) {
-            return Ok(VectorNode::Fail(message));
-        }
+    if let Some(edges) = input.edges()
+        && let Err(message) = function::extended_kernel("absent_over_time", edges)
+    {
+        return Ok(VectorNode::Fail(message));
     }
     let (span, param_span) = (args.span(0), args.span(0));
     let params = Vec::new();

@@ -37,7 +37,7 @@ impl Keep {
     /// Whether `a` leaves before `b`. NaN leaves first.
     fn leaves_before(self, a: f64, b: f64) -> bool {
         match self {
-            // PARITY(prometheus): those that come first make such a heap, too, and stay in its order.
+            // PARITY(prometheus): those that come first make such a heap, too, and stay in it.
             Self::Largest | Self::First => a.is_nan() || a < b,
             Self::Smallest => a.is_nan() || a > b,
         }
@@ -206,7 +206,8 @@ impl Heaps {
     }
 
     /// The rows that were kept at any step, `natives` in place of the entries that stand for them.
-    /// At a single step they stand in order of their rank, group by group, in the order of `groups`.
+    /// At a single step they stand in order of their rank, group by group in the order of
+    /// `groups`.
     fn into_block(
         self,
         (series, natives): (&SeriesList, &Histograms),
