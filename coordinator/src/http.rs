@@ -37,7 +37,7 @@ pub use serve::serve;
 use crate::ingest::{MetadataSource, WriteReceiver};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::read::QueryService;
+use crate::read::{ExemplarSource, QueryService};
 use body::BufferPool;
 use gate::QueryGate;
 
@@ -52,6 +52,8 @@ pub struct HttpState {
     pub queries: Arc<dyn QueryService>,
     /// Answers for labels and series.
     pub source: Arc<dyn SeriesSource>,
+    /// Answers for exemplars.
+    pub exemplars: Arc<dyn ExemplarSource>,
     /// Readiness and flushes.
     pub storage: Arc<dyn StorageControl>,
     /// Metadata that writers sent.
@@ -149,11 +151,13 @@ fn write_routes() -> Router<SharedApp> {
 }
 
 fn query_routes() -> Router<SharedApp> {
-    use prometheus::{labels, metadata, query, status};
+    use prometheus::{exemplars, labels, metadata, query, status};
     Router::new()
         .route("/query", both(query::instant))
         .route("/query_range", both(query::range))
         .route("/format_query", both(query::format))
+        .route("/parse_query", both(query::parse))
+        .route("/query_exemplars", both(exemplars::query))
         .route("/labels", both(labels::names))
         .route("/label/{name}/values", get(labels::values))
         .route("/series", both(labels::series))

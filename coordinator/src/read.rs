@@ -1,10 +1,12 @@
 //! The seam to queries: what the HTTP API asks of an engine, and in which words it is answered.
 
 mod engine;
+mod exemplars;
 mod fetch;
 mod local;
 
 pub use engine::EngineService;
+pub use exemplars::{ExemplarPoint, ExemplarRequest, ExemplarSource, FoundExemplars};
 pub use fetch::FetchLimits;
 pub(crate) use fetch::NOT_EXHAUSTIVE;
 pub use local::{LocalSource, LocalSources};
@@ -198,6 +200,18 @@ pub trait QueryService: Send + Sync {
     /// # Errors
     /// [`ErrorType::BadData`] for a text that is no query.
     fn format(&self, text: &str) -> Result<String, QueryFailure>;
+
+    /// The syntax tree of the query, as JSON.
+    ///
+    /// # Errors
+    /// [`ErrorType::BadData`] for a text that is no query.
+    fn tree(&self, text: &str) -> Result<Bytes, QueryFailure>;
+
+    /// The matchers of each selector in the query.
+    ///
+    /// # Errors
+    /// [`ErrorType::BadData`] for a text that is no query.
+    fn selectors(&self, text: &str) -> Result<Vec<Vec<Matcher>>, QueryFailure>;
 
     /// The matchers of a series selector, at least one of which refuses the empty value.
     ///

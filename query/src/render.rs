@@ -292,7 +292,7 @@ fn write_labels(out: &mut Vec<u8>, labels: &Labels) {
 
 /// What is escaped in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Escaping {
+pub enum Escaping {
     /// What JSON demands: PARITY(prometheus) for labels.
     Json,
     /// Also what HTML and JavaScript give a meaning to: PARITY(prometheus) for all other texts.
@@ -300,7 +300,7 @@ enum Escaping {
 }
 
 /// Writes a JSON string with the escapes that Prometheus uses.
-fn write_text(out: &mut Vec<u8>, text: &str, escaping: Escaping) {
+pub fn write_text(out: &mut Vec<u8>, text: &str, escaping: Escaping) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let bytes = text.as_bytes();

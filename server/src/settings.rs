@@ -123,6 +123,7 @@ section!(Query {
     timeout: Span => edge.query.timeout,
     body_bytes_max: usize => edge.query.body_bytes_max,
     selectors_max: usize => edge.query.selectors_max,
+    exemplar_series_max: usize => edge.query.exemplar_series_max,
     nesting_max: usize => parse.nesting_max,
     operators_max: usize => parse.operators_max,
     depth_max: usize => query.depth_max,

@@ -1,5 +1,6 @@
 //! Routes of Prometheus's API, and M3's of the same meaning.
 
+pub(crate) mod exemplars;
 pub(crate) mod labels;
 pub(crate) mod metadata;
 pub(crate) mod query;

@@ -10,7 +10,7 @@ use m3rs_core::regexp::AnchoredRegex;
 use m3rs_query::engine::{Engine, Query, QueryOptions};
 use m3rs_query::error::QueryError;
 use m3rs_query::promql::print::pretty;
-use m3rs_query::promql::{ParseError, ParseOptions, parse, parse_metric_selector};
+use m3rs_query::promql::{ParseError, ParseOptions, parse, parse_metric_selector, tree};
 use m3rs_query::render::Rendering;
 use m3rs_query::result::{QueryOutput, Value};
 use m3rs_query::source::Cancel;
@@ -73,6 +73,16 @@ impl QueryService for EngineService {
     fn format(&self, text: &str) -> Result<String, QueryFailure> {
         let expr = parse(text, &self.parse).map_err(|e| bad_data(&e))?;
         Ok(pretty(&expr))
+    }
+
+    fn tree(&self, text: &str) -> Result<Bytes, QueryFailure> {
+        let expr = parse(text, &self.parse).map_err(|e| bad_data(&e))?;
+        Ok(Bytes::from(tree::json(&expr)))
+    }
+
+    fn selectors(&self, text: &str) -> Result<Vec<Vec<Matcher>>, QueryFailure> {
+        let expr = parse(text, &self.parse).map_err(|e| bad_data(&e))?;
+        Ok(expr.selectors().into_iter().map(|selector| selector.matchers.clone()).collect())
     }
 
     fn selector(&self, text: &str) -> Result<Vec<Matcher>, QueryFailure> {

@@ -96,7 +96,7 @@ struct Times<'a> {
 
 impl<'a> From<&'a Timed> for Times<'a> {
     fn from(timed: &'a Timed) -> Self {
-        let Timed { expr: _, range, step, offset } = timed;
+        let Timed { expr: _, range, step, offset, offset_sign: _ } = timed;
         Self { range: range.as_ref(), step: step.as_ref(), offset: offset.as_ref() }
     }
 }

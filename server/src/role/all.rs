@@ -184,6 +184,7 @@ fn routes(
         )),
         queries: Arc::new(EngineService::new(Arc::new(engine), sources, parse)),
         source: Arc::new(LocalSource::new(Arc::clone(storage))),
+        exemplars: Arc::new(LocalSource::new(Arc::clone(storage))),
         storage: Arc::clone(storage) as _,
         metadata: Arc::clone(storage) as _,
         metrics: Arc::new(metrics),

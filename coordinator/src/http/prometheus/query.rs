@@ -10,7 +10,7 @@ use crate::http::error::ApiError;
 use crate::http::fetch_limits::{fetch_limits, tell_cut};
 use crate::http::params::Params;
 use crate::http::prometheus::{check_ready, check_text};
-use crate::http::response::{streamed, success_json, whole};
+use crate::http::response::{streamed, success, success_json, whole};
 use crate::http::{App, SharedApp};
 use crate::metrics::QueryKind;
 use crate::read::{QueryRequest, QueryTime};
@@ -141,4 +141,19 @@ pub(crate) async fn format(
         .format(text)
         .map_err(|failure| ApiError::bad_parameter("query", failure.message))?;
     Ok(success_json(&formatted, &[]))
+}
+
+/// `GET` or `POST /api/v1/parse_query`.
+pub(crate) async fn parse(
+    State(app): State<SharedApp>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let params = Params::read(&app, request).await?;
+    let text = check_text(&app, "query", params.get("query").unwrap_or_default())?;
+    let tree = app
+        .state
+        .queries
+        .tree(text)
+        .map_err(|failure| ApiError::bad_parameter("query", failure.message))?;
+    Ok(success(tree, &[]))
 }

@@ -1,11 +1,12 @@
 //! Trees without what does not change their meaning.
 
-use super::{Expr, ExprKind, Span};
+use super::{Expr, ExprKind, OffsetSign, Span};
 
 impl Expr {
     /// The tree without places, and with conditions of selectors sorted.
     ///
-    /// Texts that only differ in spaces, comments and the order of conditions become equal.
+    /// Texts that only differ in spaces, comments, the order of conditions and the plus before an
+    /// offset become equal.
     #[must_use]
     pub fn normalized(mut self) -> Self {
         self.normalize();
@@ -19,7 +20,10 @@ impl Expr {
             ExprKind::Vector(selector) | ExprKind::Matrix { selector, .. } => {
                 selector.matchers.sort_unstable();
             }
-            ExprKind::Timed(timed) => timed.expr.normalize(),
+            ExprKind::Timed(timed) => {
+                timed.offset_sign = OffsetSign::default();
+                timed.expr.normalize();
+            }
             ExprKind::Subquery { expr, .. } | ExprKind::Unary { expr, .. } => expr.normalize(),
             ExprKind::Paren(expr) => expr.normalize(),
             ExprKind::Binary(binary) => {
