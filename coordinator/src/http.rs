@@ -37,6 +37,7 @@ pub use serve::serve;
 use crate::ingest::{MetadataSource, WriteReceiver};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::queries::Queries;
 use crate::read::{ExemplarSource, QueryService};
 use body::BufferPool;
 use gate::QueryGate;
@@ -78,6 +79,7 @@ impl fmt::Debug for HttpState {
 struct App {
     state: HttpState,
     gate: QueryGate,
+    queries: Arc<Queries>,
     write_permits: Semaphore,
     write_buffers: BufferPool,
 }
@@ -102,7 +104,12 @@ impl Routes {
     #[must_use]
     pub fn new(state: HttpState) -> Self {
         Self(Arc::new(App {
-            gate: QueryGate::new(&state.limits.query, Arc::clone(&state.metrics)),
+            gate: QueryGate::new(
+                &state.limits.query,
+                Arc::clone(&state.metrics),
+                Arc::clone(&state.clock),
+            ),
+            queries: Queries::new(&state.limits.query, Arc::clone(&state.clock)),
             write_permits: Semaphore::new(state.limits.write.in_flight_max),
             write_buffers: BufferPool::default(),
             state,
@@ -151,7 +158,7 @@ fn write_routes() -> Router<SharedApp> {
 }
 
 fn query_routes() -> Router<SharedApp> {
-    use prometheus::{exemplars, labels, metadata, query, status};
+    use prometheus::{exemplars, labels, metadata, query, running, status};
     Router::new()
         .route("/query", both(query::instant))
         .route("/query_range", both(query::range))
@@ -164,6 +171,9 @@ fn query_routes() -> Router<SharedApp> {
         .route("/metadata", get(metadata::list))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/tsdb", get(status::series))
+        .route("/status/active_queries", get(running::active))
+        .route("/status/active_queries/{id}/cancel", post(running::cancel))
+        .route("/status/top_queries", get(running::top))
         .layer(compression())
 }
 

@@ -24,6 +24,8 @@ mod labels;
 mod metadata;
 #[path = "api/query.rs"]
 mod query;
+#[path = "api/running.rs"]
+mod running;
 #[path = "api/serve.rs"]
 mod serve;
 #[path = "api/write.rs"]

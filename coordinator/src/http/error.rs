@@ -37,6 +37,11 @@ impl ApiError {
         Self::bad_data(format!("invalid parameter {parameter:?}: {why}"))
     }
 
+    /// What happened, for people.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The same error with another status.
     pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;

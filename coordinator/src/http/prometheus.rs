@@ -4,6 +4,7 @@ pub(crate) mod exemplars;
 pub(crate) mod labels;
 pub(crate) mod metadata;
 pub(crate) mod query;
+pub(crate) mod running;
 mod series_list;
 pub(crate) mod status;
 pub(crate) mod write;

@@ -302,6 +302,7 @@ impl QueryService for FakeEngine {
                     rest: None,
                     body: vec![Bytes::from_static(head), Bytes::from(tail)],
                     samples: 7,
+                    series: 3,
                     is_cut: request.fetch.series_max == 1,
                 })
             }

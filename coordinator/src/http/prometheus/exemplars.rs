@@ -11,10 +11,12 @@ use m3rs_query::source::{SourceError, TimeRange};
 
 use crate::http::SharedApp;
 use crate::http::error::ApiError;
+use crate::http::gate::Turn;
 use crate::http::params::Params;
 use crate::http::prometheus::{check_ready, check_text};
 use crate::http::response::success;
 use crate::http::time::{MAX_TIME_MS, MIN_TIME_MS};
+use crate::queries::Stop;
 use crate::read::{ErrorType, ExemplarPoint, ExemplarRequest, FoundExemplars, QueryFailure};
 
 /// `GET` or `POST /api/v1/query_exemplars`.
@@ -40,7 +42,8 @@ pub(crate) async fn query(
     let request = ExemplarRequest { matcher_sets, range, series_max: limits.exemplar_series_max };
     let worker = SharedApp::clone(&app);
     let ask = move || worker.state.exemplars.exemplars(&request).map_err(failure);
-    let found = app.gate.run(limits.timeout, move |_| ask().map(|found| render(&found))).await??;
+    let work = move |_: Turn<'_>| ask().map(|found| render(&found));
+    let found = app.gate.run(limits.timeout, &Stop::default(), work).await??;
     Ok(success(found, &[]))
 }
 

@@ -1,13 +1,16 @@
 //! `/query`, `/query_range` and `/format_query`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
 use m3rs_core::time::NS_PER_MS;
+use m3rs_query::render::StatsDetail;
 
 use crate::http::error::ApiError;
 use crate::http::fetch_limits::{fetch_limits, tell_cut};
+use crate::http::gate::Turn;
 use crate::http::params::Params;
 use crate::http::prometheus::{check_ready, check_text};
 use crate::http::response::{streamed, success, success_json, whole};
@@ -75,21 +78,33 @@ async fn evaluate(
     kind: QueryKind,
 ) -> Result<Response, ApiError> {
     let timeout = timeout(app, params)?;
-    let request = QueryRequest {
+    let mut request = QueryRequest {
         text: check_text(app, "query", params.get("query").unwrap_or_default())?.to_owned(),
         time,
         lookback_ms: lookback(params)?,
         limit,
         fetch: fetch_limits(params)?,
-        with_stats: params.get("stats").is_some(),
+        stats: stats_detail(params),
         timeout,
+        queued: Duration::ZERO,
         warnings: stats_warning(params).into_iter().collect(),
     };
     check_ready(app)?;
     let worker = SharedApp::clone(app);
     let start = app.state.clock.monotonic();
-    let result =
-        app.gate.run(timeout, move |cancel| worker.state.queries.execute(&request, cancel)).await;
+    let query = app.queries.begin(&request.text, time, params.client());
+    let working = Arc::clone(&query);
+    let work = move |turn: Turn<'_>| {
+        working.starts();
+        (request.queued, request.timeout) = (turn.queued, turn.time_left);
+        let result = worker.state.queries.execute(&request, turn.cancel);
+        working.evaluated(&result);
+        result
+    };
+    let result = app.gate.run(timeout, query.stop(), work).await;
+    if let Err(error) = &result {
+        query.failed(error.message());
+    }
     let took = app.state.clock.monotonic().saturating_sub(start);
     app.state.metrics.observe_query(kind, took);
     let answer = result??;
@@ -117,6 +132,14 @@ fn lookback(params: &Params) -> Result<Option<i64>, ApiError> {
     let ns = crate::http::time::parse_duration_param(text).map_err(|e| refuse(e.to_string()))?;
     // PARITY(prometheus): zero and less mean the default.
     Ok((ns >= NS_PER_MS).then_some(ns / NS_PER_MS))
+}
+
+fn stats_detail(params: &Params) -> StatsDetail {
+    match params.get("stats") {
+        None => StatsDetail::Hidden,
+        Some("all") => StatsDetail::PerStep,
+        Some(_) => StatsDetail::Totals,
+    }
 }
 
 /// PARITY(prometheus): any value but `true` and `all` works and is warned of.
