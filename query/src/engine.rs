@@ -13,7 +13,7 @@ use crate::promql::ast::Expr;
 use crate::promql::exec::{self, Context, NameRemoval};
 use crate::promql::plan::{self, QueryTimes};
 use crate::render::Rendering;
-use crate::result::{QueryOutput, QueryStats, QueryTimings};
+use crate::result::{QueryOutput, QueryStats, QueryTimings, Value};
 use crate::source::timed::TimedSource;
 use crate::source::{Cancel, SeriesSource};
 use crate::step::StepGrid;
@@ -243,7 +243,10 @@ impl Engine {
         let total = self.options.clock.monotonic().saturating_sub(started);
         let preparation = planned.saturating_add(source.selecting());
         let evaluation = total.saturating_sub(preparation);
-        let timings = QueryTimings { preparation, evaluation, total, ..QueryTimings::default() };
+        // Only series over time are sorted.
+        let sort = (!matches!(value, Value::Matrix(_))).then_some(Duration::ZERO);
+        let queue = Duration::ZERO;
+        let timings = QueryTimings { queue, preparation, evaluation, sort, total };
         let stats = QueryStats {
             series: ctx.budget.series_read(),
             samples: ctx.budget.samples_read(),
