@@ -1,7 +1,8 @@
 //! Expressions as JSON, in the shape of Prometheus's `/api/v1/parse_query`: members sorted by name,
 //! times in milliseconds, numbers as texts.
 //!
-//! **Cost:** linear in the tree. The depth of the stack is that of the tree, which the parser limits.
+//! **Cost:** linear in the tree. The depth of the stack is that of the tree, which the parser
+//! limits.
 
 use m3rs_core::model::Matcher;
 

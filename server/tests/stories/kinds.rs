@@ -1,6 +1,6 @@
 //! Every kind of sample that Remote Write brings is there after SIGKILL, from the log, and after a
-//! flush, from files: histograms, start timestamps, exemplars. No route shows all of them, so the data
-//! directory is opened as the server opens it.
+//! flush, from files: histograms, start timestamps, exemplars. No route shows all of them, so the
+//! data directory is opened as the server opens it.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 mod compare;
 mod program;
 mod queries;
+mod requests;
 
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ fn both_answer_alike() {
     both.raw_samples();
     both.queries(end);
     both.refusals(end);
+    both.requests(end);
     both.labels_and_series();
     // The same out of files, and once more out of files after a start.
     assert_eq!(both.m3rs.post("/api/v1/admin/tsdb/flush", &[], b"").status, 200);
@@ -180,6 +182,18 @@ impl Both {
             let (expected, got) = self.ask(&instant(query, end));
             assert_ne!(expected.status, 200, "{query} is not wrong");
             self.compare_errors(query, &expected, &got);
+        }
+    }
+
+    /// The same to the letter, status and body.
+    fn requests(&mut self, end: i64) {
+        for target in requests::targets(end / 1000) {
+            let (expected, got) = self.ask(&target);
+            if (expected.status, expected.text()) != (got.status, got.text()) {
+                let told = |a: &Answer| format!("{} {}", a.status, a.text());
+                let (expected, got) = (told(&expected), told(&got));
+                self.wrong.push(format!("{target}:\n  {expected}\n  against {got}"));
+            }
         }
     }
 

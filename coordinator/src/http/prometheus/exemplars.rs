@@ -122,13 +122,12 @@ mod tests {
                 vec![point(2000, f64::INFINITY, labels(&[])), point(3000, 6.0, labels(&[]))],
             ),
         ]);
-        assert_eq!(
-            render(&found),
-            "[{\"seriesLabels\":{\"__name__\":\"a\"},\"exemplars\":[{\"labels\":{\"trace_id\":\
-             \"<\\\"\"},\"value\":\"1e-07\",\"timestamp\":1.500}]},{\"seriesLabels\":{\"__name__\":\
-             \"b\",\"job\":\"x\"},\"exemplars\":[{\"labels\":{},\"value\":\"+Inf\",\"timestamp\":2},\
-             {\"labels\":{},\"value\":\"6\",\"timestamp\":3}]}]"
-        );
+        let a = "{\"seriesLabels\":{\"__name__\":\"a\"},\"exemplars\":[{\"labels\":\
+                 {\"trace_id\":\"<\\\"\"},\"value\":\"1e-07\",\"timestamp\":1.500}]}";
+        let b = "{\"seriesLabels\":{\"__name__\":\"b\",\"job\":\"x\"},\"exemplars\":[\
+                 {\"labels\":{},\"value\":\"+Inf\",\"timestamp\":2},\
+                 {\"labels\":{},\"value\":\"6\",\"timestamp\":3}]}";
+        assert_eq!(render(&found), format!("[{a},{b}]"));
         assert_eq!(render(&FoundExemplars::new()), "[]");
     }
 }

@@ -1,19 +1,20 @@
-//! `/query`, `/query_range` and `/format_query`.
+//! `/query`, `/query_range`, `/format_query` and `/parse_query`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use bytes::Bytes;
 use m3rs_core::time::NS_PER_MS;
-use m3rs_query::render::StatsDetail;
+use m3rs_query::render::{Escaping, StatsDetail, write_text};
 
 use crate::http::error::ApiError;
 use crate::http::fetch_limits::{fetch_limits, tell_cut};
 use crate::http::gate::Turn;
 use crate::http::params::Params;
 use crate::http::prometheus::{check_ready, check_text};
-use crate::http::response::{streamed, success, success_json, whole};
+use crate::http::response::{streamed, success, whole};
 use crate::http::{App, SharedApp};
 use crate::metrics::QueryKind;
 use crate::read::{QueryRequest, QueryTime};
@@ -163,7 +164,9 @@ pub(crate) async fn format(
         .queries
         .format(text)
         .map_err(|failure| ApiError::bad_parameter("query", failure.message))?;
-    Ok(success_json(&formatted, &[]))
+    let mut data = Vec::with_capacity(formatted.len() + 2);
+    write_text(&mut data, &formatted, Escaping::Html);
+    Ok(success(Bytes::from(data), &[]))
 }
 
 /// `GET` or `POST /api/v1/parse_query`.
