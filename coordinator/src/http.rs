@@ -109,7 +109,11 @@ impl Routes {
                 Arc::clone(&state.metrics),
                 Arc::clone(&state.clock),
             ),
-            queries: Queries::new(&state.limits.query, Arc::clone(&state.clock)),
+            queries: Queries::new(
+                &state.limits.query,
+                Arc::clone(&state.metrics),
+                Arc::clone(&state.clock),
+            ),
             write_permits: Semaphore::new(state.limits.write.in_flight_max),
             write_buffers: BufferPool::default(),
             state,

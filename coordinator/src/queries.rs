@@ -11,6 +11,7 @@ use m3rs_core::clock::SharedClock;
 use parking_lot::Mutex;
 
 use crate::limits::QueryLimits;
+use crate::metrics::Metrics;
 use crate::read::{QueryAnswer, QueryFailure, QueryTime};
 
 pub(crate) use active::{ActiveQueries, ActiveQuery, Stop};
@@ -24,15 +25,21 @@ pub(crate) struct Queries {
     pub(crate) active: ActiveQueries,
     pub(crate) history: History,
     log_slower_than: Duration,
+    metrics: Arc<Metrics>,
     clock: SharedClock,
 }
 
 impl Queries {
-    pub(crate) fn new(limits: &QueryLimits, clock: SharedClock) -> Arc<Self> {
+    pub(crate) fn new(
+        limits: &QueryLimits,
+        metrics: Arc<Metrics>,
+        clock: SharedClock,
+    ) -> Arc<Self> {
         Arc::new(Self {
             active: ActiveQueries::default(),
             history: History::new(limits.history_texts_max),
             log_slower_than: limits.log_slower_than,
+            metrics,
             clock,
         })
     }
@@ -47,6 +54,13 @@ impl Queries {
         let start = (self.clock.now(), self.clock.monotonic());
         let active = self.active.add(shown(text), time, client, start);
         Arc::new(RunningQuery { queries: Arc::clone(self), active, end: Mutex::default() })
+    }
+
+    /// Tells a query to stop; says whether there is one of this number.
+    pub(crate) fn cancel(&self, id: u64) -> bool {
+        let is_there = self.active.cancel(id);
+        self.metrics.queries_cancelled.inc_by(u64::from(is_there));
+        is_there
     }
 
     /// How long a query has been running, its time in the queue included.
@@ -75,9 +89,9 @@ impl RunningQuery {
         &self.active.stop
     }
 
-    /// Says that it has its turn.
-    pub(crate) fn starts(&self) {
-        self.active.starts();
+    /// Says that it has its turn, after such a time.
+    pub(crate) fn starts(&self, queued: Duration) {
+        self.active.starts(queued);
     }
 
     /// Says how its evaluation ended.
@@ -102,9 +116,9 @@ impl RunningQuery {
 
     fn end(&mut self) -> End {
         let nobody_said = || {
-            let error = match self.active.is_running() {
-                true => "the evaluation panicked",
-                false => "the client left while the query waited for its turn",
+            let error = match self.active.queued() {
+                Some(_) => "the evaluation panicked",
+                None => "the client left while the query waited for its turn",
             };
             End { samples: None, series: None, error: Some(error.to_owned()) }
         };
@@ -121,6 +135,7 @@ impl Drop for RunningQuery {
         let now = queries.clock.now();
         queries.history.add(&active.text, took, end.error.is_some(), now);
         if took >= queries.log_slower_than {
+            queries.metrics.queries_slow.inc();
             log(active, took, &end);
         }
     }
@@ -136,6 +151,7 @@ fn log(query: &ActiveQuery, took: Duration, end: &End) {
         end_ms,
         step_ms,
         duration_seconds = took.as_secs_f64(),
+        queue_seconds = query.queued().unwrap_or(took).as_secs_f64(),
         series = end.series,
         samples = end.samples,
         error = end.error,
@@ -156,12 +172,18 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use m3rs_core::clock::SystemClock;
+    use m3rs_core::fs::DiskFs;
+    use prometheus_client::registry::Registry;
 
     use super::*;
+    use crate::http::BuildInfo;
 
     fn queries(texts_max: usize) -> Arc<Queries> {
         let limits = QueryLimits { history_texts_max: texts_max, ..QueryLimits::default() };
-        Queries::new(&limits, Arc::new(SystemClock::new()))
+        let clock: SharedClock = Arc::new(SystemClock::new());
+        let (registry, build) = (Registry::default(), BuildInfo::default());
+        let metrics = Metrics::new(registry, &build, &clock, Arc::new(DiskFs));
+        Queries::new(&limits, Arc::new(metrics), clock)
     }
 
     const AT_ONE: QueryTime = QueryTime::Instant { time_ms: 1 };
@@ -172,17 +194,18 @@ mod tests {
         let query = queries.begin("up", AT_ONE, None);
         let worker = Arc::clone(&query);
         let id = query.active.id;
-        assert!(!queries.active.list()[0].is_running());
-        worker.starts();
-        assert!(queries.active.list()[0].is_running());
+        assert_eq!(queries.active.list()[0].queued(), None);
+        worker.starts(Duration::from_millis(7));
+        assert_eq!(queries.active.list()[0].queued(), Some(Duration::from_millis(7)));
         drop(query);
-        assert!(queries.active.cancel(id), "the worker goes on");
+        assert!(queries.cancel(id), "the worker goes on");
         assert!(worker.stop().cancel().is_cancelled());
         worker.evaluated(&Ok(QueryAnswer::default()));
         worker.failed("too late to count");
         drop(worker);
         assert!(queries.active.list().is_empty());
-        assert!(!queries.active.cancel(id));
+        assert!(!queries.cancel(id));
+        assert_eq!(queries.metrics.queries_cancelled.get(), 1);
         let top = queries.history.top(TopBy::Count, 10);
         assert_eq!((top[0].text.as_str(), top[0].count, top[0].errors), ("up", 1, 0));
     }
@@ -193,7 +216,7 @@ mod tests {
         let waiting = queries.begin("a", AT_ONE, None);
         drop(waiting);
         let panicked = queries.begin("a", AT_ONE, None);
-        panicked.starts();
+        panicked.starts(Duration::ZERO);
         drop(panicked);
         assert_eq!(queries.history.top(TopBy::Count, 1)[0].errors, 2);
     }

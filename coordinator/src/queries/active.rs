@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use m3rs_core::time::TimestampNs;
@@ -57,17 +57,17 @@ pub(crate) struct ActiveQuery {
     /// The same by the monotonic clock.
     pub(crate) started: Duration,
     pub(crate) stop: Stop,
-    is_running: AtomicBool,
+    queued: OnceLock<Duration>,
 }
 
 impl ActiveQuery {
-    /// Whether it has its turn.
-    pub(crate) fn is_running(&self) -> bool {
-        self.is_running.load(Ordering::Relaxed)
+    /// How long it waited for its turn; `None` if it does still.
+    pub(crate) fn queued(&self) -> Option<Duration> {
+        self.queued.get().copied()
     }
 
-    pub(super) fn starts(&self) {
-        self.is_running.store(true, Ordering::Relaxed);
+    pub(super) fn starts(&self, queued: Duration) {
+        self.queued.get_or_init(|| queued);
     }
 }
 
@@ -87,8 +87,8 @@ impl ActiveQueries {
         (came, started): (TimestampNs, Duration),
     ) -> Arc<ActiveQuery> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let (stop, is_running) = (Stop::default(), AtomicBool::new(false));
-        let query = ActiveQuery { id, text, time, client, came, started, stop, is_running };
+        let (stop, queued) = (Stop::default(), OnceLock::new());
+        let query = ActiveQuery { id, text, time, client, came, started, stop, queued };
         let query = Arc::new(query);
         self.queries.lock().insert(id, Arc::clone(&query));
         query

@@ -72,6 +72,8 @@ fn a_long_query_is_ended_by_request_or_when_its_client_leaves() {
     let wanted = json!({"status": "error", "errorType": "canceled", "error": error});
     assert_eq!((answer.status, answer.json()), (499, wanted));
     wait_for_none(&mut client);
+    let metrics = client.get("/metrics");
+    assert!(metrics.text().contains("m3rs_queries_cancelled_total 1\n"), "{}", metrics.text());
     let top = client.get("/api/v1/status/top_queries?limit=1").data();
     let slowest = &top["topByMaxDuration"][0];
     assert_eq!((&slowest["query"], &slowest["errors"]), (&json!(HEAVY), &json!(2)), "{top}");
@@ -114,9 +116,11 @@ fn slow_queries_are_logged() {
         assert_eq!(good[field], wanted, "{field} in {good}");
     }
     assert!(good["duration_seconds"].as_f64().is_some_and(|seconds| seconds > 0.0), "{good}");
+    assert!(good["queue_seconds"].as_f64() < good["duration_seconds"].as_f64(), "{good}");
     assert!(good["client"].as_str().is_some_and(|a| a.starts_with("127.0.0.1:")), "{good}");
     assert!(bad["error"].as_str().is_some_and(|e| e.contains("unclosed left")), "{bad}");
     assert_eq!(bad["series"], Value::Null, "{bad}");
+    assert!(client.get("/metrics").text().contains("m3rs_queries_slow_total 2\n"));
     server.terminate();
 }
 

@@ -96,7 +96,7 @@ async fn evaluate(
     let query = app.queries.begin(&request.text, time, params.client());
     let working = Arc::clone(&query);
     let work = move |turn: Turn<'_>| {
-        working.starts();
+        working.starts(turn.queued);
         (request.queued, request.timeout) = (turn.queued, turn.time_left);
         let result = worker.state.queries.execute(&request, turn.cancel);
         working.evaluated(&result);

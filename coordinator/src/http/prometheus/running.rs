@@ -30,7 +30,7 @@ fn entry(queries: &Queries, query: &ActiveQuery) -> Value {
         "start": seconds(start_ms),
         "end": seconds(end_ms),
         "step": seconds(step_ms),
-        "state": if query.is_running() { "running" } else { "waiting" },
+        "state": if query.queued().is_some() { "running" } else { "waiting" },
         "startedAt": seconds(query.came.0 / NS_PER_MS),
         "durationSeconds": queries.duration_of(query).as_secs_f64(),
         "remoteAddr": query.client.map(|client| client.to_string()),
@@ -49,7 +49,7 @@ pub(crate) async fn cancel(
     State(app): State<SharedApp>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let is_there = id.parse().is_ok_and(|id| app.queries.active.cancel(id));
+    let is_there = id.parse().is_ok_and(|id| app.queries.cancel(id));
     if !is_there {
         return Err(ApiError::new(ErrorType::NotFound, format!("no active query {id:?}")));
     }
