@@ -10,7 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use m3rs_core::model::Labels;
 use m3rs_query::engine::{Engine, EngineOptions, Query, QueryOptions};
 use m3rs_query::promql::{ParseOptions, parse, parse_metric_selector};
-use m3rs_query::render::Rendering;
+use m3rs_query::render::{Rendering, StatsDetail};
 use m3rs_query::source::vector::VectorSource;
 use m3rs_query::source::{
     Cancel, SampleColumns, SelectHints, SelectRequest, SeriesSource, TimeRange,
@@ -110,7 +110,7 @@ fn range_queries(c: &mut Criterion) {
     let output = Arc::new(output);
     group.bench_function("render 400 series", |b| {
         b.iter(|| {
-            let mut rendering = Rendering::new(Arc::clone(&output), false);
+            let mut rendering = Rendering::new(Arc::clone(&output), StatsDetail::Hidden);
             while !rendering.is_done() {
                 black_box(engine.render(&mut rendering));
             }
@@ -183,7 +183,7 @@ fn instant_queries(c: &mut Criterion) {
     let output = Arc::new(output);
     group.bench_function("render 300000 series", |b| {
         b.iter(|| {
-            let mut rendering = Rendering::new(Arc::clone(&output), false);
+            let mut rendering = Rendering::new(Arc::clone(&output), StatsDetail::Hidden);
             while !rendering.is_done() {
                 black_box(engine.render(&mut rendering));
             }

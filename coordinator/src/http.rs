@@ -37,7 +37,8 @@ pub use serve::serve;
 use crate::ingest::{MetadataSource, WriteReceiver};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::read::QueryService;
+use crate::queries::Queries;
+use crate::read::{ExemplarSource, QueryService};
 use body::BufferPool;
 use gate::QueryGate;
 
@@ -52,6 +53,8 @@ pub struct HttpState {
     pub queries: Arc<dyn QueryService>,
     /// Answers for labels and series.
     pub source: Arc<dyn SeriesSource>,
+    /// Answers for exemplars.
+    pub exemplars: Arc<dyn ExemplarSource>,
     /// Readiness and flushes.
     pub storage: Arc<dyn StorageControl>,
     /// Metadata that writers sent.
@@ -76,6 +79,7 @@ impl fmt::Debug for HttpState {
 struct App {
     state: HttpState,
     gate: QueryGate,
+    queries: Arc<Queries>,
     write_permits: Semaphore,
     write_buffers: BufferPool,
 }
@@ -100,7 +104,16 @@ impl Routes {
     #[must_use]
     pub fn new(state: HttpState) -> Self {
         Self(Arc::new(App {
-            gate: QueryGate::new(&state.limits.query, Arc::clone(&state.metrics)),
+            gate: QueryGate::new(
+                &state.limits.query,
+                Arc::clone(&state.metrics),
+                Arc::clone(&state.clock),
+            ),
+            queries: Queries::new(
+                &state.limits.query,
+                Arc::clone(&state.metrics),
+                Arc::clone(&state.clock),
+            ),
             write_permits: Semaphore::new(state.limits.write.in_flight_max),
             write_buffers: BufferPool::default(),
             state,
@@ -149,17 +162,22 @@ fn write_routes() -> Router<SharedApp> {
 }
 
 fn query_routes() -> Router<SharedApp> {
-    use prometheus::{labels, metadata, query, status};
+    use prometheus::{exemplars, labels, metadata, query, running, status};
     Router::new()
         .route("/query", both(query::instant))
         .route("/query_range", both(query::range))
         .route("/format_query", both(query::format))
+        .route("/parse_query", both(query::parse))
+        .route("/query_exemplars", both(exemplars::query))
         .route("/labels", both(labels::names))
         .route("/label/{name}/values", get(labels::values))
         .route("/series", both(labels::series))
         .route("/metadata", get(metadata::list))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/tsdb", get(status::series))
+        .route("/status/active_queries", get(running::active))
+        .route("/status/active_queries/{id}/cancel", post(running::cancel))
+        .route("/status/top_queries", get(running::top))
         .layer(compression())
 }
 

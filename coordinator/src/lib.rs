@@ -21,5 +21,6 @@ pub mod ingest;
 pub mod limits;
 pub mod local;
 pub mod metrics;
+mod queries;
 pub mod read;
 pub mod write;

@@ -76,6 +76,13 @@ pub struct QueryLimits {
     pub body_bytes_max: usize,
     /// The most `match[]` parameters of one request (`query.selectors_max`).
     pub selectors_max: usize,
+    /// Queries that take this long or longer are logged (`query.log_slower_than`); 0 logs all.
+    pub log_slower_than: Duration,
+    /// The most texts of queries whose cost is remembered (`query.history_texts_max`).
+    pub history_texts_max: usize,
+    /// The most series that one selector of a query for exemplars may match
+    /// (`query.exemplar_series_max`).
+    pub exemplar_series_max: usize,
 }
 
 impl Default for QueryLimits {
@@ -88,6 +95,9 @@ impl Default for QueryLimits {
             points_max: 11_000,
             body_bytes_max: 10 << 20,
             selectors_max: 1000,
+            log_slower_than: Duration::from_secs(5),
+            history_texts_max: 1000,
+            exemplar_series_max: 1_000_000,
         }
     }
 }

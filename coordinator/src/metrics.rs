@@ -90,6 +90,8 @@ pub struct Metrics {
     pub(crate) query_samples: Counter,
     pub(crate) queries_in_flight: Gauge,
     pub(crate) query_queue_timeouts: Counter,
+    pub(crate) queries_slow: Counter,
+    pub(crate) queries_cancelled: Counter,
     metadata_families: Gauge,
     storage: StorageMetrics,
 }
@@ -169,6 +171,8 @@ impl Metrics {
                 "m3rs_query_queue_timeouts",
                 "Queries answered 503 because no turn came in time",
             ),
+            queries_slow: put(r, "m3rs_queries_slow", "Queries that were logged as slow"),
+            queries_cancelled: put(r, "m3rs_queries_cancelled", "Queries ended by request"),
             metadata_families: put(r, "m3rs_metadata_families", "Metric families with metadata"),
             storage: StorageMetrics::new(r),
             registry,

@@ -1,10 +1,12 @@
 //! The seam to queries: what the HTTP API asks of an engine, and in which words it is answered.
 
 mod engine;
+mod exemplars;
 mod fetch;
 mod local;
 
 pub use engine::EngineService;
+pub use exemplars::{ExemplarPoint, ExemplarRequest, ExemplarSource, FoundExemplars};
 pub use fetch::FetchLimits;
 pub(crate) use fetch::NOT_EXHAUSTIVE;
 pub use local::{LocalSource, LocalSources};
@@ -15,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use m3rs_core::ErrorKind;
 use m3rs_core::model::Matcher;
+use m3rs_query::render::StatsDetail;
 use m3rs_query::source::{Cancel, SeriesSource, SourceError};
 
 /// When to evaluate.
@@ -36,6 +39,16 @@ pub enum QueryTime {
     },
 }
 
+impl QueryTime {
+    /// First and last evaluation time, and their distance; 0 if there is one.
+    pub(crate) fn grid_ms(self) -> (i64, i64, i64) {
+        match self {
+            Self::Instant { time_ms } => (time_ms, time_ms, 0),
+            Self::Range { start_ms, end_ms, step_ms } => (start_ms, end_ms, step_ms),
+        }
+    }
+}
+
 /// One query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueryRequest {
@@ -47,10 +60,12 @@ pub struct QueryRequest {
     pub lookback_ms: Option<i64>,
     /// The most series to answer with; 0 is no limit. What is cut off is told in a warning.
     pub limit: usize,
-    /// Whether statistics of the query are part of the answer.
-    pub with_stats: bool,
+    /// Which statistics of the query are part of the answer.
+    pub stats: StatsDetail,
     /// How long the query may run.
     pub timeout: Duration,
+    /// How long it waited for its turn.
+    pub queued: Duration,
     /// What storage may fetch for it.
     pub fetch: FetchLimits,
     /// Warnings about the request itself, for the answer.
@@ -69,6 +84,8 @@ pub struct QueryAnswer {
     pub rest: Option<Box<dyn AnswerRest>>,
     /// Samples that were looked at.
     pub samples: u64,
+    /// Series that selectors matched.
+    pub series: u64,
     /// Whether storage left something out, as [`QueryRequest::fetch`] said.
     pub is_cut: bool,
 }
@@ -198,6 +215,18 @@ pub trait QueryService: Send + Sync {
     /// # Errors
     /// [`ErrorType::BadData`] for a text that is no query.
     fn format(&self, text: &str) -> Result<String, QueryFailure>;
+
+    /// The syntax tree of the query, as JSON.
+    ///
+    /// # Errors
+    /// [`ErrorType::BadData`] for a text that is no query.
+    fn tree(&self, text: &str) -> Result<Bytes, QueryFailure>;
+
+    /// The matchers of each selector in the query.
+    ///
+    /// # Errors
+    /// [`ErrorType::BadData`] for a text that is no query.
+    fn selectors(&self, text: &str) -> Result<Vec<Vec<Matcher>>, QueryFailure>;
 
     /// The matchers of a series selector, at least one of which refuses the empty value.
     ///

@@ -14,6 +14,8 @@ mod fakes;
 #[path = "api/messages.rs"]
 mod messages;
 
+#[path = "api/exemplars.rs"]
+mod exemplars;
 #[path = "api/health.rs"]
 mod health;
 #[path = "api/labels.rs"]
@@ -22,6 +24,8 @@ mod labels;
 mod metadata;
 #[path = "api/query.rs"]
 mod query;
+#[path = "api/running.rs"]
+mod running;
 #[path = "api/serve.rs"]
 mod serve;
 #[path = "api/write.rs"]

@@ -17,9 +17,22 @@ use tokio::net::{TcpListener, TcpStream};
 pub type NetFuture<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
 
 /// Bytes both ways between two ends.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug {}
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug {
+    /// Where the other end is, if that is known.
+    fn peer_addr(&self) -> Option<SocketAddr>;
+}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug> Stream for S {}
+impl Stream for Box<dyn Stream> {
+    fn peer_addr(&self) -> Option<SocketAddr> {
+        (**self).peer_addr()
+    }
+}
+
+impl Stream for TcpStream {
+    fn peer_addr(&self) -> Option<SocketAddr> {
+        Self::peer_addr(self).ok()
+    }
+}
 
 /// Opens ports and connections. Production uses [`TcpNet`], the simulator its own.
 pub trait Net: Send + Sync + fmt::Debug {
@@ -111,6 +124,7 @@ mod tests {
         let address = listener.local_addr().expect("it is bound");
         let (client, server) = tokio::join!(net.connect(address), listener.accept());
         let (mut client, mut server) = (client.expect("connects"), server.expect("accepts"));
+        assert_eq!(client.peer_addr(), Some(address));
         client.write_all(b"ping").await.expect("written");
         drop(client);
         let mut heard = String::new();

@@ -13,7 +13,8 @@ use crate::promql::ast::Expr;
 use crate::promql::exec::{self, Context, NameRemoval};
 use crate::promql::plan::{self, QueryTimes};
 use crate::render::Rendering;
-use crate::result::{QueryOutput, QueryStats};
+use crate::result::{QueryOutput, QueryStats, QueryTimings, Value};
+use crate::source::timed::TimedSource;
 use crate::source::{Cancel, SeriesSource};
 use crate::step::StepGrid;
 
@@ -68,6 +69,8 @@ pub struct QueryOptions {
     pub lookback_ms: Option<i64>,
     /// The time from start to end; the engine's limit holds as well.
     pub timeout: Option<Duration>,
+    /// Whether samples are counted by evaluation time.
+    pub counts_steps: bool,
 }
 
 /// A query: its tree, and its text, to which positions in warnings refer.
@@ -217,8 +220,10 @@ impl Engine {
             false => NameRemoval::AtOnce,
         };
         let plan = plan::lower(query.expr, times, name_removal)?;
+        let planned = self.options.clock.monotonic().saturating_sub(started);
+        let source = TimedSource::new(source, &self.options.clock);
         let ctx = Context {
-            source,
+            source: &source,
             pool: &self.pool,
             limits,
             budget: Budget::new(limits),
@@ -235,12 +240,20 @@ impl Engine {
             selections: Mutex::new(Vec::new()),
         };
         let value = exec::evaluate(&plan, grid, times.step_ms > 0, &ctx)?;
+        let total = self.options.clock.monotonic().saturating_sub(started);
+        let preparation = planned.saturating_add(source.selecting());
+        let evaluation = total.saturating_sub(preparation);
+        // Only series over time are sorted.
+        let sort = (!matches!(value, Value::Matrix(_))).then_some(Duration::ZERO);
+        let queue = Duration::ZERO;
+        let timings = QueryTimings { queue, preparation, evaluation, sort, total };
         let stats = QueryStats {
             series: ctx.budget.series_read(),
             samples: ctx.budget.samples_read(),
             samples_peak: ctx.budget.samples_peak(),
             steps: grid.count as u64,
-            time: self.options.clock.monotonic().saturating_sub(started),
+            samples_per_step: Vec::new(),
+            timings,
         };
         let (warnings, infos) = ctx.notes.into_inner().into_texts(query.text);
         Ok(QueryOutput { value, warnings, infos, stats })

@@ -11,6 +11,7 @@ pub mod parse;
 pub(crate) mod plan;
 pub mod print;
 pub mod signature;
+pub mod tree;
 
 pub use error::ParseError;
 pub use parse::{ParseLimits, ParseOptions, parse, parse_duration_ms, parse_metric_selector};

@@ -4,7 +4,8 @@
 //! other; a large answer is written batch by batch while it is sent. Budget: 40 ns for a point;
 //! times are written once per step, not once per point.
 
-use std::io::Write as _;
+mod stats;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ use crate::histogram::{FloatHistogram, write_json};
 use crate::number::{write_float, write_plain, write_short_time, write_time};
 use crate::result::{InstantVector, Matrix, MatrixSeries, Points, QueryOutput, Value};
 use crate::step::StepGrid;
+pub use stats::StatsDetail;
+use stats::write_stats;
 
 /// Series that one buffer holds, by points.
 const POINTS_PER_PART: usize = 16 * 1024;
@@ -37,7 +40,7 @@ const POINTS_OF_HISTOGRAM: usize = 16;
 #[derive(Debug)]
 pub struct Rendering {
     output: Arc<QueryOutput>,
-    shows_stats: bool,
+    stats: StatsDetail,
     times: Times,
     place: Place,
 }
@@ -54,12 +57,12 @@ enum Place {
 impl Rendering {
     /// A body of which nothing is written yet.
     #[must_use]
-    pub fn new(output: Arc<QueryOutput>, shows_stats: bool) -> Self {
+    pub fn new(output: Arc<QueryOutput>, stats: StatsDetail) -> Self {
         let times = match &output.value {
             Value::Matrix(matrix) => Times::new(&matrix.grid, &matrix.series),
             _ => Times::default(),
         };
-        Self { output, shows_stats, times, place: Place::Head }
+        Self { output, stats, times, place: Place::Head }
     }
 
     /// Whether all parts were taken.
@@ -119,9 +122,7 @@ impl Rendering {
         if matches!(output.value, Value::Vector(_) | Value::Matrix(_)) {
             tail.push(b']');
         }
-        if self.shows_stats {
-            write_stats(&mut tail, output);
-        }
+        write_stats(&mut tail, output, self.stats);
         tail.push(b'}');
         write_notes(&mut tail, "warnings", &output.warnings, "warning");
         write_notes(&mut tail, "infos", &output.infos, "info");
@@ -347,7 +348,7 @@ fn write_labels(out: &mut Vec<u8>, labels: &Labels) {
 
 /// What is escaped in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Escaping {
+pub enum Escaping {
     /// What JSON demands: PARITY(prometheus) for labels.
     Json,
     /// Also what HTML and JavaScript give a meaning to: PARITY(prometheus) for all other texts.
@@ -355,7 +356,7 @@ enum Escaping {
 }
 
 /// Writes a JSON string with the escapes that Prometheus uses.
-fn write_text(out: &mut Vec<u8>, text: &str, escaping: Escaping) {
+pub fn write_text(out: &mut Vec<u8>, text: &str, escaping: Escaping) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let bytes = text.as_bytes();
@@ -408,17 +409,4 @@ fn write_notes(out: &mut Vec<u8>, field: &str, notes: &[String], kind: &str) {
         write_text(out, &text, Escaping::Html);
     }
     out.push(b']');
-}
-
-fn write_stats(out: &mut Vec<u8>, output: &QueryOutput) {
-    let stats = &output.stats;
-    let seconds = stats.time.as_secs_f64();
-    // Writing to a vector cannot fail.
-    let _ = write!(
-        out,
-        ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{seconds},\"execTotalTime\":{seconds}}},\
-         \"samples\":{{\"totalQueryableSamples\":{},\"peakSamples\":{}}},\
-         \"seriesFetched\":\"{}\"}}",
-        stats.samples, stats.samples_peak, stats.series
-    );
 }

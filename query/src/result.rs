@@ -123,7 +123,7 @@ impl MatrixSeries {
 }
 
 /// What a query cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueryStats {
     /// Series that selectors matched.
     pub series: u64,
@@ -133,6 +133,23 @@ pub struct QueryStats {
     pub samples_peak: u64,
     /// Evaluation times.
     pub steps: u64,
-    /// From start to end.
-    pub time: Duration,
+    /// Samples that each evaluation time looks at, windows in full; empty if nobody counted.
+    pub samples_per_step: Vec<u64>,
+    /// Where the time went.
+    pub timings: QueryTimings,
+}
+
+/// Where the time of a query went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryTimings {
+    /// Waiting for its turn, before all else.
+    pub queue: Duration,
+    /// Reading the text, planning and finding series.
+    pub preparation: Duration,
+    /// Reading samples and computing with them.
+    pub evaluation: Duration,
+    /// Sorting the result, if that was measured; else it is a part of `evaluation`.
+    pub sort: Option<Duration>,
+    /// All but the time in the queue.
+    pub total: Duration,
 }

@@ -2,6 +2,7 @@
 
 mod batch;
 pub(crate) mod condition;
+pub(crate) mod timed;
 pub mod vector;
 
 use std::fmt;

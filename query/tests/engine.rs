@@ -8,7 +8,7 @@ use m3rs_query::engine::{Engine, EngineOptions, Query, QueryOptions};
 use m3rs_query::error::QueryError;
 use m3rs_query::limits::Limits;
 use m3rs_query::promql::{ParseOptions, parse};
-use m3rs_query::render::Rendering;
+use m3rs_query::render::{Rendering, StatsDetail};
 use m3rs_query::result::{InstantVector, QueryOutput, QueryStats, Value};
 use m3rs_query::source::Cancel;
 use m3rs_query::source::vector::VectorSource;
@@ -416,7 +416,7 @@ fn bodies_are_those_of_prometheus() {
 
 /// All batches of a body.
 fn whole_body(engine: &Engine, output: QueryOutput) -> Vec<u8> {
-    let mut rendering = Rendering::new(Arc::new(output), false);
+    let mut rendering = Rendering::new(Arc::new(output), StatsDetail::Hidden);
     let mut body = Vec::new();
     while !rendering.is_done() {
         body.extend(engine.render(&mut rendering).concat());
@@ -441,7 +441,7 @@ fn a_large_body_comes_in_batches_that_make_one_whole() {
         stats: QueryStats::default(),
     };
     for count in [0, 1, 32_768, 32_769, 100_000] {
-        let mut rendering = Rendering::new(Arc::new(output(count)), false);
+        let mut rendering = Rendering::new(Arc::new(output(count)), StatsDetail::Hidden);
         engine.render(&mut rendering);
         assert_eq!(rendering.is_done(), count <= 32_768, "{count} series");
         let body = whole_body(&engine, output(count));

@@ -455,7 +455,11 @@ fn options_switch_features_off() {
     };
     for (text, message) in [
         ("info(foo)", "1:1: parse error: function \"info\" is not enabled"),
-        ("limitk(1, foo)", "1:1: parse error: limitk() is experimental and not enabled"),
+        (
+            "limitk(1, foo)",
+            "1:1: parse error: limitk() is experimental and must be enabled with \
+             --enable-feature=promql-experimental-functions",
+        ),
         ("foo[step()]", "1:5: parse error: experimental duration expression is not enabled"),
         ("foo[5m*2]", "1:5: parse error: experimental duration expression is not enabled"),
         ("foo anchored", "1:1: parse error: anchored modifier is experimental and not enabled"),

@@ -61,6 +61,15 @@ pub(crate) struct ServerArgs {
     )]
     pub(crate) lookback: DurationNs,
 
+    /// Features of Prometheus to switch on, separated by commas, such as
+    /// promql-delayed-name-removal; docs/operate/features.md has the names.
+    #[arg(long, env = "M3RS_ENABLE_FEATURE", value_name = "NAMES")]
+    pub(crate) enable_feature: Vec<String>,
+
+    /// Features to switch off, such as promql-experimental-functions, which are on here.
+    #[arg(long, env = "M3RS_DISABLE_FEATURE", value_name = "NAMES")]
+    pub(crate) disable_feature: Vec<String>,
+
     /// When a write is answered: see docs/adr/0001-durable-ack.md for what each may lose.
     #[arg(
         long,

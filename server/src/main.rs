@@ -4,6 +4,7 @@
 mod banner;
 mod build_info;
 mod cli;
+mod features;
 mod lock_owner;
 mod role;
 mod settings;

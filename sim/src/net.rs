@@ -168,6 +168,13 @@ impl SimStream {
     }
 }
 
+impl Stream for SimStream {
+    /// Nobody has an address of his own here but listeners.
+    fn peer_addr(&self) -> Option<SocketAddr> {
+        None
+    }
+}
+
 impl AsyncRead for SimStream {
     fn poll_read(
         mut self: Pin<&mut Self>,

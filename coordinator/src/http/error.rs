@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode, Uri};
+use m3rs_query::render::{Escaping, write_text};
 
 use crate::read::{ErrorType, QueryFailure};
 use crate::write::StoreError;
@@ -35,6 +36,21 @@ impl ApiError {
     /// The value of `parameter` is wrong.
     pub(crate) fn bad_parameter(parameter: &str, why: impl std::fmt::Display) -> Self {
         Self::bad_data(format!("invalid parameter {parameter:?}: {why}"))
+    }
+
+    /// What happened, for people.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// PARITY(prometheus): the order of its members.
+    fn body(&self) -> Vec<u8> {
+        let mut body = b"{\"status\":\"error\",\"errorType\":\"".to_vec();
+        body.extend_from_slice(self.error_type.as_str().as_bytes());
+        body.extend_from_slice(b"\",\"error\":");
+        write_text(&mut body, &self.message, Escaping::Html);
+        body.push(b'}');
+        body
     }
 
     /// The same error with another status.
@@ -72,12 +88,7 @@ impl From<StoreError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({
-            "status": "error",
-            "errorType": self.error_type.as_str(),
-            "error": self.message,
-        });
-        let mut response = Response::new(Body::from(body.to_string()));
+        let mut response = Response::new(Body::from(self.body()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use m3rs_core::clock::SharedClock;
 use m3rs_query::source::Cancel;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::error::ApiError;
 use crate::limits::QueryLimits;
 use crate::metrics::Metrics;
+use crate::queries::Stop;
 use crate::read::ErrorType;
 
 /// Runs blocking query work on the runtime's blocking threads, under the limits of queries.
@@ -17,6 +19,18 @@ pub(crate) struct QueryGate {
     concurrent_max: usize,
     queue_timeout: Duration,
     metrics: Arc<Metrics>,
+    clock: SharedClock,
+}
+
+/// What a query knows when it has its turn.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    /// Says when to stop.
+    pub(crate) cancel: &'a Cancel,
+    /// How long it waited.
+    pub(crate) queued: Duration,
+    /// How long it may run.
+    pub(crate) time_left: Duration,
 }
 
 /// Tells the query to stop when the handler's future is dropped, which is what happens when the
@@ -31,43 +45,54 @@ impl Drop for CancelOnDrop {
 
 impl QueryGate {
     /// A gate with the given limits.
-    pub(crate) fn new(limits: &QueryLimits, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(limits: &QueryLimits, metrics: Arc<Metrics>, clock: SharedClock) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(limits.concurrent_max)),
             concurrent_max: limits.concurrent_max,
             queue_timeout: limits.queue_timeout,
             metrics,
+            clock,
         }
     }
 
-    /// Waits for a turn, runs `work` and returns what it returned.
+    /// Waits for a turn, runs `work` and returns what it returned. `timeout` is the time from now
+    /// to the end.
     ///
     /// # Errors
-    /// [`ErrorType::Unavailable`] if no turn came, [`ErrorType::Timeout`] if the work took longer
-    /// than `timeout`. A panic of the work goes on in the caller.
+    /// [`ErrorType::Unavailable`] if no turn came, [`ErrorType::Timeout`] if it took longer than
+    /// `timeout`, [`ErrorType::Canceled`] if it was told to stop. A panic of the work goes on in
+    /// the caller.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         timeout: Duration,
-        work: impl FnOnce(&Cancel) -> T + Send + 'static,
+        stop: &Stop,
+        work: impl FnOnce(Turn<'_>) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let turn = Arc::clone(&self.permits).acquire_owned();
-        let Ok(permit) = tokio::time::timeout(self.queue_timeout, turn).await else {
-            self.metrics.query_queue_timeouts.inc();
-            return Err(ApiError::new(ErrorType::Unavailable, self.queue_text()));
+        let came = self.clock.monotonic();
+        let permit = tokio::select! {
+            biased;
+            () = stop.told() => return Err(canceled()),
+            permit = self.turn(timeout) => permit?,
         };
-        let permit = permit.expect("BUG: the semaphore is never closed");
-        let cancel = Cancel::new();
+        let queued = self.clock.monotonic().saturating_sub(came);
+        let time_left = timeout.saturating_sub(queued);
+        let cancel = stop.cancel().clone();
         let guard = CancelOnDrop(cancel.clone());
         let in_flight = self.metrics.queries_in_flight.clone();
         in_flight.inc();
         // The permit goes with the work: a query that does not stop at once still counts.
         let task = tokio::task::spawn_blocking(move || {
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&cancel)));
+            let turn = Turn { cancel: &cancel, queued, time_left };
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(turn)));
             in_flight.dec();
             drop(permit);
             result
         });
-        let finished = tokio::time::timeout(timeout, task).await;
+        let finished = tokio::select! {
+            biased;
+            () = stop.told() => return Err(canceled()),
+            finished = tokio::time::timeout(time_left, task) => finished,
+        };
         drop(guard);
         match finished {
             Ok(Ok(Ok(result))) => Ok(result),
@@ -79,6 +104,23 @@ impl QueryGate {
         }
     }
 
+    /// Waits for a permit, as long as both the queue and the query's own time allow.
+    async fn turn(&self, timeout: Duration) -> Result<OwnedSemaphorePermit, ApiError> {
+        let turn = Arc::clone(&self.permits).acquire_owned();
+        let wait = timeout.min(self.queue_timeout);
+        // PARITY(prometheus): a query without time times out before it begins.
+        if !timeout.is_zero()
+            && let Ok(permit) = tokio::time::timeout(wait, turn).await
+        {
+            return Ok(permit.expect("BUG: the semaphore is never closed"));
+        }
+        if timeout <= self.queue_timeout {
+            return Err(ApiError::new(ErrorType::Timeout, "query timed out in query execution"));
+        }
+        self.metrics.query_queue_timeouts.inc();
+        Err(ApiError::new(ErrorType::Unavailable, self.queue_text()))
+    }
+
     fn queue_text(&self) -> String {
         format!(
             "query waited {} s for its turn; {} queries run at a time (query.concurrent_max, \
@@ -87,4 +129,8 @@ impl QueryGate {
             self.concurrent_max
         )
     }
+}
+
+fn canceled() -> ApiError {
+    ApiError::new(ErrorType::Canceled, "query was canceled in expression evaluation")
 }

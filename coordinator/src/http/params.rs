@@ -1,5 +1,7 @@
 //! Parameters of a request: the query of its URL and, for `POST`, its form.
 
+use std::net::SocketAddr;
+
 use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -8,6 +10,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use crate::http::App;
 use crate::http::body::{BodyError, BodyLimit, collect};
 use crate::http::error::ApiError;
+use crate::http::serve::ClientAddress;
 use crate::http::time::{parse_duration_param, parse_time};
 
 /// Decoded names and values. Those of the form stand before those of the URL, as in Go.
@@ -15,6 +18,7 @@ use crate::http::time::{parse_duration_param, parse_time};
 pub(crate) struct Params {
     pairs: Vec<(String, String)>,
     headers: HeaderMap,
+    client: Option<SocketAddr>,
 }
 
 impl Params {
@@ -36,6 +40,7 @@ impl Params {
         }
         params.decode(parts.uri.query().unwrap_or_default().as_bytes())?;
         params.headers = parts.headers;
+        params.client = parts.extensions.get().map(|ClientAddress(client)| *client);
         Ok(params)
     }
 
@@ -53,6 +58,11 @@ impl Params {
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let first = self.pairs.iter().find(|(n, _)| n == name);
         first.map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
+    }
+
+    /// Where the request came from, if that is known.
+    pub(crate) fn client(&self) -> Option<SocketAddr> {
+        self.client
     }
 
     /// The header of this name, if it is text; else the parameter.

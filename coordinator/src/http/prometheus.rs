@@ -1,8 +1,10 @@
 //! Routes of Prometheus's API, and M3's of the same meaning.
 
+pub(crate) mod exemplars;
 pub(crate) mod labels;
 pub(crate) mod metadata;
 pub(crate) mod query;
+pub(crate) mod running;
 mod series_list;
 pub(crate) mod status;
 pub(crate) mod write;

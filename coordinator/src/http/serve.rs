@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +73,10 @@ fn http_builder(limits: &ServeLimits) -> http1::Builder {
     http
 }
 
+/// Where a request came from, in its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientAddress(pub(crate) SocketAddr);
+
 struct Server {
     router: Router,
     http: http1::Builder,
@@ -84,8 +89,12 @@ impl Server {
         mut stopped: watch::Receiver<()>,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let router = self.router.clone();
-        let service = tower::service_fn(move |request: http::Request<Incoming>| {
+        let client = stream.peer_addr().map(ClientAddress);
+        let service = tower::service_fn(move |mut request: http::Request<Incoming>| {
             let router = router.clone();
+            if let Some(client) = client {
+                request.extensions_mut().insert(client);
+            }
             async move {
                 let answer: Result<_, Infallible> =
                     router.oneshot(request.map(axum::body::Body::new)).await;

@@ -10,8 +10,8 @@ use m3rs_core::regexp::AnchoredRegex;
 use m3rs_query::engine::{Engine, Query, QueryOptions};
 use m3rs_query::error::QueryError;
 use m3rs_query::promql::print::pretty;
-use m3rs_query::promql::{ParseError, ParseOptions, parse, parse_metric_selector};
-use m3rs_query::render::Rendering;
+use m3rs_query::promql::{ParseError, ParseOptions, parse, parse_metric_selector, tree};
+use m3rs_query::render::{Rendering, StatsDetail};
 use m3rs_query::result::{QueryOutput, Value};
 use m3rs_query::source::Cancel;
 
@@ -47,10 +47,16 @@ impl QueryService for EngineService {
         request: &QueryRequest,
         cancel: &Cancel,
     ) -> Result<QueryAnswer, QueryFailure> {
+        let clock = &self.engine.options().clock;
+        let started = clock.monotonic();
         let expr = parse(&request.text, &self.parse).map_err(|e| query_parameter(&e))?;
+        let parsed = clock.monotonic().saturating_sub(started);
         let query = Query { text: &request.text, expr: &expr };
-        let options =
-            QueryOptions { lookback_ms: request.lookback_ms, timeout: Some(request.timeout) };
+        let options = QueryOptions {
+            lookback_ms: request.lookback_ms,
+            timeout: Some(request.timeout),
+            counts_steps: request.stats == StatsDetail::PerStep,
+        };
         let source = self.sources.open(&request.fetch);
         let mut output = match request.time {
             QueryTime::Instant { time_ms } => {
@@ -66,13 +72,27 @@ impl QueryService for EngineService {
         if truncate(&mut output.value, request.limit) {
             output.warnings.push(TRUNCATED.to_owned());
         }
+        let timings = &mut output.stats.timings;
+        timings.queue = request.queued;
+        timings.preparation += parsed;
+        timings.total += parsed;
         let is_cut = source.is_cut();
-        Ok(QueryAnswer { is_cut, ..self.answer(output, request.with_stats) })
+        Ok(QueryAnswer { is_cut, ..self.answer(output, request.stats) })
     }
 
     fn format(&self, text: &str) -> Result<String, QueryFailure> {
         let expr = parse(text, &self.parse).map_err(|e| bad_data(&e))?;
         Ok(pretty(&expr))
+    }
+
+    fn tree(&self, text: &str) -> Result<Bytes, QueryFailure> {
+        let expr = parse(text, &self.parse).map_err(|e| bad_data(&e))?;
+        Ok(Bytes::from(tree::json(&expr)))
+    }
+
+    fn selectors(&self, text: &str) -> Result<Vec<Vec<Matcher>>, QueryFailure> {
+        let expr = parse(text, &self.parse).map_err(|e| bad_data(&e))?;
+        Ok(expr.selectors().into_iter().map(|selector| selector.matchers.clone()).collect())
     }
 
     fn selector(&self, text: &str) -> Result<Vec<Matcher>, QueryFailure> {
@@ -88,14 +108,15 @@ impl QueryService for EngineService {
 }
 
 impl EngineService {
-    fn answer(&self, output: QueryOutput, with_stats: bool) -> QueryAnswer {
-        let samples = output.stats.samples;
+    fn answer(&self, output: QueryOutput, stats: StatsDetail) -> QueryAnswer {
+        let (samples, series) = (output.stats.samples, output.stats.series);
         let engine = Arc::clone(&self.engine);
-        let rendering = Rendering::new(Arc::new(output), with_stats);
+        let rendering = Rendering::new(Arc::new(output), stats);
         let mut rest = EngineRest { engine, rendering };
         let body = rest.next_pieces();
         let is_whole = rest.rendering.is_done();
-        QueryAnswer { body, rest: (!is_whole).then(|| Box::new(rest) as _), samples, is_cut: false }
+        let rest = (!is_whole).then(|| Box::new(rest) as _);
+        QueryAnswer { body, rest, samples, series, is_cut: false }
     }
 }
 

@@ -57,6 +57,10 @@ impl LocalSource {
         Self { storage, fetch, is_cut: AtomicBool::new(false), selections: Mutex::default() }
     }
 
+    pub(super) fn storage(&self) -> &LocalStorage {
+        &self.storage
+    }
+
     fn select_here(&self, request: &SelectRequest) -> Result<Selection, SourceError> {
         let namespace = self.storage.namespace()?;
         let (range, is_shorter) = self.fetch.range(request.range)?;
@@ -279,7 +283,7 @@ fn take_last<T>(t: i64, ts: &mut Vec<i64>, values: &mut Vec<T>) {
 }
 
 /// Both ends included; the last millisecond with all of its nanoseconds.
-fn ns_range(range: TimeRange) -> (TimestampNs, TimestampNs) {
+pub(super) fn ns_range(range: TimeRange) -> (TimestampNs, TimestampNs) {
     let end = TimestampMs(range.end_ms).to_ns().0;
     (TimestampMs(range.start_ms).to_ns(), TimestampNs(end.saturating_add(NS_PER_MS - 1)))
 }
@@ -289,7 +293,7 @@ fn listing<T>(listed: Result<Limited<T>, TsdbError>) -> Result<Listing<T>, Sourc
     Ok(Listing { entries, truncated })
 }
 
-fn source_error(error: TsdbError) -> SourceError {
+pub(super) fn source_error(error: TsdbError) -> SourceError {
     if let Some((matched, limit)) = error.too_many_series() {
         return SourceError::TooManySeries { matched, limit };
     }

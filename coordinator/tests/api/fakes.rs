@@ -31,6 +31,8 @@ use m3rs_tsdb::{BlockSeries, Cardinality, Count, Exemplar, MetadataStore, Series
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::exemplars::FakeExemplars;
+
 /// Wall time of the fakes: 2024-01-01T00:00:00Z.
 pub(crate) const NOW_MS: i64 = 1_704_067_200_000;
 
@@ -300,6 +302,7 @@ impl QueryService for FakeEngine {
                     rest: None,
                     body: vec![Bytes::from_static(head), Bytes::from(tail)],
                     samples: 7,
+                    series: 3,
                     is_cut: request.fetch.series_max == 1,
                 })
             }
@@ -310,6 +313,20 @@ impl QueryService for FakeEngine {
         match text {
             "" => Err(QueryFailure::new(ErrorType::BadData, "no expression found")),
             text => Ok(format!("formatted {text}")),
+        }
+    }
+
+    fn tree(&self, text: &str) -> Result<Bytes, QueryFailure> {
+        match text {
+            "" => Err(QueryFailure::new(ErrorType::BadData, "no expression found")),
+            text => Ok(Bytes::from(format!("{{\"tree\":{text:?}}}"))),
+        }
+    }
+
+    fn selectors(&self, text: &str) -> Result<Vec<Vec<Matcher>>, QueryFailure> {
+        match text {
+            "" => Err(QueryFailure::new(ErrorType::BadData, "no expression found")),
+            text => text.split('+').filter(|t| t.contains('=')).map(|t| self.selector(t)).collect(),
         }
     }
 
@@ -473,6 +490,7 @@ impl World {
             writes: Arc::new(writes),
             queries: Arc::clone(&engine) as _,
             source: Arc::new(FakeSource(Arc::clone(&store))),
+            exemplars: Arc::new(FakeExemplars(Arc::clone(&store))),
             storage: Arc::clone(&control) as _,
             metadata,
             metrics,

@@ -12,6 +12,7 @@ use m3rs_sim::net::SimNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
+use crate::client::get;
 use crate::fakes::World;
 use crate::messages::{body, request, series};
 
@@ -112,6 +113,9 @@ async fn a_query_stops_when_its_connection_closes() {
         while world.engine.started.load(Ordering::SeqCst) == 0 {
             tokio::task::yield_now().await;
         }
+        let list = get(&world.router, "/api/v1/status/active_queries").await.json();
+        let client = list["data"][0]["remoteAddr"].as_str().expect("it is known").to_owned();
+        assert!(client.starts_with("127.0.0.1:"), "{client}");
         drop(stream);
         while world.engine.cancelled.load(Ordering::SeqCst) == 0 {
             tokio::task::yield_now().await;

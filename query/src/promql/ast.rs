@@ -4,8 +4,9 @@ use m3rs_core::model::Matcher;
 
 pub mod duration;
 mod normal;
+mod selectors;
 
-pub use duration::{DurationExpr, DurationOp, PlacedDuration, Timed};
+pub use duration::{DurationExpr, DurationOp, OffsetSign, PlacedDuration, Timed};
 
 /// Bytes `start..end` of the query text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

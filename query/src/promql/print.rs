@@ -96,7 +96,7 @@ struct Times<'a> {
 
 impl<'a> From<&'a Timed> for Times<'a> {
     fn from(timed: &'a Timed) -> Self {
-        let Timed { expr: _, range, step, offset } = timed;
+        let Timed { expr: _, range, step, offset, offset_sign: _ } = timed;
         let expr = |time: &'a Option<PlacedDuration>| time.as_ref().map(|time| &time.expr);
         Self { range: expr(range), step: expr(step), offset: expr(offset) }
     }

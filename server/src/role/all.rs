@@ -20,7 +20,6 @@ use m3rs_core::spawn::{Tasks, ThreadCount, io_runtime};
 use m3rs_core::telemetry::log;
 use m3rs_core::time::NS_PER_MS;
 use m3rs_query::engine::{Engine, EngineOptions};
-use m3rs_query::promql::ParseOptions;
 use m3rs_tsdb::{
     DEFAULT_NAMESPACE, Database, DatabaseOptions, NamespaceOptions, Progress, TsdbError,
 };
@@ -30,6 +29,7 @@ use tokio::sync::watch;
 use crate::banner::Banner;
 use crate::build_info::build_info;
 use crate::cli::ServerArgs;
+use crate::features::{self, Features};
 use crate::lock_owner;
 use crate::settings::Settings;
 use crate::signal::Signals;
@@ -167,13 +167,14 @@ fn routes(
     clock: &SharedClock,
 ) -> anyhow::Result<Routes> {
     let limits = settings.edge;
-    let engine = Engine::new(EngineOptions {
+    let features = Features::new(&args.enable_feature, &args.disable_feature, features::log);
+    let engine = Engine::new(features.apply(EngineOptions {
         limits: settings.query.clone(),
         lookback_ms: args.lookback.0 / NS_PER_MS,
         clock: Arc::clone(clock),
         ..EngineOptions::default()
-    })?;
-    let parse = ParseOptions { limits: settings.parse, ..ParseOptions::default() };
+    }))?;
+    let parse = features.parse_options(settings.parse);
     let sources = Arc::new(LocalSources::new(Arc::clone(storage)));
     let build = build_info();
     let metrics = Metrics::new(Registry::default(), &build, clock, Arc::clone(fs));
@@ -184,6 +185,7 @@ fn routes(
         )),
         queries: Arc::new(EngineService::new(Arc::new(engine), sources, parse)),
         source: Arc::new(LocalSource::new(Arc::clone(storage))),
+        exemplars: Arc::new(LocalSource::new(Arc::clone(storage))),
         storage: Arc::clone(storage) as _,
         metadata: Arc::clone(storage) as _,
         metrics: Arc::new(metrics),

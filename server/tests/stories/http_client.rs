@@ -70,6 +70,27 @@ impl Client {
         self.send("POST", target, headers, body).unwrap_or_else(|e| panic!("POST {target}: {e}"))
     }
 
+    /// Sends a `GET`, whose answer is read by [`Client::finish`], or never.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub(crate) fn start(&mut self, target: &str) -> io::Result<()> {
+        let mut stream = connect(self.address)?;
+        let head = format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
+        stream.get_mut().write_all(head.as_bytes())?;
+        self.stream = Some(stream);
+        Ok(())
+    }
+
+    /// Reads the answer to what [`Client::start`] sent.
+    ///
+    /// # Errors
+    /// The connection broke, or nothing was sent.
+    pub(crate) fn finish(&mut self) -> io::Result<Answer> {
+        let stream = self.stream.take();
+        read_answer(&mut stream.ok_or(io::ErrorKind::NotConnected)?, "GET")
+    }
+
     /// Sends a request and reads its answer.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Every kind of sample that Remote Write brings is there after SIGKILL, from the log, and after a
-//! flush, from files: histograms, start timestamps, exemplars. No route shows them yet, so the data
-//! directory is opened as the server opens it.
+//! flush, from files: histograms, start timestamps, exemplars. No route shows all of them, so the
+//! data directory is opened as the server opens it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,10 +14,12 @@ use m3rs_core::model::{
 use m3rs_core::time::{TimestampMs, TimestampNs};
 use m3rs_tsdb::{Columns, Database, DatabaseOptions, Exemplar, Namespace, Progress};
 use prost::Message;
+use serde_json::json;
 
 use crate::deadline::now_ms;
 use crate::generated::histogram::{Count, ZeroCount};
 use crate::http_client::Client;
+use crate::query_url::{seconds, target};
 use crate::remote_write::{HEADERS, PATH, compress};
 use crate::server::Server;
 use crate::{generated as v1, generated2 as v2};
@@ -39,13 +41,33 @@ fn every_kind_of_sample_outlasts_a_kill_and_a_flush() {
     let mut client = server.client();
     write_1(&mut client, t);
     write_2(&mut client, t);
+    check_exemplars(&mut client, t);
     server.kill();
     check(home.path(), t);
 
     let server = Server::start(home.path());
+    check_exemplars(&mut server.client(), t);
     assert_eq!(server.client().post("/api/v1/admin/tsdb/flush", &[], b"").status, 200);
+    check_exemplars(&mut server.client(), t);
     server.kill();
     check(home.path(), t);
+}
+
+/// What is answered to a query for exemplars of two selectors, one of which has none.
+fn check_exemplars(client: &mut Client, t: i64) {
+    let ask = |client: &mut Client, start: i64| {
+        let query = ("query", "rate(counter{job=\"story\"}[5m]) / no_such");
+        let start = ("start", seconds(start));
+        client.get(&target("/api/v1/query_exemplars", &[query, (start.0, &start.1)])).data()
+    };
+    let exemplar = json!({
+        "labels": {"trace_id": TRACE}, "value": "2.5", "timestamp": t as f64 / 1000.0,
+    });
+    let wanted = json!([{
+        "seriesLabels": {"__name__": "counter", "job": "story"}, "exemplars": [exemplar],
+    }]);
+    assert_eq!(ask(client, t), wanted);
+    assert_eq!(ask(client, t + 1), json!([]));
 }
 
 /// An exponential histogram of whole observations, as both versions spell it.

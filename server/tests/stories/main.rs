@@ -28,6 +28,7 @@ mod kill_nine;
 mod kinds;
 mod log_limits;
 mod real_prometheus;
+mod running_queries;
 mod scrapes;
 mod second_process;
 mod sigterm;

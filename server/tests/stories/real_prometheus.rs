@@ -3,8 +3,10 @@
 //! Prometheus is right by definition.
 
 mod compare;
+mod exemplars;
 mod program;
 mod queries;
+mod requests;
 
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use crate::query_url::{instant, range, target};
 use crate::real_prometheus::compare::differences;
 use crate::real_prometheus::program::{Prometheus, program};
 use crate::real_prometheus::queries::{QUERIES, SELECTORS, WRONG_QUERIES};
+use crate::remote_write::{HEADERS, PATH};
 use crate::server::Server;
 
 /// Scrapes of each target before the comparison.
@@ -54,6 +57,8 @@ fn both_answer_alike() {
     both.raw_samples();
     both.queries(end);
     both.refusals(end);
+    both.requests(end);
+    both.exemplars(end);
     both.labels_and_series();
     // The same out of files, and once more out of files after a start.
     assert_eq!(both.m3rs.post("/api/v1/admin/tsdb/flush", &[], b"").status, 200);
@@ -180,6 +185,35 @@ impl Both {
             let (expected, got) = self.ask(&instant(query, end));
             assert_ne!(expected.status, 200, "{query} is not wrong");
             self.compare_errors(query, &expected, &got);
+        }
+    }
+
+    fn requests(&mut self, end: i64) {
+        self.compare_to_the_letter(&requests::targets(end / 1000));
+    }
+
+    /// Written to both: Prometheus does not pass on what it is sent.
+    fn exemplars(&mut self, end: i64) {
+        let body = exemplars::body(end);
+        for client in [&mut self.prometheus, &mut self.m3rs] {
+            let answer = client.post(PATH, HEADERS, &body);
+            assert_eq!((answer.status, answer.text()), (204, ""));
+        }
+        let targets = exemplars::targets(end);
+        let (all, _) = self.ask(&targets[0]);
+        assert_eq!(all.data().as_array().map(Vec::len), Some(3), "too little to compare");
+        self.compare_to_the_letter(&targets);
+    }
+
+    /// The same status and the same bytes.
+    fn compare_to_the_letter(&mut self, targets: &[String]) {
+        for target in targets {
+            let (expected, got) = self.ask(target);
+            if (expected.status, expected.text()) != (got.status, got.text()) {
+                let told = |a: &Answer| format!("{} {}", a.status, a.text());
+                let (expected, got) = (told(&expected), told(&got));
+                self.wrong.push(format!("{target}:\n  {expected}\n  against {got}"));
+            }
         }
     }
 

@@ -7,11 +7,13 @@ use m3rs_query::source::{LabelRequest, Listing, SeriesSource, SourceError, TimeR
 use crate::http::SharedApp;
 use crate::http::error::ApiError;
 use crate::http::fetch_limits::{fetch_limits, tell_cut};
+use crate::http::gate::Turn;
 use crate::http::params::Params;
 use crate::http::prometheus::series_list::SeriesList;
 use crate::http::prometheus::{check_ready, matcher_sets};
 use crate::http::response::success_json;
 use crate::http::time::{MAX_TIME_MS, MIN_TIME_MS};
+use crate::queries::Stop;
 use crate::read::{AnswerRest, FetchLimits, NOT_EXHAUSTIVE, QueryFailure, TRUNCATED};
 
 /// The prefix of label names that escape what a path cannot hold.
@@ -128,7 +130,8 @@ async fn list<T: Send + 'static>(
     check_ready(app)?;
     let worker = SharedApp::clone(app);
     let timeout = app.state.limits.query.timeout;
-    let answer = app.gate.run(timeout, move |_| ask(&*worker.state.source)).await?;
+    let work = move |_: Turn<'_>| ask(&*worker.state.source);
+    let answer = app.gate.run(timeout, &Stop::default(), work).await?;
     answer.map_err(|error| QueryFailure::from(error).into())
 }
 

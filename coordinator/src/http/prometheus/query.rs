@@ -1,16 +1,20 @@
-//! `/query`, `/query_range` and `/format_query`.
+//! `/query`, `/query_range`, `/format_query` and `/parse_query`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use bytes::Bytes;
 use m3rs_core::time::NS_PER_MS;
+use m3rs_query::render::{Escaping, StatsDetail, write_text};
 
 use crate::http::error::ApiError;
 use crate::http::fetch_limits::{fetch_limits, tell_cut};
+use crate::http::gate::Turn;
 use crate::http::params::Params;
 use crate::http::prometheus::{check_ready, check_text};
-use crate::http::response::{streamed, success_json, whole};
+use crate::http::response::{streamed, success, whole};
 use crate::http::{App, SharedApp};
 use crate::metrics::QueryKind;
 use crate::read::{QueryRequest, QueryTime};
@@ -75,21 +79,33 @@ async fn evaluate(
     kind: QueryKind,
 ) -> Result<Response, ApiError> {
     let timeout = timeout(app, params)?;
-    let request = QueryRequest {
+    let mut request = QueryRequest {
         text: check_text(app, "query", params.get("query").unwrap_or_default())?.to_owned(),
         time,
         lookback_ms: lookback(params)?,
         limit,
         fetch: fetch_limits(params)?,
-        with_stats: params.get("stats").is_some(),
+        stats: stats_detail(params),
         timeout,
+        queued: Duration::ZERO,
         warnings: stats_warning(params).into_iter().collect(),
     };
     check_ready(app)?;
     let worker = SharedApp::clone(app);
     let start = app.state.clock.monotonic();
-    let result =
-        app.gate.run(timeout, move |cancel| worker.state.queries.execute(&request, cancel)).await;
+    let query = app.queries.begin(&request.text, time, params.client());
+    let working = Arc::clone(&query);
+    let work = move |turn: Turn<'_>| {
+        working.starts(turn.queued);
+        (request.queued, request.timeout) = (turn.queued, turn.time_left);
+        let result = worker.state.queries.execute(&request, turn.cancel);
+        working.evaluated(&result);
+        result
+    };
+    let result = app.gate.run(timeout, query.stop(), work).await;
+    if let Err(error) = &result {
+        query.failed(error.message());
+    }
     let took = app.state.clock.monotonic().saturating_sub(start);
     app.state.metrics.observe_query(kind, took);
     let answer = result??;
@@ -119,6 +135,14 @@ fn lookback(params: &Params) -> Result<Option<i64>, ApiError> {
     Ok((ns >= NS_PER_MS).then_some(ns / NS_PER_MS))
 }
 
+fn stats_detail(params: &Params) -> StatsDetail {
+    match params.get("stats") {
+        None => StatsDetail::Hidden,
+        Some("all") => StatsDetail::PerStep,
+        Some(_) => StatsDetail::Totals,
+    }
+}
+
 /// PARITY(prometheus): any value but `true` and `all` works and is warned of.
 fn stats_warning(params: &Params) -> Option<String> {
     let value = params.get("stats").filter(|v| !matches!(*v, "true" | "all"))?;
@@ -140,5 +164,22 @@ pub(crate) async fn format(
         .queries
         .format(text)
         .map_err(|failure| ApiError::bad_parameter("query", failure.message))?;
-    Ok(success_json(&formatted, &[]))
+    let mut data = Vec::with_capacity(formatted.len() + 2);
+    write_text(&mut data, &formatted, Escaping::Html);
+    Ok(success(Bytes::from(data), &[]))
+}
+
+/// `GET` or `POST /api/v1/parse_query`.
+pub(crate) async fn parse(
+    State(app): State<SharedApp>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let params = Params::read(&app, request).await?;
+    let text = check_text(&app, "query", params.get("query").unwrap_or_default())?;
+    let tree = app
+        .state
+        .queries
+        .tree(text)
+        .map_err(|failure| ApiError::bad_parameter("query", failure.message))?;
+    Ok(success(tree, &[]))
 }

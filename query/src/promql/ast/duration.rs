@@ -134,4 +134,16 @@ pub struct Timed {
     pub step: Option<PlacedDuration>,
     /// How far to look back.
     pub offset: Option<PlacedDuration>,
+    /// Whether a plus stands before `offset`.
+    pub offset_sign: OffsetSign,
+}
+
+/// The sign of an offset that is an expression.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OffsetSign {
+    /// There is none, or it is a part of the expression.
+    #[default]
+    Merged,
+    /// A plus. PARITY(prometheus): before a call it stays in the tree, and nowhere else.
+    Plus,
 }

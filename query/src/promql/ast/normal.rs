@@ -1,11 +1,12 @@
 //! Trees without what does not change their meaning.
 
-use super::{Expr, ExprKind, Span};
+use super::{Expr, ExprKind, OffsetSign, Span};
 
 impl Expr {
     /// The tree without places, and with conditions of selectors sorted.
     ///
-    /// Texts that only differ in spaces, comments and the order of conditions become equal.
+    /// Texts that only differ in spaces, comments, the order of conditions and the plus before an
+    /// offset become equal.
     #[must_use]
     pub fn normalized(mut self) -> Self {
         self.normalize();
@@ -20,6 +21,7 @@ impl Expr {
                 selector.matchers.sort_unstable();
             }
             ExprKind::Timed(timed) => {
+                timed.offset_sign = OffsetSign::default();
                 timed.expr.normalize();
                 let times = [&mut timed.range, &mut timed.step, &mut timed.offset];
                 for time in times.into_iter().flatten() {

@@ -46,7 +46,11 @@ impl Parser<'_> {
             return Err(self.error(span, "no arguments for aggregate expression provided"));
         }
         if op.is_experimental() && !self.options.experimental_functions {
-            let message = format!("{}() is experimental and not enabled", op.as_str());
+            let message = format!(
+                "{}() is experimental and must be enabled with \
+                 --enable-feature=promql-experimental-functions",
+                op.as_str()
+            );
             return Err(self.unsupported(span, message));
         }
         let wrong_count = |wanted: usize| {

@@ -3,7 +3,7 @@
 use super::number::{parse_duration_literal, parse_number};
 use super::parser::{Expected, Parsed, Parser, join};
 use super::token::{Preprocessor, Token, TokenKind};
-use crate::promql::ast::{BinaryOp, DurationExpr, DurationOp, PlacedDuration, Span};
+use crate::promql::ast::{BinaryOp, DurationExpr, DurationOp, OffsetSign, PlacedDuration, Span};
 
 /// A duration as read.
 pub(super) enum Duration {
@@ -90,7 +90,7 @@ impl Parser<'_> {
     ///
     /// PARITY(prometheus): a sign, a literal or a call here ends the duration, so that operators
     /// behind it belong to the query: `a offset 5m + b`. A leading parenthesis does not.
-    pub(super) fn parse_offset_duration(&mut self) -> Parsed<(Duration, Span)> {
+    pub(super) fn parse_offset_duration(&mut self) -> Parsed<(Duration, Span, OffsetSign)> {
         const EXPECTED: Expected =
             Expected { context: "offset", expected: "number, duration, step(), or range()" };
         let sign = match self.token.kind {
@@ -101,6 +101,11 @@ impl Parser<'_> {
             _ => None,
         };
         let is_signed = sign.is_some();
+        let is_plus = matches!(sign, Some((BinaryOp::Add, _)));
+        let shown = match self.token.kind {
+            TokenKind::Preprocessor(_) if is_plus => OffsetSign::Plus,
+            _ => OffsetSign::Merged,
+        };
         let (expr, span) = match self.token.kind {
             TokenKind::Number | TokenKind::Duration | TokenKind::Preprocessor(_) => {
                 let operand = self.parse_duration_operand(EXPECTED)?;
@@ -121,7 +126,7 @@ impl Parser<'_> {
                 }
             }
         };
-        Ok((Duration::new(expr, span), span))
+        Ok((Duration::new(expr, span), span, shown))
     }
 
     fn parse_duration(&mut self, expected: Expected) -> Parsed<Placed> {

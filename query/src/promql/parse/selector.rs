@@ -6,7 +6,9 @@ use super::duration::Duration;
 use super::parser::{Expected, Parsed, Parser, join};
 use super::regexp;
 use super::token::{Keyword, Preprocessor, Token, TokenKind};
-use crate::promql::ast::{At, BinaryOp, Expr, ExprKind, RangeEdges, Selector, Span, Timed};
+use crate::promql::ast::{
+    At, BinaryOp, Expr, ExprKind, OffsetSign, RangeEdges, Selector, Span, Timed,
+};
 
 const MATCHING: &str = "label matching";
 const METRIC_NAME: &str = "__name__";
@@ -165,7 +167,7 @@ impl Parser<'_> {
 
     fn parse_offset(&mut self, mut operand: Expr) -> Parsed<Expr> {
         self.bump();
-        let (offset, span) = self.parse_offset_duration()?;
+        let (offset, span, offset_sign) = self.parse_offset_duration()?;
         let place = operand.span;
         let end = Span { start: place.start, end: span.end };
         let mut is_set = false;
@@ -186,10 +188,12 @@ impl Parser<'_> {
         let Some(offset) = offset else { return Ok(operand) };
         if let ExprKind::Timed(timed) = &mut operand.kind {
             timed.offset = Some(offset);
+            timed.offset_sign = offset_sign;
             return Ok(operand);
         }
         let span = operand.span;
-        let timed = Timed { expr: operand, range: None, step: None, offset: Some(offset) };
+        let (expr, offset) = (operand, Some(offset));
+        let timed = Timed { expr, range: None, step: None, offset, offset_sign };
         Ok(Expr { kind: ExprKind::Timed(Box::new(timed)), span })
     }
 
@@ -296,7 +300,8 @@ fn timed(
         return expr;
     }
     let span = expr.span;
-    Expr { kind: ExprKind::Timed(Box::new(Timed { expr, range, step, offset: None })), span }
+    let timed = Timed { expr, range, step, offset: None, offset_sign: OffsetSign::default() };
+    Expr { kind: ExprKind::Timed(Box::new(timed)), span }
 }
 
 /// The offset and fixed time of a selector or subquery.
