@@ -72,12 +72,13 @@ impl From<StoreError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({
-            "status": "error",
-            "errorType": self.error_type.as_str(),
-            "error": self.message,
-        });
-        let mut response = Response::new(Body::from(body.to_string()));
+        // PARITY(prometheus): in this order, which a map would not keep.
+        let body = format!(
+            r#"{{"status":"error","errorType":"{}","error":{}}}"#,
+            self.error_type.as_str(),
+            serde_json::Value::from(self.message),
+        );
+        let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

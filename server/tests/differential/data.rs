@@ -2,6 +2,7 @@
 //!
 //! Most values are exact in a few bits, so that sums over series do not depend on their order.
 
+mod histogram;
 mod write;
 
 pub(crate) use write::{TimeSeries, requests};
@@ -47,7 +48,7 @@ enum Walk {
 }
 
 /// All series with their samples.
-pub(crate) fn series(dice: &mut Dice, _histograms: bool) -> Vec<TimeSeries> {
+pub(crate) fn series(dice: &mut Dice, histograms: bool) -> Vec<TimeSeries> {
     let mut all = Vec::new();
     for shape in shapes() {
         let samples = samples(dice, shape.walk);
@@ -55,6 +56,9 @@ pub(crate) fn series(dice: &mut Dice, _histograms: bool) -> Vec<TimeSeries> {
     }
     for labels in sets(&[("__name__", &["latency_bucket"]), ("job", JOBS), ("instance", &["a"])]) {
         all.extend(classic_histogram(dice, &labels));
+    }
+    if histograms {
+        all.extend(histogram::series(dice));
     }
     all.sort_by_cached_key(TimeSeries::order);
     all

@@ -9,6 +9,8 @@
 //! - `M3RS_DIFFERENTIAL_QUERIES`: how many queries.
 //! - `M3RS_DIFFERENTIAL_FIRST`: the number of the first query.
 //! - `M3RS_DIFFERENTIAL_HISTOGRAMS=1`: native histograms too.
+//! - `M3RS_DIFFERENTIAL_ASK`: shows both answers to this query alone, at the milliseconds of
+//!   `M3RS_DIFFERENTIAL_AT`: a time, or start, end and step with commas.
 #![expect(clippy::print_stdout, reason = "a run tells its seed, and each difference")]
 
 #[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
@@ -39,7 +41,9 @@ mod pair;
 mod question;
 mod shrink;
 mod tree;
+mod verdict;
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -47,8 +51,10 @@ use m3rs_core::rng::Random;
 
 use crate::dice::Dice;
 use crate::pair::Pair;
-use crate::question::Question;
+use crate::question::{Question, Times};
 use crate::shrink::shrink;
+use crate::tree::{Kind, Node};
+use crate::verdict::Verdict;
 
 /// Queries of a run that does not say how many; some seconds.
 const QUERIES: u64 = 500;
@@ -57,7 +63,7 @@ const QUERIES: u64 = 500;
 const SHRUNK_MAX: usize = 60;
 
 /// How much of an answer is shown.
-const SHOWN_BYTES: usize = 1200;
+const SHOWN_CHARS: usize = 1500;
 
 #[test]
 fn random_queries_are_answered_as_by_prometheus() {
@@ -73,34 +79,61 @@ fn random_queries_are_answered_as_by_prometheus() {
     println!("M3RS_DIFFERENTIAL_SEED={seed}");
     let series = data::series(&mut Dice::new(seed), histograms);
     pair.write(&series);
-    let (mut answered, mut differences) = (0, 0);
+    if let Some(query) = variable::<String>("ASK") {
+        ask(&mut pair, &query);
+        return;
+    }
+    let mut found = BTreeMap::new();
+    let mut differences = 0;
     for number in first..first + queries {
         let question = Question::random(&mut Dice::new(seed.wrapping_add(number)), histograms);
-        let (expected, got) = pair.ask(&question);
-        answered += usize::from(expected.status == 200);
-        if question.rules().difference(&expected, &got).is_none() {
-            continue;
-        }
-        differences += 1;
-        if differences <= SHRUNK_MAX {
-            tell(&mut pair, number, question);
+        let verdict = pair.judge(&question);
+        let class = match &verdict {
+            Verdict::Same => "same",
+            Verdict::Panicked => "Prometheus panicked",
+            Verdict::Undefined => "not defined by Prometheus",
+            Verdict::Known(name) => name,
+            Verdict::Different(_) => "different",
+        };
+        *found.entry(class).or_insert(0) += 1;
+        if let Verdict::Different(_) = verdict {
+            differences += 1;
+            if differences <= SHRUNK_MAX {
+                tell(&mut pair, number, question);
+            }
         }
     }
-    println!("{queries} queries, {answered} of them answered, {differences} differences");
+    println!("{queries} queries: {found:?}");
     assert_eq!(differences, 0, "M3RS_DIFFERENTIAL_SEED={seed}");
-    // Errors are compared too, but a run of nothing else would prove little.
-    assert!(queries < 100 || answered as u64 > queries / 2, "{answered} of {queries} answered");
+}
+
+/// Prints both answers to one query.
+fn ask(pair: &mut Pair, query: &str) {
+    let times = variable::<String>("AT").expect("M3RS_DIFFERENTIAL_AT");
+    let times: Vec<i64> = times.split(',').map(|ms| ms.parse().expect("milliseconds")).collect();
+    let times = match times[..] {
+        [time] => Times::Instant(time),
+        [start, end, step] => Times::Range { start, end, step },
+        _ => panic!("M3RS_DIFFERENTIAL_AT is no time, and no start, end and step"),
+    };
+    let query = Node::leaf(Kind::Vector, query);
+    show(pair, &Question { query, times, lookback: None });
 }
 
 /// Prints the least question that shows the difference, and both answers.
 fn tell(pair: &mut Pair, number: u64, question: Question) {
     let original = question.query.render();
+    println!("--- query {number}: {original}");
     let least = shrink(pair, question);
-    let (expected, got) = pair.ask(&least);
-    let what = least.rules().difference(&expected, &got).unwrap_or_default();
-    println!("--- query {number}: {original}\n{least}\n  differs in {what}");
+    show(pair, &least);
+}
+
+fn show(pair: &mut Pair, question: &Question) {
+    let (expected, got) = pair.ask(question);
+    let what = question.rules().difference(&expected, &got).unwrap_or_default();
+    println!("{question}\n  differs in {what}");
     for (who, answer) in [("Prometheus", expected), ("m3rs", got)] {
-        let text: String = answer.text().chars().take(SHOWN_BYTES).collect();
+        let text: String = answer.text().chars().take(SHOWN_CHARS).collect();
         println!("  {who}: {} {text}", answer.status);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::compare::Rules;
+use crate::compare::{Rules, magnifies_last_bits};
 use crate::data::{BIRTH_MS, END_MS, START_MS};
 use crate::dice::Dice;
 use crate::grammar::{Grammar, garbled};
@@ -31,7 +31,12 @@ pub(crate) struct Question {
 impl Question {
     /// A random one.
     pub(crate) fn random(dice: &mut Dice, histograms: bool) -> Self {
-        let mut query = Grammar { dice: &mut *dice, histograms }.query();
+        let mut query = loop {
+            let query = Grammar { dice: &mut *dice, histograms }.query();
+            if !magnifies_last_bits(&query.render()) {
+                break query;
+            }
+        };
         if dice.one_in(12) {
             let text = garbled(dice, &query.render());
             query = Node::leaf(Kind::Vector, text);

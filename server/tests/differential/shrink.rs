@@ -2,6 +2,7 @@
 
 use crate::pair::Pair;
 use crate::question::Question;
+use crate::verdict::Verdict;
 
 /// How many smaller questions are asked to make one less.
 const QUESTIONS_MAX: usize = 600;
@@ -15,7 +16,7 @@ pub(crate) fn shrink(pair: &mut Pair, question: Question) -> Question {
         let mut asked = 0;
         let found = smaller.into_iter().find(|question| {
             asked += 1;
-            pair.difference(question).is_some()
+            matches!(pair.judge(question), Verdict::Different(_))
         });
         left -= asked;
         match found {

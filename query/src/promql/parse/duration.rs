@@ -43,6 +43,12 @@ fn to_ms(seconds: f64) -> i64 {
     (seconds * 1e9).round() as i64 / 1_000_000
 }
 
+/// PARITY(prometheus): the whole seconds and the rest are added as floats.
+#[expect(clippy::cast_precision_loss, reason = "below 2^53 milliseconds")]
+fn to_seconds(ms: i64) -> f64 {
+    (ms / 1000) as f64 + (ms % 1000) as f64 / 1000.0
+}
+
 /// The nanoseconds of an `i64`, in seconds.
 const SECONDS_MAX: f64 = 9_223_372_036.854_775;
 
@@ -59,8 +65,7 @@ impl Parser<'_> {
         let text = self.text_of(token);
         let is_duration = token.kind == TokenKind::Duration;
         let value = if is_duration {
-            #[expect(clippy::cast_precision_loss, reason = "below 2^53 milliseconds")]
-            parse_duration_literal(text).map(|ms| ms as f64 / 1000.0)
+            parse_duration_literal(text).map(to_seconds)
         } else {
             parse_number(text)
         };
@@ -80,10 +85,18 @@ impl Parser<'_> {
         let duration = Duration::new(expr);
         match duration {
             Duration::Fixed { seconds, .. } if seconds <= 0.0 => {
-                Err(self.error(span, "duration must be greater than 0"))
+                Err(self.error(self.inside_parens(span), "duration must be greater than 0"))
             }
             _ => Ok((duration, span)),
         }
+    }
+
+    /// PARITY(prometheus): a literal in parentheses stands where it begins, not where they do.
+    fn inside_parens(&self, span: Span) -> Span {
+        let is_around = |c: char| c == '(' || c.is_whitespace();
+        let text = self.text_at(span);
+        let skipped = text.len() - text.trim_start_matches(is_around).len();
+        Span { start: span.start + u32::try_from(skipped).unwrap_or(0), ..span }
     }
 
     /// The duration behind `offset`.
@@ -201,7 +214,8 @@ impl Parser<'_> {
             TokenKind::Number | TokenKind::Duration => {
                 let token = self.bump();
                 let (seconds, is_literal) = self.number_value(token)?;
-                if !(-SECONDS_MAX..=SECONDS_MAX).contains(&seconds) {
+                // PARITY(prometheus): NaN is found only when the query runs.
+                if seconds.abs() > SECONDS_MAX {
                     return Err(self.error(token.span, "duration out of range"));
                 }
                 let expr = if is_literal {

@@ -29,6 +29,10 @@ pub(crate) struct TimeSeries {
 }
 
 impl TimeSeries {
+    pub(crate) fn push_float(&mut self, timestamp: i64, value: f64) {
+        self.samples.push(Sample { value: value.to_bits(), timestamp });
+    }
+
     /// Sorts series by their labels, as both servers do.
     pub(crate) fn order(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         self.labels.iter().map(|label| (label.name.clone(), label.value.clone())).collect()

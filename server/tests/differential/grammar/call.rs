@@ -175,7 +175,17 @@ impl Grammar<'_> {
             2 => Node::leaf(Kind::Vector, "rate(latency_bucket[5m])"),
             3 => Node::leaf(Kind::Vector, "sum by (le) (rate(latency_bucket[9m]))"),
             4 => Node::leaf(Kind::Vector, "{__name__=~\"odd_bucket|no_inf_bucket\"}"),
-            5 if self.histograms => Node::leaf(Kind::Vector, "rate(native[5m])"),
+            5 if self.histograms => {
+                let native = [
+                    "native",
+                    "rate(native[5m])",
+                    "native_custom",
+                    "native_gauge",
+                    "sum by (job) (rate(native_float[9m]))",
+                    "increase(native_custom[7m])",
+                ];
+                Node::leaf(Kind::Vector, self.dice.pick(&native))
+            }
             _ => self.any(Kind::Vector, depth),
         };
         let node = Node::new(Kind::Vector).text(name).text("(");
