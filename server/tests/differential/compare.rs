@@ -70,7 +70,8 @@ impl Rules {
         }
     }
 
-    fn data(self, expected: &Value, got: &Value) -> Option<String> {
+    /// As [`Rules::difference`], for `data` of both.
+    pub(crate) fn data(self, expected: &Value, got: &Value) -> Option<String> {
         if expected["resultType"] != got["resultType"] {
             return Some("resultType".to_owned());
         }

@@ -16,8 +16,42 @@ const STEPS_MAX: i64 = 40;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Times {
     Instant(i64),
-    Range { start: i64, end: i64, step: i64 },
+    Range {
+        start: i64,
+        end: i64,
+        step: i64,
+    },
+    /// As text, right or wrong: a time, or start, end and step.
+    Raw(&'static [&'static str]),
 }
+
+/// Times in other forms, and times that are none.
+///
+/// PARITY(prometheus): NaN and times beyond 64 bits are left out; what Go makes of them depends on
+/// the processor.
+const RAW_TIMES: &[&[&str]] = &[
+    &["2023-11-14T23:00:00Z"],
+    &["2023-11-15T01:00:00.123+02:00"],
+    &["1.7000041e9"],
+    &["1700004100.0009999"],
+    &["-1"],
+    &["x"],
+    &[""],
+    &["2023-11-14T23:00:00Z", "2023-11-14T23:10:00Z", "1m"],
+    &["1700004100.9999", "1700004200", "7.5"],
+    &["1700004100", "1700004000", "15"],
+    &["1700004100", "1700004200", "0"],
+    &["1700004100", "1700004200", "-5s"],
+    &["1700004100", "1700004200", "x"],
+    &["1700004100", "x", "15"],
+    &["x", "1700004100", "15"],
+    &["1700004100", "1700004100", "1h30m"],
+    &["1700004100", "1700005100", "0.0001"],
+    &["1700004100", "1700104100", "1"],
+    &["1700004100", "1700004200", "1e30"],
+    &["1700004100", "1700004200", ""],
+    &["", "1700004200", "15"],
+];
 
 /// What both servers are asked.
 #[derive(Clone, Debug)]
@@ -46,7 +80,13 @@ impl Question {
             Kind::Scalar | Kind::Vector => dice.one_in(2),
         };
         let times = if is_instant { Times::Instant(time(dice)) } else { range(dice) };
-        let lookback = dice.one_in(20).then(|| dice.pick(&["30s", "17m", "1", "1ms"]));
+        let times = if dice.one_in(60) {
+            Times::Raw(RAW_TIMES[dice.below(RAW_TIMES.len())])
+        } else {
+            times
+        };
+        let lookback =
+            dice.one_in(20).then(|| dice.pick(&["30s", "17m", "1", "1ms", "0", "-1m", "x"]));
         Self { query, times, lookback }
     }
 
@@ -54,18 +94,16 @@ impl Question {
     pub(crate) fn form(&self) -> (&'static str, String) {
         let query = self.query.render();
         let mut parameters = vec![("query", query)];
-        let path = match self.times {
-            Times::Instant(time) => {
-                parameters.push(("time", seconds(time)));
-                "/api/v1/query"
-            }
-            Times::Range { start, end, step } => {
-                parameters.push(("start", seconds(start)));
-                parameters.push(("end", seconds(end)));
-                parameters.push(("step", seconds(step)));
-                "/api/v1/query_range"
-            }
+        let times = match self.times {
+            Times::Instant(time) => vec![seconds(time)],
+            Times::Range { start, end, step } => [start, end, step].map(seconds).to_vec(),
+            Times::Raw(texts) => texts.iter().map(|text| (*text).to_owned()).collect(),
         };
+        let (path, names) = match times.len() {
+            1 => ("/api/v1/query", &["time"][..]),
+            _ => ("/api/v1/query_range", &["start", "end", "step"][..]),
+        };
+        parameters.extend(names.iter().copied().zip(times));
         parameters.extend(self.lookback.map(|lookback| ("lookback_delta", lookback.to_owned())));
         let parameters: Vec<(&str, &str)> =
             parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -100,6 +138,7 @@ impl fmt::Display for Question {
             Times::Range { start, end, step } => {
                 write!(f, "from {} to {} by {}", seconds(start), seconds(end), seconds(step))?;
             }
+            Times::Raw(texts) => write!(f, "at {texts:?}")?,
         }
         self.lookback.map_or(Ok(()), |lookback| write!(f, ", lookback {lookback}"))
     }

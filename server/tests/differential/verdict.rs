@@ -57,6 +57,15 @@ const KNOWN: &[(&str, fn(&Answers) -> bool)] = &[
             && (!a.error().is_empty() || a.got_error().contains(late[0]))
     }),
     ("start_timestamp() of a signed selector", |a| a.query.contains("start_timestamp(")),
+    ("info() of what is not now", |a| {
+        a.query.contains("info(") && (a.query.contains("offset") || a.query.contains('@'))
+    }),
+    ("trim operators", |a| a.got_error().contains("the operator ")),
+    ("NaN among the parameters of quantile", |a| {
+        let (expected, got) = a.notes(str::to_owned);
+        let is_nan = |note: &String| note.contains("quantile value") && note.contains("got NaN");
+        a.same_data() && expected.is_subset(&got) && expected.iter().any(is_nan)
+    }),
     ("range() and step() in seconds", |a| {
         (a.query.contains("range()") || a.query.contains("step()"))
             && a.error() == a.got_error()
@@ -118,7 +127,8 @@ impl Answers {
     }
 
     fn same_data(&self) -> bool {
-        self.expected["data"] == self.got["data"] && self.error() == self.got_error()
+        RELAXED.data(&self.expected["data"], &self.got["data"]).is_none()
+            && self.error() == self.got_error()
     }
 
     /// Whether our answer is an empty result.

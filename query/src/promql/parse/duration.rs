@@ -37,9 +37,13 @@ impl Duration {
     }
 }
 
-/// PARITY(prometheus): rounds to nanoseconds, then cuts off to milliseconds.
+/// PARITY(prometheus): rounds to nanoseconds, then cuts off to milliseconds. NaN becomes the least
+/// time of all, as Go converts it on amd64.
 #[expect(clippy::cast_possible_truncation, reason = "checked against SECONDS_MAX before")]
 fn to_ms(seconds: f64) -> i64 {
+    if seconds.is_nan() {
+        return i64::MIN / 1_000_000;
+    }
     (seconds * 1e9).round() as i64 / 1_000_000
 }
 
