@@ -9,6 +9,7 @@
 //! - `M3RS_DIFFERENTIAL_QUERIES`: how many queries.
 //! - `M3RS_DIFFERENTIAL_FIRST`: the number of the first query.
 //! - `M3RS_DIFFERENTIAL_HISTOGRAMS=1`: native histograms too.
+//! - `M3RS_DIFFERENTIAL_TELL`: the name of a known difference, which then fails like an unknown one.
 //! - `M3RS_DIFFERENTIAL_ASK`: shows both answers to this query alone, at the milliseconds of
 //!   `M3RS_DIFFERENTIAL_AT`: a time, or start, end and step with commas.
 #![expect(clippy::print_stdout, reason = "a run tells its seed, and each difference")]
@@ -68,7 +69,7 @@ const SHOWN_CHARS: usize = 1500;
 #[test]
 fn random_queries_are_answered_as_by_prometheus() {
     let home = tempfile::tempdir().expect("a directory");
-    let Some(mut pair) = Pair::start(home.path()) else {
+    let Some(mut pair) = Pair::start(home.path(), variable("TELL")) else {
         println!("SKIP: M3RS_PROMETHEUS does not name a Prometheus: no random queries");
         return;
     };
@@ -86,11 +87,12 @@ fn random_queries_are_answered_as_by_prometheus() {
     let mut found = BTreeMap::new();
     let mut differences = 0;
     for number in first..first + queries {
-        let question = Question::random(&mut Dice::new(seed.wrapping_add(number)), histograms);
+        let question = Question::random(&mut Dice::new(seed ^ number.rotate_left(32)), histograms);
         let verdict = pair.judge(&question);
         let class = match &verdict {
             Verdict::Same => "same",
             Verdict::Panicked => "Prometheus panicked",
+            Verdict::NotText => "not UTF-8",
             Verdict::Undefined => "not defined by Prometheus",
             Verdict::Known(name) => name,
             Verdict::Different(_) => "different",

@@ -36,19 +36,22 @@ const FORM: &[(&str, &str)] = &[("Content-Type", "application/x-www-form-urlenco
 pub(crate) struct Pair {
     prometheus: Client,
     m3rs: Client,
+    /// The name of a known difference that is told like an unknown one.
+    told: Option<String>,
     /// Killed when dropped.
     _processes: (Prometheus, Server),
 }
 
 impl Pair {
     /// Starts both; nothing if there is no Prometheus.
-    pub(crate) fn start(home: &Path) -> Option<Self> {
+    pub(crate) fn start(home: &Path, told: Option<String>) -> Option<Self> {
         let program = std::env::var_os(PROGRAM_VARIABLE).map(PathBuf::from)?;
         let server = Server::start_with(home, &["--retention", "0"]);
         let prometheus = Prometheus::start(&program, &home.join("prometheus"));
         Some(Self {
             prometheus: Client::new(prometheus.address),
             m3rs: server.client(),
+            told,
             _processes: (prometheus, server),
         })
     }
@@ -75,8 +78,11 @@ impl Pair {
         let (expected, got) = self.ask(question);
         let rules = question.rules();
         let Some(difference) = rules.difference(&expected, &got) else { return Verdict::Same };
-        if let Some(verdict) = known(question, &expected, &got) {
-            return verdict;
+        match known(question, &expected, &got) {
+            Some(Verdict::Known(name)) if self.told.as_deref() == Some(name) => {}
+            Some(verdict) => return verdict,
+            None if self.told.is_some() => return Verdict::Same,
+            None => {}
         }
         let (path, body) = question.form();
         for _ in 0..REPEATS {
