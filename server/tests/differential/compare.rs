@@ -14,6 +14,41 @@ const TRANSCENDENTAL: &[&str] = &[
     "log10", "log2", "sin", "sinh", "tan", "tanh", "^",
 ];
 
+/// What makes a text or a whole number of a value, chooses by it, or leaves nothing of it but what
+/// was lost.
+const MAGNIFIERS: &[&str] = &[
+    "count_values",
+    "histogram_quantile",
+    "histogram_quantiles",
+    "histogram_fraction",
+    "quantile",
+    "quantile_over_time",
+    "limit_ratio",
+    "limitk",
+    "topk",
+    "bottomk",
+    "ceil",
+    "floor",
+    "round",
+    "changes",
+    "mad_over_time",
+    "deriv",
+    "predict_linear",
+    "delta",
+    "idelta",
+    "stddev_over_time",
+    "stdvar_over_time",
+    "double_exponential_smoothing",
+    "minute",
+    "hour",
+    "day_of_week",
+    "day_of_month",
+    "day_of_year",
+    "days_in_month",
+    "month",
+    "year",
+];
+
 /// Aggregations whose sums depend on the order of series, which storage chooses. Everything else
 /// is exact.
 const SUMS: &[&str] = &["sum", "avg", "stddev", "stdvar"];
@@ -171,25 +206,9 @@ fn near(expected: &str, got: &str) -> bool {
 /// Prometheus's own last bits differ between processors.
 pub(crate) fn magnifies_last_bits(query: &str) -> bool {
     let inexact = |word: &&str| TRANSCENDENTAL.contains(word);
-    let magnifiers = [
-        "count_values",
-        "histogram_quantile",
-        "histogram_quantiles",
-        "quantile",
-        "quantile_over_time",
-        "limit_ratio",
-        "limitk",
-        "topk",
-        "bottomk",
-        "ceil",
-        "floor",
-        "round",
-        "changes",
-        "mad_over_time",
-    ];
     match words(query).filter(inexact).count() {
         0 => false,
-        1 => words(query).any(|word| magnifiers.contains(&word)) || query.contains('%'),
+        1 => words(query).any(|word| MAGNIFIERS.contains(&word)) || query.contains('%'),
         _ => true,
     }
 }

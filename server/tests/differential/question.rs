@@ -110,6 +110,15 @@ impl Question {
         (path, form(&parameters))
     }
 
+    /// Whether it is a range query that ends where it starts.
+    pub(crate) fn is_one_step(&self) -> bool {
+        match self.times {
+            Times::Instant(_) => false,
+            Times::Range { start, end, .. } => start == end,
+            Times::Raw(texts) => texts.len() == 3 && texts[0] == texts[1],
+        }
+    }
+
     pub(crate) fn rules(&self) -> Rules {
         Rules::new(&self.query.render(), self.query.order)
     }
