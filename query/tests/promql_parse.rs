@@ -177,6 +177,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("foo[400y]", "1:5: parse error: duration out of range"),
     ("foo[0]", "1:5: parse error: duration must be greater than 0"),
     ("foo[-5m]", "1:5: parse error: duration must be greater than 0"),
+    ("foo[(-5m)]", "1:6: parse error: duration must be greater than 0"),
+    ("(foo)[( (0) ):1m]", "1:10: parse error: duration must be greater than 0"),
     ("foo[5m / 0]", "1:8: parse error: division by zero"),
     (
         "foo[5m 5]",

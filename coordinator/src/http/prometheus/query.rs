@@ -43,32 +43,42 @@ pub(crate) async fn range(
         let why = "end timestamp must not be before start time";
         return Err(ApiError::bad_parameter("end", why));
     }
-    let step_ms = step(&params)?;
-    let points = end_ms.abs_diff(start_ms) / step_ms.unsigned_abs();
-    if points > app.state.limits.query.points_max {
+    let step_ns = step(&params)?;
+    let range_ns = u128::from(end_ms.abs_diff(start_ms)) * u128::from(NS_PER_MS.unsigned_abs());
+    let points = range_ns / u128::from(step_ns.unsigned_abs());
+    if points > u128::from(app.state.limits.query.points_max) {
         return Err(ApiError::bad_data(
             "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the \
              query resolution (?step=XX)",
         ));
     }
+    let step_ms = match step_ns / NS_PER_MS {
+        // One point, whatever the step.
+        0 if start_ms == end_ms => 1,
+        // Steps that are no millisecond cannot be told apart.
+        0 => return Err(step_too_short()),
+        ms => ms,
+    };
     let time = QueryTime::Range { start_ms, end_ms, step_ms };
     evaluate(&app, &params, limit, time, QueryKind::Range).await
 }
 
-/// The step in milliseconds, at least 1. Shorter steps cannot be told apart.
+/// The step in nanoseconds, above 0.
 fn step(params: &Params) -> Result<i64, ApiError> {
     // An absent step is refused as Prometheus does: the empty text is no duration.
     let Some(ns) = params.duration_ns("step")? else {
         return Err(ApiError::bad_parameter("step", "cannot parse \"\" to a valid duration"));
     };
-    match ns / NS_PER_MS {
-        ms @ 1.. => Ok(ms),
-        _ => Err(ApiError::bad_parameter(
-            "step",
-            "zero or negative query resolution step widths are not accepted. Try a positive \
-             integer",
-        )),
+    if ns <= 0 {
+        return Err(step_too_short());
     }
+    Ok(ns)
+}
+
+fn step_too_short() -> ApiError {
+    let why = "zero or negative query resolution step widths are not accepted. Try a positive \
+               integer";
+    ApiError::bad_parameter("step", why)
 }
 
 async fn evaluate(

@@ -1,5 +1,7 @@
 //! Element functions over numbers, and the arithmetic of operators, with Go's special cases.
 
+use std::f64::consts::FRAC_PI_2;
+
 use m3rs_core::model::STALE_NAN;
 
 use super::ElementKernel;
@@ -28,22 +30,38 @@ pub(super) fn kernel(name: &str) -> Option<ElementKernel> {
 
 fn trigonometric(name: &str) -> Option<ElementKernel> {
     Some(match name {
-        "acos" => |v, _, _| v.acos(),
+        "acos" => |v, _, _| acos(v),
         "acosh" => |v, _, _| acosh(v),
         "asin" => |v, _, _| v.asin(),
         "asinh" => |v, _, _| asinh(v),
         "atan" => |v, _, _| v.atan(),
         "atanh" => |v, _, _| atanh(v),
         "cos" => |v, _, _| v.cos(),
-        "cosh" => |v, _, _| v.cosh(),
+        "cosh" => |v, _, _| if v.abs() > HALF_EXP_MIN { v.abs().exp() * 0.5 } else { v.cosh() },
         "deg" => |v, _, _| v * 180.0 / std::f64::consts::PI,
         "rad" => |v, _, _| v * std::f64::consts::PI / 180.0,
         "sin" => |v, _, _| v.sin(),
-        "sinh" => |v, _, _| v.sinh(),
+        "sinh" => |v, _, _| {
+            if v.abs() > HALF_EXP_MIN { (v.abs().exp() * 0.5).copysign(v) } else { v.sinh() }
+        },
         "tan" => |v, _, _| v.tan(),
         "tanh" => |v, _, _| v.tanh(),
         _ => return None,
     })
+}
+
+/// PARITY(prometheus): above this, `sinh` and `cosh` are half of `exp`, which overflows before
+/// they would.
+const HALF_EXP_MIN: f64 = 21.0;
+
+/// PARITY(prometheus): a difference from π/2, which near 1 has few digits left.
+fn acos(v: f64) -> f64 {
+    if v > 0.7 && v <= 1.0 {
+        let asin = FRAC_PI_2 - ((1.0 - v * v).sqrt() / v).atan();
+        FRAC_PI_2 - asin
+    } else {
+        FRAC_PI_2 - v.asin()
+    }
 }
 
 /// `v` limited to `low..=high`; no result if these are the wrong way round.
@@ -227,6 +245,18 @@ mod tests {
         assert_eq!(call("log2", 0.0, &[]), f64::NEG_INFINITY);
         assert_eq!(call("ln", f64::INFINITY, &[]), f64::INFINITY);
         assert!(call("log10", -1.0, &[]).is_nan());
+    }
+
+    /// The values are those of Prometheus 3.14.
+    #[test]
+    fn functions_lose_what_prometheus_loses() {
+        assert_eq!(call("sinh", 710.0, &[]), f64::INFINITY);
+        assert_eq!(call("sinh", -710.0, &[]), f64::NEG_INFINITY);
+        assert_eq!(call("cosh", -710.0, &[]), f64::INFINITY);
+        assert!(call("sinh", 709.0, &[]).is_finite());
+        assert_eq!(call("acos", 0.9999999999999998, &[]), 2.107342433887993e-8);
+        assert_eq!((call("acos", 1.0, &[]), call("acos", -1.0, &[])), (0.0, std::f64::consts::PI));
+        assert!(call("acos", 1.5, &[]).is_nan());
     }
 
     #[test]

@@ -37,10 +37,20 @@ impl Duration {
     }
 }
 
-/// PARITY(prometheus): rounds to nanoseconds, then cuts off to milliseconds.
+/// PARITY(prometheus): rounds to nanoseconds, then cuts off to milliseconds. NaN becomes the least
+/// time of all, as Go converts it on amd64.
 #[expect(clippy::cast_possible_truncation, reason = "checked against SECONDS_MAX before")]
 fn to_ms(seconds: f64) -> i64 {
+    if seconds.is_nan() {
+        return i64::MIN / 1_000_000;
+    }
     (seconds * 1e9).round() as i64 / 1_000_000
+}
+
+/// PARITY(prometheus): the whole seconds and the rest are added as floats.
+#[expect(clippy::cast_precision_loss, reason = "below 2^53 milliseconds")]
+fn to_seconds(ms: i64) -> f64 {
+    (ms / 1000) as f64 + (ms % 1000) as f64 / 1000.0
 }
 
 /// The nanoseconds of an `i64`, in seconds.
@@ -59,8 +69,7 @@ impl Parser<'_> {
         let text = self.text_of(token);
         let is_duration = token.kind == TokenKind::Duration;
         let value = if is_duration {
-            #[expect(clippy::cast_precision_loss, reason = "below 2^53 milliseconds")]
-            parse_duration_literal(text).map(|ms| ms as f64 / 1000.0)
+            parse_duration_literal(text).map(to_seconds)
         } else {
             parse_number(text)
         };
@@ -80,10 +89,18 @@ impl Parser<'_> {
         let duration = Duration::new(expr, span);
         match duration {
             Duration::Fixed { seconds, .. } if seconds <= 0.0 => {
-                Err(self.error(span, "duration must be greater than 0"))
+                Err(self.error(self.inside_parens(span), "duration must be greater than 0"))
             }
             _ => Ok((duration, span)),
         }
+    }
+
+    /// PARITY(prometheus): a literal in parentheses stands where it begins, not where they do.
+    fn inside_parens(&self, span: Span) -> Span {
+        let is_around = |c: char| c == '(' || c.is_whitespace();
+        let text = self.text_at(span);
+        let skipped = text.len() - text.trim_start_matches(is_around).len();
+        Span { start: span.start + u32::try_from(skipped).unwrap_or(0), ..span }
     }
 
     /// The duration behind `offset`.
@@ -211,7 +228,8 @@ impl Parser<'_> {
             TokenKind::Number | TokenKind::Duration => {
                 let token = self.bump();
                 let (seconds, is_literal) = self.number_value(token)?;
-                if !(-SECONDS_MAX..=SECONDS_MAX).contains(&seconds) {
+                // PARITY(prometheus): NaN is found only when the query runs.
+                if seconds.abs() > SECONDS_MAX {
                     return Err(self.error(token.span, "duration out of range"));
                 }
                 let expr = if is_literal {
