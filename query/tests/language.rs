@@ -147,3 +147,75 @@ fn starts_that_overlap_are_told_of() {
          {} 0.0433333\n",
     );
 }
+
+#[test]
+fn default_rollup_is_the_last_sample_of_its_range_unless_the_series_ended() {
+    holds(
+        "load 1m\n\
+         ALERTS_FOR_STATE{alertname=\"a\"} 5 _ _ _ _ _ _ _ _ _ _\n\
+         ALERTS_FOR_STATE{alertname=\"b\"} 6 stale\n\
+         ALERTS_FOR_STATE{alertname=\"c\"} 7 8 9\n\
+         \n\
+         eval instant at 10m default_rollup(ALERTS_FOR_STATE[3600s])\n\
+         ALERTS_FOR_STATE{alertname=\"a\"} 5\n\
+         ALERTS_FOR_STATE{alertname=\"c\"} 9\n\
+         \n\
+         eval instant at 10m default_rollup(ALERTS_FOR_STATE[9m])\n\
+         ALERTS_FOR_STATE{alertname=\"c\"} 9\n\
+         \n\
+         eval instant at 10m default_rollup((ALERTS_FOR_STATE * 2)[10m:1m])\n\
+         {alertname=\"a\"} 10\n\
+         {alertname=\"c\"} 18\n",
+    );
+}
+
+#[test]
+fn faults_and_notes_come_where_prometheus_has_them() {
+    holds(
+        "load 1m\n\
+         x{a=\"1\"} 1+1x20\n\
+         y{a=\"2\"} 2+1x20\n\
+         few NaN 1+1x3\n\
+         \n\
+         eval instant at 10m x - increase(y[5m])\n\
+         expect info msg: PromQL info: metric might not be a counter, name does not end in \
+         _total/_sum/_count/_bucket: \"y\"\n\
+         \n\
+         eval instant at 10m start_timestamp(topk(scalar(z), x))\n\
+         expect fail msg: Parameter value is NaN\n\
+         \n\
+         eval range from 5m to 6m step 1m topk(scalar(few), vector(1))\n\
+         expect fail msg: Parameter value is NaN\n\
+         \n\
+         eval range from 2m to 9m step 1m count(topk(scalar(few offset 1m), y @ 300))\n\
+         {} 1 1 1 1 1 1 1 1\n\
+         \n\
+         eval instant at 10m x[1m % 4s * 2]\n\
+         expect fail msg: 2:13: duration must be greater than 0\n\
+         \n\
+         eval instant at 10m label_join(x, \"\", \"-\", \"a\") + x[step() / (1 - 1)]\n\
+         expect fail\n\
+         \n\
+         eval instant at 10m absent(z{a!~\"b\", a=\"c\"})\n\
+         {} 1\n\
+         \n\
+         eval instant at 10m predict_linear(x[5m:] @ 300, 60)\n\
+         \n\
+         eval instant at 10m double_exponential_smoothing(x[5m], 0.5, 1)\n\
+         expect fail msg: invalid trend factor. Expected: 0 < tf < 1, got: 1.000000\n",
+    );
+}
+
+#[test]
+fn a_quantile_that_varies_labels_its_results() {
+    holds(
+        "load 1m\n\
+         h_bucket{le=\"1\"} 10x9\n\
+         h_bucket{le=\"+Inf\"} 10x9\n\
+         \n\
+         eval range from 0 to 2m step 1m histogram_quantiles(h_bucket, \"q\", time() / 120)\n\
+         {q=\"0.0\"} 0\n\
+         {q=\"0.5\"} _ 0.5\n\
+         {q=\"1.0\"} _ _ 1\n",
+    );
+}

@@ -99,6 +99,8 @@ pub(crate) struct SelectNode {
     /// Whether of native histograms only count and sum are looked at.
     pub(crate) skips_buckets: bool,
     pub(crate) edges: Option<RangeEdges>,
+    /// How far to look back, instead of the query's setting.
+    pub(crate) lookback_ms: Option<i64>,
     /// The labels that what stands above looks at; `None` for all.
     pub(crate) labels: Option<Vec<String>>,
 }

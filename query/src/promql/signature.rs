@@ -16,6 +16,8 @@ pub struct Signature {
     pub returns: ValueType,
     /// Whether Prometheus knows it only with experimental functions switched on.
     pub experimental: bool,
+    /// Whether Prometheus does not know it: it is MetricsQL's.
+    pub extension: bool,
 }
 
 /// How many arguments a function takes.
@@ -48,11 +50,17 @@ impl Signature {
     }
 
     const fn new(name: &'static str, args: &'static [ValueType], returns: ValueType) -> Self {
-        Self { name, args, variadic: Variadic::Fixed, returns, experimental: false }
+        let (experimental, extension) = (false, false);
+        Self { name, args, variadic: Variadic::Fixed, returns, experimental, extension }
     }
 
     const fn variadic(mut self, variadic: Variadic) -> Self {
         self.variadic = variadic;
+        self
+    }
+
+    const fn extension(mut self) -> Self {
+        self.extension = true;
         self
     }
 
@@ -98,6 +106,7 @@ static SIGNATURES: &[Signature] = &[
     Signature::new("day_of_week", &[Vector], Vector).variadic(Variadic::UpTo(1)),
     Signature::new("day_of_year", &[Vector], Vector).variadic(Variadic::UpTo(1)),
     Signature::new("days_in_month", &[Vector], Vector).variadic(Variadic::UpTo(1)),
+    Signature::new("default_rollup", &[Matrix], Vector).extension(),
     Signature::new("deg", &[Vector], Vector),
     Signature::new("delta", &[Matrix], Vector),
     Signature::new("deriv", &[Matrix], Vector),

@@ -40,7 +40,7 @@ pub(crate) fn open<'a>(
     let bare: Vec<Labels> = groups.iter().map(|group| group.labels.clone()).collect();
     let labels = match &what {
         What::Quantiles { label, qs } => {
-            qs.iter().flat_map(|q| bare.iter().map(|b| with_quantile(b, label, q[0]))).collect()
+            qs.iter().flat_map(|q| bare.iter().map(|b| with_quantile(b, label, q.value))).collect()
         }
         _ => bare,
     };
@@ -115,8 +115,6 @@ impl ForcedSteps {
     }
 }
 
-/// PARITY(prometheus): the label is that of the quantile at each step; a quantile that varies
-/// over steps shows its first value here.
 fn with_quantile(labels: &Labels, label: &str, q: f64) -> Labels {
     let mut labels = labels.to_builder();
     labels.set(label, &open_metrics(q));
@@ -126,7 +124,7 @@ fn with_quantile(labels: &Labels, label: &str, q: f64) -> Labels {
 /// A function with its scalars evaluated.
 enum What {
     Quantile(Column),
-    Quantiles { label: String, qs: Vec<Column> },
+    Quantiles { label: String, qs: Vec<VaryingQuantile> },
     Fraction { lower: Column, upper: Column },
 }
 
@@ -146,14 +144,47 @@ impl What {
         Ok(match function {
             HistogramFunction::Quantile { q, span } => Self::Quantile(quantile(q, *span)?),
             HistogramFunction::Quantiles { label, qs } => {
-                let qs = qs.iter().map(|(q, span)| quantile(q, *span));
-                Self::Quantiles { label: label.clone(), qs: qs.collect::<Result<_, _>>()? }
+                let mut varying = Vec::new();
+                for (q, span) in qs {
+                    varying.extend(VaryingQuantile::all(quantile(q, *span)?));
+                }
+                Self::Quantiles { label: label.clone(), qs: varying }
             }
             HistogramFunction::Fraction { lower, upper } => Self::Fraction {
                 lower: scalar::evaluate(lower, grid, ctx)?,
                 upper: scalar::evaluate(upper, grid, ctx)?,
             },
         })
+    }
+}
+
+/// One of the values that a quantile takes, which is a label of results.
+struct VaryingQuantile {
+    value: f64,
+    /// Whether it is the value, by step; empty if it is at each.
+    is_at: Vec<bool>,
+}
+
+impl VaryingQuantile {
+    /// The values of a column in order.
+    fn all(column: Column) -> Vec<Self> {
+        let is_same = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan());
+        let mut values: Vec<f64> = Vec::new();
+        for q in column.iter() {
+            if !values.iter().any(|v| is_same(*v, *q)) {
+                values.push(*q);
+            }
+        }
+        let is_constant = values.len() < 2;
+        let is_at = |value: f64| match is_constant {
+            true => Vec::new(),
+            false => column.iter().map(|q| is_same(*q, value)).collect(),
+        };
+        values.into_iter().map(|value| Self { value, is_at: is_at(value) }).collect()
+    }
+
+    fn is_at(&self, step: usize) -> bool {
+        self.is_at.get(step).copied().unwrap_or(true)
     }
 }
 
@@ -241,6 +272,9 @@ impl Applied<'_> {
         let mut forced = Vec::new();
         let mut buckets = Vec::with_capacity(group.buckets.len());
         for (step, out) in out.iter_mut().enumerate() {
+            if !self.is_asked(which, step) {
+                continue;
+            }
             buckets.clear();
             for &(row, upper_bound) in &group.buckets {
                 let count = self.input.row(row)[step];
@@ -267,10 +301,18 @@ impl Applied<'_> {
         forced
     }
 
+    /// Whether a row has a result at a step.
+    fn is_asked(&self, which: usize, step: usize) -> bool {
+        match &self.what {
+            What::Quantiles { qs, .. } => qs[which].is_at(step),
+            What::Quantile(_) | What::Fraction { .. } => true,
+        }
+    }
+
     fn of_native(&self, (which, row, step): (usize, usize, usize), h: &FloatHistogram) -> f64 {
         let Observed { value, skew } = match &self.what {
             What::Quantile(q) => h.quantile(q[step]),
-            What::Quantiles { qs, .. } => h.quantile(qs[which][step]),
+            What::Quantiles { qs, .. } => h.quantile(qs[which].value),
             What::Fraction { lower, upper } => h.fraction(lower[step], upper[step]),
         };
         if let Some(skew) = skew {
@@ -287,7 +329,7 @@ impl Applied<'_> {
     ) -> (f64, Option<Forced>) {
         let q = match &self.what {
             What::Quantile(q) => q[step],
-            What::Quantiles { qs, .. } => qs[which][step],
+            What::Quantiles { qs, .. } => qs[which].value,
             What::Fraction { lower, upper } => {
                 return (bucket_fraction(lower[step], upper[step], buckets), None);
             }

@@ -131,9 +131,16 @@ impl InfoSeries {
         ctx: &Context<'_>,
     ) -> Result<Self, QueryError> {
         let function = Some("info".to_owned());
-        let (edges, labels, span) = (None, None, Span::default());
-        let select =
-            SelectNode { matchers, span, shift, function, skips_buckets: false, edges, labels };
+        let select = SelectNode {
+            matchers,
+            span: Span::default(),
+            shift,
+            function,
+            skips_buckets: false,
+            edges: None,
+            lookback_ms: None,
+            labels: None,
+        };
         // PARITY(prometheus): samples are taken from the times that the first selector of the
         // argument looks at, and count at the times of the query.
         let ends = Ends::new(shift, grid);

@@ -88,7 +88,8 @@ impl Selected {
         reach: Reach,
         ctx: &Context<'_>,
     ) -> Result<Arc<Self>, QueryError> {
-        let (before_ms, after_ms) = reach.around_ms(node.edges, ctx.lookback_ms);
+        let lookback_ms = node.lookback_ms.unwrap_or(ctx.lookback_ms);
+        let (before_ms, after_ms) = reach.around_ms(node.edges, lookback_ms);
         // Windows are open at their start.
         let start_ms = ends.start_ms.saturating_sub(before_ms).saturating_add(1);
         let range = TimeRange { start_ms, end_ms: ends.end_ms().saturating_add(after_ms) };
@@ -247,7 +248,8 @@ pub(crate) fn open<'a>(
     };
     let is_smoothed = node.edges == Some(RangeEdges::Smoothed) && wants == Wants::Value;
     let (skips_buckets, span) = (node.skips_buckets, node.span);
-    let shows = Shows { wants, is_smoothed, skips_buckets, span };
+    let lookback_ms = node.lookback_ms.unwrap_or(ctx.lookback_ms);
+    let shows = Shows { wants, is_smoothed, skips_buckets, lookback_ms, span };
     let rows = SelectRows { series, selected, shows, ends, steps: grid.count, ctx };
     if node.labels.is_some() {
         // Series differ in labels that nobody looks at.
@@ -270,7 +272,8 @@ pub(crate) fn times<'a>(
     let series = SeriesList::shared(Arc::clone(&selected.labels));
     let ends = Ends { grid, is_fixed: false };
     let (wants, span) = (Wants::FloatTime, Span::default());
-    let shows = Shows { wants, is_smoothed: false, skips_buckets: true, span };
+    let (is_smoothed, skips_buckets, lookback_ms) = (false, true, ctx.lookback_ms);
+    let shows = Shows { wants, is_smoothed, skips_buckets, lookback_ms, span };
     SelectRows { series, selected, shows, ends, steps: grid.count, ctx }
 }
 
@@ -280,6 +283,8 @@ struct Shows {
     wants: Wants,
     is_smoothed: bool,
     skips_buckets: bool,
+    /// How old a sample may be to count.
+    lookback_ms: i64,
     /// The selector.
     span: Span,
 }
@@ -348,7 +353,7 @@ impl SelectRows<'_> {
         worker: &mut Worker,
         out: &mut [f64],
     ) -> Result<(ByStep, usize), QueryError> {
-        let (ends, lookback_ms) = (self.ends.grid, self.ctx.lookback_ms);
+        let (ends, lookback_ms) = (self.ends.grid, self.shows.lookback_ms);
         let row = rows.start;
         let mut columns = std::mem::take(&mut worker.columns);
         let mut natives = std::mem::take(&mut worker.natives);
@@ -385,12 +390,12 @@ impl SelectRows<'_> {
     ) -> ByStep {
         let name = self.series.name(row).unwrap_or_default();
         let mut tell = |what| self.ctx.note(self.shows.span, Note::Range { what, name });
-        let times = (self.ends.grid, self.ctx.lookback_ms);
+        let times = (self.ends.grid, self.shows.lookback_ms);
         function::native::smoothed_histograms(samples, times, out, &mut tell)
     }
 
     fn of_floats(&self, columns: &SampleColumns, out: &mut [f64]) {
-        let (ends, lookback_ms) = (self.ends.grid, self.ctx.lookback_ms);
+        let (ends, lookback_ms) = (self.ends.grid, self.shows.lookback_ms);
         let SampleColumns { ts, vs, starts, .. } = columns;
         match self.shows.wants {
             Wants::Value => last_values(ts, ends, lookback_ms, out, |i| vs[i]),
@@ -412,7 +417,7 @@ impl SelectRows<'_> {
         out: &mut [f64],
     ) -> ByStep {
         self.of_floats(columns, out);
-        let (ends, lookback_ms) = (self.ends.grid, self.ctx.lookback_ms);
+        let (ends, lookback_ms) = (self.ends.grid, self.shows.lookback_ms);
         let mut found = Vec::new();
         for (step, out) in out.iter_mut().enumerate() {
             let end = ends.time_ms(step);

@@ -5,7 +5,7 @@ use m3rs_core::model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, STA
 use super::lower::{Lowered, Lowering, unsupported};
 use super::{
     HistogramFunction, HistogramNode, HistogramNumber, InfoNode, Mapping, MatrixNode, Plan,
-    RangeNode, Relabel, ScalarNode, Shift, SortOrder, VectorNode,
+    RangeNode, Relabel, ScalarNode, SelectNode, Shift, SortOrder, VectorNode,
 };
 use crate::error::QueryError;
 use crate::promql::ast::{Expr, ExprKind, Span};
@@ -183,6 +183,7 @@ impl Lowering {
                 let order = SortOrder::Labels { names: args.texts()?, descending };
                 VectorNode::Sort { input, order, span }
             }
+            "default_rollup" => default_rollup(args)?,
             "label_replace" => label_replace(args)?,
             "label_join" => label_join(args)?,
             "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => {
@@ -306,22 +307,44 @@ fn histogram_number(function: &str) -> Option<HistogramNumber> {
     })
 }
 
+/// MetricsQL's `default_rollup`: the last sample of the range, unless it says that the series
+/// ended. That is an instant selector which looks back as far as the range.
+fn default_rollup(args: &mut Args<'_>) -> Result<VectorNode, QueryError> {
+    let (input, span) = (args.next()?.into_matrix()?, args.span(0));
+    if let Some(edges) = input.edges()
+        && let Err(message) = function::extended_kernel("default_rollup", edges)
+    {
+        return Ok(VectorNode::Fail(message));
+    }
+    Ok(match input {
+        MatrixNode::Select { select, range_ms } => {
+            VectorNode::Select(SelectNode { lookback_ms: Some(range_ms), ..select })
+        }
+        // What is computed does not end.
+        input @ MatrixNode::Subquery(_) => over_time("last_over_time", input, span)?,
+    })
+}
+
+/// A function of the samples of each range that keeps the names of series.
+fn over_time(function: &str, input: MatrixNode, span: Span) -> Result<VectorNode, QueryError> {
+    let Some(kernel) = function::range_kernel(function) else {
+        return Err(QueryError::Internal(format!("{function} has no kernel")));
+    };
+    let (function, params) = (function.to_owned(), Vec::new());
+    let (keeps_name, param_span) = (true, span);
+    let node = RangeNode { function, kernel, keeps_name, input, params, span, param_span };
+    Ok(VectorNode::Range(Box::new(node)))
+}
+
 /// `absent` of `present_over_time`, of which the names stay so that they need not be unique.
 fn absent_over_time(args: &mut Args<'_>) -> Result<VectorNode, QueryError> {
-    let function = "present_over_time".to_owned();
-    let Some(kernel) = function::range_kernel(&function) else {
-        return Err(QueryError::Internal("present_over_time has no kernel".to_owned()));
-    };
     let input = args.next()?.into_matrix()?;
     if let Some(edges) = input.edges()
         && let Err(message) = function::extended_kernel("absent_over_time", edges)
     {
         return Ok(VectorNode::Fail(message));
     }
-    let (span, param_span) = (args.span(0), args.span(0));
-    let params = Vec::new();
-    let node = RangeNode { function, kernel, keeps_name: true, input, params, span, param_span };
-    let input = Box::new(VectorNode::Range(Box::new(node)));
+    let input = Box::new(over_time("present_over_time", input, args.span(0))?);
     Ok(VectorNode::Absent { input, labels: absent_labels(args) })
 }
 

@@ -224,6 +224,7 @@ impl Lowering {
             function: above.map(str::to_owned),
             skips_buckets: false,
             edges: selector.edges,
+            lookback_ms: None,
             labels: None,
         })
     }
