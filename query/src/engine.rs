@@ -65,7 +65,7 @@ impl Default for EngineOptions {
 /// Settings of one query, instead of the engine's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueryOptions {
-    /// How old a sample may be to count at an evaluation time, in milliseconds.
+    /// How old a sample may be to count at an evaluation time, in milliseconds; with 0 none counts.
     pub lookback_ms: Option<i64>,
     /// The time from start to end; the engine's limit holds as well.
     pub timeout: Option<Duration>,
@@ -233,7 +233,7 @@ impl Engine {
             lookback_ms: options
                 .lookback_ms
                 .unwrap_or(self.options.lookback_ms)
-                .clamp(1, TIME_MAX_MS),
+                .clamp(0, TIME_MAX_MS),
             name_removal,
             uses_start_times: self.options.uses_start_timestamps,
             notes: Mutex::new(Annotations::default()),

@@ -456,3 +456,26 @@ fn a_large_body_comes_in_batches_that_make_one_whole() {
         }
     }
 }
+
+#[test]
+fn with_no_lookback_no_sample_is_young_enough() {
+    let engine = engine(1, Limits::default());
+    for (text, ms, count) in [
+        ("up", 0, 0),
+        ("up", 1, 4),
+        ("up offset 1m", 0, 0),
+        ("timestamp(up)", 0, 0),
+        ("rate(requests_total[5m])", 0, 4),
+        ("increase(requests_total[5m] anchored)", 0, 4),
+    ] {
+        let expr = parse(text, &ParseOptions::default()).expect("a valid query");
+        let query = Query { text, expr: &expr };
+        let options = QueryOptions { lookback_ms: Some(ms), ..QueryOptions::default() };
+        let cancel = Cancel::new();
+        let output = engine.instant(&source(), query, 5 * MINUTE, &options, &cancel).expect(text);
+        assert_eq!(show(&output).len(), count, "{text} with {ms} ms");
+        let times = (5 * MINUTE, 6 * MINUTE, MINUTE);
+        let output = engine.range(&source(), query, times, &options, &cancel).expect(text);
+        assert_eq!(show(&output).len(), count, "{text} with {ms} ms");
+    }
+}

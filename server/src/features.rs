@@ -146,6 +146,10 @@ pub(crate) fn log(notice: Notice, flag: &'static str, name: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use m3rs_core::fs::{DiskFs, Fs};
+
     use super::*;
 
     fn features(enabled: &str, disabled: &str) -> (Features, Vec<(Notice, &'static str, String)>) {
@@ -171,6 +175,23 @@ mod tests {
         assert!(!options.fill_modifiers && options.duration_expressions);
         let engine = off.apply(EngineOptions::default());
         assert!(!engine.delays_name_removal && !engine.uses_start_timestamps);
+    }
+
+    #[test]
+    fn every_name_is_documented() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operate/features.md");
+        let page = DiskFs.read(Path::new(page)).expect("the page");
+        let page = String::from_utf8(page).expect("text");
+        for name in ALWAYS_ON.iter().chain(WITHOUT_MEANING) {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let mut count = 0;
+        for name in rows {
+            assert!(Features::default().switch(name).is_some(), "{name}");
+            count += 1;
+        }
+        assert_eq!(count, 5);
     }
 
     #[test]

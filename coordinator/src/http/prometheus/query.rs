@@ -141,8 +141,9 @@ fn lookback(params: &Params) -> Result<Option<i64>, ApiError> {
         |why: String| ApiError::bad_data(format!("error parsing lookback delta duration: {why}"));
     let Some(text) = params.get("lookback_delta") else { return Ok(None) };
     let ns = crate::http::time::parse_duration_param(text).map_err(|e| refuse(e.to_string()))?;
-    // PARITY(prometheus): zero and less mean the default.
-    Ok((ns >= NS_PER_MS).then_some(ns / NS_PER_MS))
+    // PARITY(prometheus): zero and less mean the default; with a part of a millisecond no sample
+    // is young enough.
+    Ok((ns > 0).then_some(ns / NS_PER_MS))
 }
 
 fn stats_detail(params: &Params) -> StatsDetail {

@@ -49,7 +49,7 @@ pub(super) fn targets(time_s: i64) -> Vec<String> {
     }
     for (name, values) in PARAMETERS {
         for value in *values {
-            let common = [("query", "vector(1) or vector(2)"), (*name, *value)];
+            let common = [("query", "sort(sum by (job) (up))"), (*name, *value)];
             let at = [("time", time.as_str())];
             let range = [("start", time.as_str()), ("end", time.as_str()), ("step", "1")];
             if *name != "step" {
