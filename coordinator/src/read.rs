@@ -62,6 +62,10 @@ pub struct QueryRequest {
     pub limit: usize,
     /// Which statistics of the query are part of the answer.
     pub stats: StatsDetail,
+    /// The step of a range query to the nanosecond.
+    pub step_ns: Option<i64>,
+    /// Whether the answer tells what each operator did.
+    pub explains: bool,
     /// How long the query may run.
     pub timeout: Duration,
     /// How long it waited for its turn.

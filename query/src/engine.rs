@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use m3rs_core::clock::{SharedClock, SystemClock};
+use m3rs_core::time::NS_PER_MS;
 use parking_lot::Mutex;
 
 use crate::error::QueryError;
+use crate::explain::Explain;
 use crate::limits::{Budget, Limits};
 use crate::promql::annotation::Annotations;
 use crate::promql::ast::Expr;
+use crate::promql::exec::step_counts::StepCounts;
 use crate::promql::exec::{self, Context, NameRemoval};
 use crate::promql::plan::{self, QueryTimes};
 use crate::render::Rendering;
-use crate::result::{QueryOutput, QueryStats, QueryTimings, Value};
+use crate::result::{QueryOutput, QueryStats, QueryTimings};
 use crate::source::timed::TimedSource;
 use crate::source::{Cancel, SeriesSource};
 use crate::step::StepGrid;
@@ -69,8 +72,12 @@ pub struct QueryOptions {
     pub lookback_ms: Option<i64>,
     /// The time from start to end; the engine's limit holds as well.
     pub timeout: Option<Duration>,
+    /// The step of a range query to the nanosecond, which is what `step()` gives.
+    pub step_ns: Option<i64>,
     /// Whether samples are counted by evaluation time.
     pub counts_steps: bool,
+    /// Whether the answer tells what each operator did.
+    pub explains: bool,
 }
 
 /// A query: its tree, and its text, to which positions in warnings refer.
@@ -135,6 +142,7 @@ impl Engine {
             start_ms: time_ms,
             end_ms: time_ms,
             step_ms: 0,
+            step_ns: 0,
             subquery_step_ms: self.options.subquery_step_ms,
         };
         let grid = StepGrid::instant(time_ms);
@@ -175,6 +183,7 @@ impl Engine {
             start_ms,
             end_ms,
             step_ms,
+            step_ns: options.step_ns.unwrap_or_else(|| step_ms.saturating_mul(NS_PER_MS)),
             subquery_step_ms: self.options.subquery_step_ms,
         };
         let grid = StepGrid::range(start_ms, end_ms, step_ms);
@@ -238,13 +247,16 @@ impl Engine {
             uses_start_times: self.options.uses_start_timestamps,
             notes: Mutex::new(Annotations::default()),
             selections: Mutex::new(Vec::new()),
+            sorting: Mutex::new(Duration::ZERO),
+            explain: options.explains.then(Explain::default),
+            step_counts: options.counts_steps.then(|| StepCounts::new(grid.count)),
         };
         let value = exec::evaluate(&plan, grid, times.step_ms > 0, &ctx)?;
         let total = self.options.clock.monotonic().saturating_sub(started);
         let preparation = planned.saturating_add(source.selecting());
-        let evaluation = total.saturating_sub(preparation);
         // Only series over time are sorted.
-        let sort = (!matches!(value, Value::Matrix(_))).then_some(Duration::ZERO);
+        let sort = *ctx.sorting.lock();
+        let evaluation = total.saturating_sub(preparation).saturating_sub(sort);
         let queue = Duration::ZERO;
         let timings = QueryTimings { queue, preparation, evaluation, sort, total };
         let stats = QueryStats {
@@ -252,11 +264,12 @@ impl Engine {
             samples: ctx.budget.samples_read(),
             samples_peak: ctx.budget.samples_peak(),
             steps: grid.count as u64,
-            samples_per_step: Vec::new(),
+            samples_per_step: ctx.step_counts.map(StepCounts::into_counts).unwrap_or_default(),
             timings,
         };
         let (warnings, infos) = ctx.notes.into_inner().into_texts(query.text);
-        Ok(QueryOutput { value, warnings, infos, stats })
+        let operators = ctx.explain.map(Explain::into_reports).unwrap_or_default();
+        Ok(QueryOutput { value, warnings, infos, stats, operators })
     }
 }
 

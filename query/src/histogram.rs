@@ -148,6 +148,18 @@ impl FloatHistogram {
             || self.bounds.iter().any(|v| v.is_infinite())
     }
 
+    /// How many samples it counts for: PARITY(prometheus), one for each 16 bytes.
+    #[must_use]
+    pub fn samples(&self) -> u64 {
+        let spans = |side: &Buckets| {
+            let breaks = side.indexes.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
+            breaks + usize::from(!side.is_empty())
+        };
+        let spans = spans(&self.positive) + spans(&self.negative);
+        let buckets = self.positive.len() + self.negative.len() + self.bounds.len();
+        (168 + 8 * (spans + buckets) + 8) as u64 / 16
+    }
+
     /// Bytes that it takes in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {

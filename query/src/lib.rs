@@ -16,6 +16,7 @@
 
 pub mod engine;
 pub mod error;
+pub mod explain;
 pub mod histogram;
 pub mod limits;
 pub mod number;

@@ -4,6 +4,7 @@
 //! other; a large answer is written batch by batch while it is sent. Budget: 40 ns for a point;
 //! times are written once per step, not once per point.
 
+mod operators;
 mod stats;
 
 use std::ops::Range;
@@ -17,6 +18,7 @@ use crate::histogram::{FloatHistogram, write_json};
 use crate::number::{write_float, write_plain, write_short_time, write_time};
 use crate::result::{InstantVector, Matrix, MatrixSeries, Points, QueryOutput, Value};
 use crate::step::StepGrid;
+use operators::write_operators;
 pub use stats::StatsDetail;
 use stats::write_stats;
 
@@ -123,6 +125,7 @@ impl Rendering {
             tail.push(b']');
         }
         write_stats(&mut tail, output, self.stats);
+        write_operators(&mut tail, &output.operators);
         tail.push(b'}');
         write_notes(&mut tail, "warnings", &output.warnings, "warning");
         write_notes(&mut tail, "infos", &output.infos, "info");

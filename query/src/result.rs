@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use m3rs_core::model::Labels;
 
+use crate::explain::OperatorReport;
 use crate::histogram::FloatHistogram;
 use crate::source::SampleColumns;
 use crate::step::StepGrid;
@@ -20,6 +21,8 @@ pub struct QueryOutput {
     pub infos: Vec<String>,
     /// What the query cost.
     pub stats: QueryStats,
+    /// What each operator did, if that was asked for.
+    pub operators: Vec<OperatorReport>,
 }
 
 /// The value of a query.
@@ -148,8 +151,8 @@ pub struct QueryTimings {
     pub preparation: Duration,
     /// Reading samples and computing with them.
     pub evaluation: Duration,
-    /// Sorting the result, if that was measured; else it is a part of `evaluation`.
-    pub sort: Option<Duration>,
+    /// Sorting the result.
+    pub sort: Duration,
     /// All but the time in the queue.
     pub total: Duration,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use m3rs_core::model::{Labels, STALE_NAN};
 use m3rs_query::engine::{Engine, EngineOptions, Query, QueryOptions};
 use m3rs_query::error::QueryError;
+use m3rs_query::explain::OperatorReport;
 use m3rs_query::limits::Limits;
 use m3rs_query::promql::{ParseOptions, parse};
 use m3rs_query::render::{Rendering, StatsDetail};
@@ -438,6 +439,7 @@ fn a_large_body_comes_in_batches_that_make_one_whole() {
         }),
         warnings: Vec::new(),
         infos: Vec::new(),
+        operators: Vec::new(),
         stats: QueryStats::default(),
     };
     for count in [0, 1, 32_768, 32_769, 100_000] {
@@ -478,4 +480,33 @@ fn with_no_lookback_no_sample_is_young_enough() {
         let output = engine.range(&source(), query, times, &options, &cancel).expect(text);
         assert_eq!(show(&output).len(), count, "{text} with {ms} ms");
     }
+}
+
+#[test]
+fn operators_tell_what_they_did() {
+    let text = "sum by (job) (rate(requests_total[5m])) / 2";
+    let expr = parse(text, &ParseOptions::default()).unwrap();
+    let options = QueryOptions { explains: true, counts_steps: true, ..QueryOptions::default() };
+    let query = Query { text, expr: &expr };
+    let times = (10 * MINUTE, 30 * MINUTE, MINUTE);
+    let output = engine(2, Limits::default())
+        .range(&source(), query, times, &options, &Cancel::new())
+        .unwrap();
+    let names = |reports: &[OperatorReport]| -> Vec<String> {
+        reports.iter().map(|report| report.operator.clone()).collect()
+    };
+    let mapped = &output.operators[0];
+    assert_eq!(names(&output.operators), ["each value / scalar"]);
+    assert_eq!(names(&mapped.inputs), ["aggregate sum by (job)"]);
+    let rate = &mapped.inputs[0].inputs[0];
+    assert_eq!(rate.operator, "rate of {__name__=\"requests_total\"}[5m]");
+    assert_eq!((rate.rows, rate.steps), (rate.series, 21));
+    assert_eq!(rate.bytes, rate.rows * 21 * 8);
+    let counts = &output.stats.samples_per_step;
+    assert_eq!(counts.len(), 21);
+    assert!(counts.iter().all(|count| *count == rate.series * 5), "{counts:?}");
+    let output = engine(2, Limits::default())
+        .range(&source(), query, times, &QueryOptions::default(), &Cancel::new())
+        .unwrap();
+    assert!(output.operators.is_empty() && output.stats.samples_per_step.is_empty());
 }

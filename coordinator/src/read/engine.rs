@@ -56,6 +56,8 @@ impl QueryService for EngineService {
             lookback_ms: request.lookback_ms,
             timeout: Some(request.timeout),
             counts_steps: request.stats == StatsDetail::PerStep,
+            explains: request.explains,
+            step_ns: request.step_ns,
         };
         let source = self.sources.open(&request.fetch);
         let mut output = match request.time {

@@ -18,6 +18,7 @@ mod ahead;
 mod block;
 mod context;
 mod exchange;
+mod explained;
 mod histogram;
 mod histograms;
 mod info;
@@ -32,6 +33,7 @@ mod select;
 mod series;
 mod set;
 mod sort;
+pub(crate) mod step_counts;
 mod subquery;
 
 use std::ops::Range;
@@ -123,6 +125,17 @@ pub(crate) fn open<'a>(
     ctx: &'a Context<'a>,
 ) -> Result<Box<dyn Rows + 'a>, QueryError> {
     ctx.check()?;
+    match &ctx.explain {
+        Some(explain) => explained::open(node, grid, (ctx, explain)),
+        None => open_plain(node, grid, ctx),
+    }
+}
+
+fn open_plain<'a>(
+    node: &'a VectorNode,
+    grid: StepGrid,
+    ctx: &'a Context<'a>,
+) -> Result<Box<dyn Rows + 'a>, QueryError> {
     match node {
         VectorNode::Select(select) => select::open(select, select::Wants::Value, grid, ctx),
         VectorNode::Timestamp(select) => select::open(select, select::Wants::Time, grid, ctx),

@@ -206,7 +206,13 @@ pub fn first_bad_step(input: &RangeInput<'_>, is_bad: impl Fn(usize) -> bool) ->
 }
 
 /// A span in seconds with the rounding of Go's `Duration.Seconds`.
-pub(crate) fn seconds(span_ms: i64) -> f64 {
+pub(crate) fn seconds(span_ns: i64) -> f64 {
+    const NS: i64 = 1_000_000_000;
+    (span_ns / NS) as f64 + (span_ns % NS) as f64 / 1e9
+}
+
+/// The same of milliseconds.
+fn seconds_of_ms(span_ms: i64) -> f64 {
     (span_ms / 1000) as f64 + ((span_ms % 1000) * 1_000_000) as f64 / 1e9
 }
 
@@ -247,9 +253,10 @@ mod tests {
 
     #[test]
     fn seconds_round_as_go_does() {
-        assert_eq!(seconds(1500), 1.5);
-        assert_eq!(seconds(300_000), 300.0);
-        assert_eq!(seconds(1), 0.001);
+        assert_eq!(seconds_of_ms(1500), 1.5);
+        assert_eq!(seconds_of_ms(300_000), 300.0);
+        assert_eq!(seconds_of_ms(1), 0.001);
+        assert_eq!(seconds(65_938_999_999), 65.938999999);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! and parts that do not depend on the step marked.
 
 mod call;
+mod describe;
 mod duration;
 mod lower;
 mod stats;

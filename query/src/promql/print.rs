@@ -159,6 +159,11 @@ fn push_selector(out: &mut String, selector: &Selector) {
     out.push('}');
 }
 
+/// Conditions as they stand between braces, in their order.
+pub(crate) fn format_matchers(matchers: &[Matcher]) -> String {
+    matchers.iter().map(format_matcher).collect::<Vec<_>>().join(",")
+}
+
 fn format_matcher(matcher: &Matcher) -> String {
     let mut out = String::new();
     push_label(&mut out, &matcher.name);

@@ -64,9 +64,7 @@ fn write_timings(out: &mut Vec<u8>, timings: &QueryTimings) {
         write_float(out, time.as_secs_f64());
     };
     write("evalTotalTime", total);
-    if let Some(sort) = sort {
-        write("resultSortTime", sort);
-    }
+    write("resultSortTime", sort);
     write("queryPreparationTime", preparation);
     write("innerEvalTime", evaluation);
     write("execQueueTime", queue);
@@ -109,7 +107,7 @@ mod tests {
             queue: ms(1),
             preparation: ms(2),
             evaluation: ms(4),
-            sort: Some(Duration::from_nanos(400)),
+            sort: Duration::from_nanos(400),
             total: ms(7),
         };
         let stats = QueryStats {
@@ -122,7 +120,8 @@ mod tests {
         };
         let grid = StepGrid::range(1_000, 1_500, 500);
         let value = Value::Matrix(Matrix { grid, series: Vec::new() });
-        let mut output = QueryOutput { value, warnings: vec![], infos: vec![], stats };
+        let mut output =
+            QueryOutput { value, warnings: vec![], infos: vec![], stats, operators: vec![] };
         let timings = "\"timings\":{\"evalTotalTime\":0.007,\"resultSortTime\":4e-07,\
                        \"queryPreparationTime\":0.002,\"innerEvalTime\":0.004,\
                        \"execQueueTime\":0.001,\"execTotalTime\":0.008}";

@@ -58,6 +58,7 @@ fn both_answer_alike() {
     both.queries(end);
     both.refusals(end);
     both.requests(end);
+    both.counts(end);
     both.exemplars(end);
     both.labels_and_series();
     // The same out of files, and once more out of files after a start.
@@ -190,6 +191,29 @@ impl Both {
 
     fn requests(&mut self, end: i64) {
         self.compare_to_the_letter(&requests::targets(end / 1000));
+    }
+
+    /// How many samples each evaluation time looks at.
+    fn counts(&mut self, end: i64) {
+        for query in QUERIES {
+            let query = query.replace("$T", &(end / 1000).to_string());
+            let mut targets = vec![instant(&query, end)];
+            if !query.starts_with('"') {
+                targets.push(range(&query, end - RANGE_MS, end, 1500));
+            }
+            for target in targets.iter().map(|target| format!("{target}&stats=all")) {
+                let (expected, got) = self.ask(&target);
+                let counts = |answer: &Answer| {
+                    let samples = answer.json()["data"]["stats"]["samples"].clone();
+                    let members = ["totalQueryableSamplesPerStep", "totalQueryableSamples"];
+                    members.map(|member| samples[member].clone())
+                };
+                if counts(&expected) != counts(&got) {
+                    let (expected, got) = (counts(&expected), counts(&got));
+                    self.wrong.push(format!("{target}: counts {expected:?} against {got:?}"));
+                }
+            }
+        }
     }
 
     /// Written to both: Prometheus does not pass on what it is sent.

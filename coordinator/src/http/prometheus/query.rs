@@ -96,6 +96,8 @@ async fn evaluate(
         limit,
         fetch: fetch_limits(params)?,
         stats: stats_detail(params),
+        step_ns: params.duration_ns("step").ok().flatten(),
+        explains: explains(params)?,
         timeout,
         queued: Duration::ZERO,
         warnings: stats_warning(params).into_iter().collect(),
@@ -144,6 +146,18 @@ fn lookback(params: &Params) -> Result<Option<i64>, ApiError> {
     // PARITY(prometheus): zero and less mean the default; with a part of a millisecond no sample
     // is young enough.
     Ok((ns > 0).then_some(ns / NS_PER_MS))
+}
+
+/// Whether the answer is to tell what each operator did.
+fn explains(params: &Params) -> Result<bool, ApiError> {
+    match params.get("explain") {
+        None | Some("" | "false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => {
+            let why = format!("{other:?} is neither \"true\" nor \"false\"");
+            Err(ApiError::bad_parameter("explain", why))
+        }
+    }
 }
 
 fn stats_detail(params: &Params) -> StatsDetail {

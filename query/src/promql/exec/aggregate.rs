@@ -9,10 +9,10 @@ mod rank;
 mod ratio;
 mod state;
 
-use super::{Context, Rows, open as open_node};
+use super::{Context, Rows, open as open_node, scalar};
 use crate::error::QueryError;
-use crate::promql::ast::{AggregateOp, Span};
-use crate::promql::plan::{AggregateNode, AggregateParam, ScalarNode};
+use crate::promql::ast::AggregateOp;
+use crate::promql::plan::{AggregateNode, AggregateParam};
 use crate::step::StepGrid;
 use group::grouping;
 
@@ -31,6 +31,17 @@ pub(crate) fn open<'a>(
     {
         return Err(QueryError::Execution("invalid label name \"\"".to_owned()));
     }
+    // PARITY(prometheus): the parameter is evaluated first.
+    let param = match &node.param {
+        AggregateParam::Number { value, span } => {
+            Some((scalar::evaluate(value, grid, ctx)?, *span))
+        }
+        AggregateParam::None | AggregateParam::Label(_) => None,
+    };
+    let number = || {
+        let missing = || QueryError::Parse(format!("{} needs a number", node.op.as_str()));
+        param.ok_or_else(missing)
+    };
     let input = open_node(&node.input, grid, ctx)?;
     let fold = Fold { node, input: &*input, grid, ctx };
     match node.op {
@@ -43,29 +54,15 @@ pub(crate) fn open<'a>(
         AggregateOp::Stddev => fold.run::<DeviationState>(),
         AggregateOp::Stdvar => fold.run::<VarianceState>(),
         AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk => {
-            let (param, _) = number(node)?;
-            rank::open(node, &*input, param, grid, ctx)
+            let (param, _) = number()?;
+            rank::open(node, &*input, &param, grid, ctx)
         }
-        AggregateOp::LimitRatio => {
-            let (param, span) = number(node)?;
-            ratio::open(node, input, (param, span), grid, ctx)
-        }
-        AggregateOp::Quantile => {
-            let (param, span) = number(node)?;
-            quantile::open(node, input, (param, span), grid, ctx)
-        }
+        AggregateOp::LimitRatio => ratio::open(node, input, number()?, grid, ctx),
+        AggregateOp::Quantile => quantile::open(node, input, number()?, grid, ctx),
         AggregateOp::CountValues => match &node.param {
             AggregateParam::Label(label) => count_values::open(node, input, label, grid, ctx),
             _ => Err(QueryError::Parse("count_values needs a label name".to_owned())),
         },
-    }
-}
-
-/// The numeric parameter.
-fn number(node: &AggregateNode) -> Result<(&ScalarNode, Span), QueryError> {
-    match &node.param {
-        AggregateParam::Number { value, span } => Ok((value, *span)),
-        _ => Err(QueryError::Parse(format!("{} needs a number", node.op.as_str()))),
     }
 }
 

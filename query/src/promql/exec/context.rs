@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 
 use super::select::Selected;
 use super::series::NameRemoval;
+use super::step_counts::StepCounts;
 use crate::error::QueryError;
+use crate::explain::Explain;
 use crate::limits::{Budget, Limits};
 use crate::promql::annotation::{Annotations, ForcedMonotonicity, Note};
 use crate::promql::ast::Span;
@@ -41,6 +43,12 @@ pub(crate) struct Context<'a> {
     pub(crate) notes: Mutex<Annotations>,
     /// Selections that were made, so that equal selectors share one.
     pub(crate) selections: Mutex<Vec<(SelectionKey, Arc<Selected>)>>,
+    /// The time that sorting the result took.
+    pub(crate) sorting: Mutex<Duration>,
+    /// Collects what operators do, if somebody asks.
+    pub(crate) explain: Option<Explain>,
+    /// Counts samples by evaluation time, if somebody asks.
+    pub(crate) step_counts: Option<StepCounts>,
 }
 
 impl Context<'_> {

@@ -43,6 +43,13 @@ pub(crate) fn open<'a>(
     grid: StepGrid,
     ctx: &'a Context<'a>,
 ) -> Result<Box<dyn Rows + 'a>, QueryError> {
+    // Operands are evaluated from left to right.
+    let left = match mapping {
+        Mapping::Operator { scalar, is_scalar_left: true, .. } => {
+            Some(scalar::evaluate(scalar, grid, ctx)?)
+        }
+        _ => None,
+    };
     let input = open_node(input, grid, ctx)?;
     let apply = match mapping {
         Mapping::Negate => Apply::Negate,
@@ -53,7 +60,10 @@ pub(crate) fn open<'a>(
             Apply::Element { kernel: *kernel, params: params.collect::<Result<_, _>>()? }
         }
         Mapping::Operator { op, scalar, is_scalar_left, return_bool, span } => {
-            let scalar = scalar::evaluate(scalar, grid, ctx)?;
+            let scalar = match left {
+                Some(left) => left,
+                None => scalar::evaluate(scalar, grid, ctx)?,
+            };
             let floats = of_floats(*op, *return_bool);
             let (op, is_scalar_left, span) = (*op, *is_scalar_left, *span);
             Apply::Operator { op, floats, scalar, is_scalar_left, span }

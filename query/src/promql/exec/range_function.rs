@@ -11,13 +11,15 @@ use super::histograms::Histograms;
 use super::scalar::{self, Column};
 use super::select::ROWS_PER_CHECK;
 use super::series::SeriesList;
+use super::step_counts::{CountAt, StepCounts};
 use super::subquery::Samples;
 use super::{Context, Rows, Worker, has_value, is_absent};
 use crate::error::QueryError;
 use crate::histogram::FloatHistogram;
 use crate::promql::annotation::Note;
+use crate::promql::ast::RangeEdges;
 use crate::promql::function::{self, HistogramSamples, RangeInput, Stop, native};
-use crate::promql::plan::RangeNode;
+use crate::promql::plan::{MatrixNode, RangeNode};
 use crate::source::SampleColumns;
 use crate::step::StepGrid;
 
@@ -30,12 +32,18 @@ pub(crate) fn open<'a>(
     grid: StepGrid,
     ctx: &'a Context<'a>,
 ) -> Result<Box<dyn Rows + 'a>, QueryError> {
-    let samples = Samples::open(&node.input, grid, ctx)?;
-    let params = node
-        .params
-        .iter()
-        .map(|param| scalar::evaluate(param, grid, ctx))
-        .collect::<Result<Vec<Column>, _>>()?;
+    let open_params = || {
+        let params = node.params.iter().map(|param| scalar::evaluate(param, grid, ctx));
+        params.collect::<Result<Vec<Column>, _>>()
+    };
+    // PARITY(prometheus): a subquery is evaluated before the other arguments, a selector after.
+    let (samples, params) = match &node.input {
+        MatrixNode::Subquery(_) => (open_samples(&node.input, grid, ctx)?, open_params()?),
+        MatrixNode::Select { .. } => {
+            let params = open_params()?;
+            (open_samples(&node.input, grid, ctx)?, params)
+        }
+    };
     let has_bad_params = has_bad_params(node, &params, grid.count);
     let series = match node.keeps_name {
         true => samples.series.clone(),
@@ -52,6 +60,7 @@ pub(crate) fn open<'a>(
         checks_counter,
         checks_quantile,
         has_bad_params,
+        counts: ctx.step_counts.as_ref().and_then(|counts| counts.place(grid)),
         ctx,
     };
     let speaks_of_params = rows.checks_quantile || rows.has_bad_params;
@@ -61,6 +70,19 @@ pub(crate) fn open<'a>(
         rows = Box::new(rows.into_block(ctx, grid.count)?);
     }
     block::with_unique_labels(rows, SameLabels::Refuse, grid.count, ctx)
+}
+
+/// Opens what the function is applied to. Samples of a subquery count as its results.
+fn open_samples<'a>(
+    node: &'a MatrixNode,
+    grid: StepGrid,
+    ctx: &'a Context<'a>,
+) -> Result<Samples<'a>, QueryError> {
+    let counts = ctx.step_counts.as_ref().filter(|_| matches!(node, MatrixNode::Subquery(_)));
+    counts.into_iter().for_each(StepCounts::enter_subquery);
+    let samples = Samples::open(node, grid, ctx);
+    counts.into_iter().for_each(StepCounts::leave_subquery);
+    samples
 }
 
 /// Whether arguments of any step make the query fail where the function is applied to anything.
@@ -87,6 +109,8 @@ struct RangeRows<'a> {
     checks_counter: bool,
     checks_quantile: bool,
     has_bad_params: bool,
+    /// Where samples are counted, if they are.
+    counts: Option<CountAt>,
     ctx: &'a Context<'a>,
 }
 
@@ -150,6 +174,30 @@ impl RangeRows<'_> {
             }
         }
         Ok(results)
+    }
+
+    /// Counts the samples of each window.
+    fn count(&self, columns: &SampleColumns, natives: &HistogramSamples) {
+        let (Some(counts), Some(place)) = (&self.ctx.step_counts, self.counts) else { return };
+        let (before, after) = match self.samples.edges {
+            None => (0, 0),
+            Some(RangeEdges::Anchored) => (self.ctx.lookback_ms, 0),
+            Some(RangeEdges::Smoothed) => (self.ctx.lookback_ms, self.ctx.lookback_ms),
+        };
+        for step in 0..self.grid.count {
+            let end = self.samples.ends.at(step);
+            let start = end.saturating_sub(self.samples.range_ms).saturating_sub(before);
+            let within = |ts: &[i64]| {
+                let lo = ts.partition_point(|t| *t <= start);
+                lo..ts.partition_point(|t| *t <= end.saturating_add(after)).max(lo)
+            };
+            let histograms = &natives.hs[within(&natives.ts)];
+            let samples = within(&columns.ts).len() as u64
+                + histograms.iter().map(|h| h.samples()).sum::<u64>();
+            if samples > 0 {
+                counts.add(place, step, samples);
+            }
+        }
     }
 
     /// Looks at the windows that hold native histograms.
@@ -243,6 +291,7 @@ impl Rows for RangeRows<'_> {
                 self.ctx.check()?;
             }
             let found = self.apply(row, (&columns, &natives), &params, out)?;
+            self.count(&columns, &natives);
             for (step, h) in found {
                 histograms.push((row - first) * self.grid.count + step, h);
             }

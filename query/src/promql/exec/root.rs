@@ -5,6 +5,7 @@ use std::sync::Arc;
 use m3rs_core::model::Labels;
 use rayon::slice::ParallelSliceMut;
 
+use super::step_counts::CountAt;
 use super::subquery::Samples;
 use super::{Context, Worker, exchange, is_absent, open, scalar};
 use crate::error::QueryError;
@@ -206,6 +207,20 @@ fn matrix_of_samples(
                 part.push(MatrixSeries { labels, points, histograms });
             }
             ctx.budget.add_read(read);
+            if let (Some(counts), MatrixNode::Select { .. }) = (&ctx.step_counts, node) {
+                let floats = |one: &MatrixSeries| match &one.points {
+                    Points::Samples(columns) => columns.ts.len() as u64,
+                    Points::Steps { .. } => 0,
+                };
+                let natives = |one: &MatrixSeries| {
+                    one.histograms.iter().map(|(_, h)| h.samples()).sum::<u64>()
+                };
+                counts.add(
+                    CountAt::All,
+                    0,
+                    part.iter().map(|one| floats(one) + natives(one)).sum(),
+                );
+            }
             Ok((part, held))
         },
         |_, (part, part_held)| {
@@ -222,7 +237,9 @@ fn sort(series: &mut [MatrixSeries], ctx: &Context<'_>) {
     let order = |a: &MatrixSeries, b: &MatrixSeries| {
         labelset::compare(a.labels.as_bytes(), b.labels.as_bytes())
     };
+    let start = ctx.clock.monotonic();
     if !series.is_sorted_by(|a, b| order(a, b).is_le()) {
         ctx.pool.install(|| series.par_sort_by(order));
     }
+    *ctx.sorting.lock() += ctx.clock.monotonic().saturating_sub(start);
 }

@@ -8,6 +8,7 @@ use m3rs_core::model::{Labels, METRIC_NAME, MatchOp, STALE_NAN};
 use super::context::SelectionKey;
 use super::histograms::Histograms;
 use super::series::SeriesList;
+use super::step_counts::CountAt;
 use super::{Ahead, Context, Rows, Worker, is_absent};
 use crate::error::QueryError;
 use crate::histogram::{Converter, FloatHistogram, settle_hints, strip_buckets};
@@ -45,6 +46,11 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
+    /// The end of the window of a step.
+    pub(crate) fn at(&self, step: usize) -> i64 {
+        self.grid.time_ms(if self.is_fixed { 0 } else { step })
+    }
+
     pub(crate) fn new(shift: Shift, grid: StepGrid) -> Self {
         let shifted = |t: i64| t.saturating_sub(shift.offset_ms).clamp(-TIME_MAX_MS, TIME_MAX_MS);
         match shift.at_ms {
@@ -250,7 +256,8 @@ pub(crate) fn open<'a>(
     let (skips_buckets, span) = (node.skips_buckets, node.span);
     let lookback_ms = node.lookback_ms.unwrap_or(ctx.lookback_ms);
     let shows = Shows { wants, is_smoothed, skips_buckets, lookback_ms, span };
-    let rows = SelectRows { series, selected, shows, ends, steps: grid.count, ctx };
+    let counts = ctx.step_counts.as_ref().and_then(|counts| counts.place(grid));
+    let rows = SelectRows { series, selected, shows, ends, steps: grid.count, counts, ctx };
     if node.labels.is_some() {
         // Series differ in labels that nobody looks at.
         return Ok(Box::new(rows));
@@ -274,7 +281,8 @@ pub(crate) fn times<'a>(
     let (wants, span) = (Wants::FloatTime, Span::default());
     let (is_smoothed, skips_buckets, lookback_ms) = (false, true, ctx.lookback_ms);
     let shows = Shows { wants, is_smoothed, skips_buckets, lookback_ms, span };
-    SelectRows { series, selected, shows, ends, steps: grid.count, ctx }
+    let counts = ctx.step_counts.as_ref().and_then(|counts| counts.place(grid));
+    SelectRows { series, selected, shows, ends, steps: grid.count, counts, ctx }
 }
 
 /// What an instant selector shows, and how.
@@ -295,6 +303,8 @@ struct SelectRows<'a> {
     shows: Shows,
     ends: Ends,
     steps: usize,
+    /// Where samples are counted, if they are.
+    counts: Option<CountAt>,
     ctx: &'a Context<'a>,
 }
 
@@ -304,7 +314,7 @@ impl Rows for SelectRows<'_> {
     }
 
     fn tells(&self) -> bool {
-        self.shows.is_smoothed
+        self.shows.is_smoothed || self.counts.is_some()
     }
 
     fn read(
@@ -337,6 +347,15 @@ impl Rows for SelectRows<'_> {
             }
         }
         self.ctx.budget.add_read(samples);
+        if let (Some(counts), Some(place)) = (&self.ctx.step_counts, self.counts) {
+            let is_there = |cell: &usize| !is_absent(out[*cell]);
+            for cell in (0..out.len()).filter(is_there) {
+                counts.add(place, cell % self.steps, 1);
+            }
+            for (cell, h) in histograms.iter() {
+                counts.add(place, cell % self.steps, h.samples());
+            }
+        }
         Ok(histograms)
     }
 }

@@ -10,7 +10,7 @@ use m3rs_core::model::STALE_NAN;
 
 use super::change;
 use super::window::walk;
-use super::{RangeInput, RangeKernel, seconds};
+use super::{RangeInput, RangeKernel, seconds_of_ms};
 use crate::promql::ast::RangeEdges::{self, Anchored, Smoothed};
 use crate::source::SampleColumns;
 use crate::step::StepGrid;
@@ -27,8 +27,12 @@ pub fn extended_kernel(name: &str, edges: RangeEdges) -> Result<RangeKernel, Str
         ("delta", Smoothed) => |input, out| gauge(input, out, Smoothed),
         ("increase", Anchored) => |input, out| counter(input, out, Anchored, 1.0),
         ("increase", Smoothed) => |input, out| counter(input, out, Smoothed, 1.0),
-        ("rate", Anchored) => |input, out| counter(input, out, Anchored, seconds(input.range_ms)),
-        ("rate", Smoothed) => |input, out| counter(input, out, Smoothed, seconds(input.range_ms)),
+        ("rate", Anchored) => {
+            |input, out| counter(input, out, Anchored, seconds_of_ms(input.range_ms))
+        }
+        ("rate", Smoothed) => {
+            |input, out| counter(input, out, Smoothed, seconds_of_ms(input.range_ms))
+        }
         _ => return Err(refusal(name, edges)),
     })
 }

@@ -8,7 +8,7 @@ use m3rs_core::model::STALE_NAN;
 
 use super::start;
 use super::window::{Window, map_windows};
-use super::{RangeInput, seconds};
+use super::{RangeInput, seconds_of_ms};
 
 /// How far, in average sample distances, a bound may be away from the nearest sample for the
 /// series to count as reaching to it.
@@ -16,7 +16,7 @@ const REACH: f64 = 1.1;
 
 /// `rate`: increase per second.
 pub(super) fn rate(input: &RangeInput<'_>, out: &mut [f64]) {
-    counter(input, out, seconds(input.range_ms));
+    counter(input, out, seconds_of_ms(input.range_ms));
 }
 
 /// `increase`: how much a counter rose.

@@ -10,6 +10,7 @@ use crate::promql::ast::{
 };
 use crate::promql::exec::{NameRemoval, operator};
 use crate::promql::function;
+use m3rs_core::time::NS_PER_MS;
 
 /// The times of a query, which `@ start()`, `step()` and the like refer to.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct QueryTimes {
     pub(crate) end_ms: i64,
     /// 0 for an instant query.
     pub(crate) step_ms: i64,
+    /// The same to the nanosecond, which is what `step()` gives.
+    pub(crate) step_ns: i64,
     /// The step of subqueries that name none.
     pub(crate) subquery_step_ms: i64,
 }
@@ -26,7 +29,7 @@ impl QueryTimes {
     /// The step and the range in seconds.
     pub(super) fn seconds(&self) -> (f64, f64) {
         let range_ms = self.end_ms.saturating_sub(self.start_ms);
-        (function::seconds(self.step_ms), function::seconds(range_ms))
+        (function::seconds(self.step_ns), function::seconds(range_ms.saturating_mul(NS_PER_MS)))
     }
 }
 

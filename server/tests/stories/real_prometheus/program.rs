@@ -47,7 +47,10 @@ impl Prometheus {
         let child = Command::new(program)
             .args([flag("config.file", "prometheus.yml"), flag("storage.tsdb.path", "data")])
             .args(["--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle"])
-            .args(["--scrape.discovery-reload-interval=100ms", "--enable-feature=exemplar-storage"])
+            .args([
+                "--scrape.discovery-reload-interval=100ms",
+                "--enable-feature=exemplar-storage,promql-per-step-stats",
+            ])
             .arg("--web.enable-remote-write-receiver")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -9,10 +9,10 @@ use crate::promql::annotation::Note;
 use crate::promql::ast::Span;
 use crate::promql::exec::block::Block;
 use crate::promql::exec::histograms::Histograms;
-use crate::promql::exec::scalar::{self, Column};
+use crate::promql::exec::scalar::Column;
 use crate::promql::exec::{Context, Rows, exchange, is_absent};
 use crate::promql::function::{aggregate, math};
-use crate::promql::plan::{AggregateNode, ScalarNode};
+use crate::promql::plan::AggregateNode;
 use crate::step::StepGrid;
 
 /// Steps that are gathered together, so that each row is read in short runs, not value by value.
@@ -22,12 +22,11 @@ const TILE_STEPS: usize = 32;
 pub(super) fn open<'a>(
     node: &AggregateNode,
     input: Box<dyn Rows + 'a>,
-    (param, span): (&ScalarNode, Span),
+    (qs, span): (Column, Span),
     grid: StepGrid,
     ctx: &'a Context<'a>,
 ) -> Result<Box<dyn Rows + 'a>, QueryError> {
     let steps = grid.count;
-    let qs = scalar::evaluate(param, grid, ctx)?;
     check(&qs, span, ctx);
     let groups = Groups::new(input.series(), grouping(node), ctx)?;
     let block = input.into_block(ctx, steps)?;

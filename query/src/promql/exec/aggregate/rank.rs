@@ -12,10 +12,10 @@ use crate::promql::annotation::Note;
 use crate::promql::ast::AggregateOp;
 use crate::promql::exec::block::Block;
 use crate::promql::exec::histograms::Histograms;
-use crate::promql::exec::scalar::{self, Column};
+use crate::promql::exec::scalar::Column;
 use crate::promql::exec::series::SeriesList;
 use crate::promql::exec::{Context, Rows, exchange, is_absent};
-use crate::promql::plan::{AggregateNode, ScalarNode};
+use crate::promql::plan::AggregateNode;
 use crate::step::StepGrid;
 
 /// A value and the row that it is from.
@@ -59,7 +59,7 @@ impl Keep {
 pub(super) fn open<'a>(
     node: &AggregateNode,
     input: &dyn Rows,
-    param: &ScalarNode,
+    param: &Column,
     grid: StepGrid,
     ctx: &'a Context<'a>,
 ) -> Result<Box<dyn Rows + 'a>, QueryError> {
@@ -68,7 +68,7 @@ pub(super) fn open<'a>(
         AggregateOp::Bottomk => Keep::Smallest,
         _ => Keep::First,
     };
-    let counts = counts(&scalar::evaluate(param, grid, ctx)?)?;
+    let counts = counts(param)?;
     let groups = Groups::new(input.series(), grouping(node), ctx)?;
     let steps = grid.count;
     let mut heaps = Heaps::new(keep, groups.rows().iter().map(Vec::len), &counts, ctx)?;

@@ -11,22 +11,21 @@ use crate::error::QueryError;
 use crate::promql::annotation::Note;
 use crate::promql::ast::Span;
 use crate::promql::exec::histograms::Histograms;
-use crate::promql::exec::scalar::{self, Column};
+use crate::promql::exec::scalar::Column;
 use crate::promql::exec::series::SeriesList;
 use crate::promql::exec::{Context, Rows, Worker, is_absent};
 use crate::promql::labelset::{self, Projection};
-use crate::promql::plan::{AggregateNode, ScalarNode};
+use crate::promql::plan::AggregateNode;
 use crate::step::StepGrid;
 
 /// Opens `limit_ratio`.
 pub(super) fn open<'a>(
     node: &AggregateNode,
     input: Box<dyn Rows + 'a>,
-    (param, span): (&ScalarNode, Span),
+    (ratios, span): (Column, Span),
     grid: StepGrid,
     ctx: &'a Context<'a>,
 ) -> Result<Box<dyn Rows + 'a>, QueryError> {
-    let ratios = scalar::evaluate(param, grid, ctx)?;
     if ratios.iter().any(|r| r.is_nan()) {
         return Err(QueryError::Execution("Ratio value is NaN".to_owned()));
     }

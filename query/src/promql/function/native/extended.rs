@@ -7,12 +7,12 @@ use m3rs_core::model::ResetHint;
 use super::rate::{Of, check, tell_of_kind};
 use super::{Answer, HistogramSamples, Operation, RangeNote, Tell, Window, add, subtract, told};
 use crate::histogram::{FloatHistogram, Incompatible};
-use crate::promql::function::seconds;
+use crate::promql::function::seconds_of_ms;
 use crate::step::StepGrid;
 
 /// `rate` of an anchored range.
 pub(super) fn anchored_rate(window: &Window<'_>, tell: Tell<'_>) -> Answer {
-    edged(window, (Of::Counter, false), seconds(window.range_ms), tell)
+    edged(window, (Of::Counter, false), seconds_of_ms(window.range_ms), tell)
 }
 
 /// `increase` of an anchored range.
@@ -27,7 +27,7 @@ pub(super) fn anchored_delta(window: &Window<'_>, tell: Tell<'_>) -> Answer {
 
 /// `rate` of a smoothed range.
 pub(super) fn smoothed_rate(window: &Window<'_>, tell: Tell<'_>) -> Answer {
-    edged(window, (Of::Counter, true), seconds(window.range_ms), tell)
+    edged(window, (Of::Counter, true), seconds_of_ms(window.range_ms), tell)
 }
 
 /// `increase` of a smoothed range.

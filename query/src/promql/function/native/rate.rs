@@ -6,7 +6,7 @@ use m3rs_core::model::ResetHint;
 
 use super::{Answer, RangeNote, Tell, Window, add, subtract};
 use crate::histogram::FloatHistogram;
-use crate::promql::function::{seconds, start};
+use crate::promql::function::{seconds_of_ms, start};
 
 /// What a histogram is a value of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(super) enum Of {
 
 /// `rate`
 pub(super) fn rate(window: &Window<'_>, tell: Tell<'_>) -> Answer {
-    extrapolated(window, Of::Counter, seconds(window.range_ms), tell)
+    extrapolated(window, Of::Counter, seconds_of_ms(window.range_ms), tell)
 }
 
 /// `increase`
