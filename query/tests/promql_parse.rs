@@ -499,6 +499,24 @@ fn metric_selectors() {
     }
 }
 
+/// Found by random queries against Prometheus 3.14.
+#[test]
+fn durations_are_seconds_as_go_adds_them() {
+    assert_eq!(parsed("6s722ms").kind, ExprKind::Duration(6.0 + 0.722));
+    assert_eq!(parsed("722ms").kind, ExprKind::Duration(0.722));
+    assert_eq!(parsed("6s722ms").to_string(), "6s722ms");
+    let ExprKind::Matrix { range_ms, .. } = parsed("foo[6s722ms]").kind else { panic!("a range") };
+    assert_eq!(range_ms, 6722);
+}
+
+/// Found by random queries against Prometheus 3.14.
+#[test]
+fn nan_is_no_fault_of_a_duration_before_the_query_runs() {
+    let ExprKind::Vector(selector) = parsed("foo offset NaN").kind else { panic!("a selector") };
+    assert_eq!(selector.offset_ms, i64::MIN / 1_000_000);
+    assert!(matches!(parsed("foo offset (2m * NaN)").kind, ExprKind::Timed(_)));
+}
+
 #[test]
 fn durations() {
     for (text, expected) in [

@@ -93,6 +93,7 @@ fn random_queries_are_answered_as_by_prometheus() {
             Verdict::Same => "same",
             Verdict::Panicked => "Prometheus panicked",
             Verdict::NotText => "not UTF-8",
+            Verdict::BetterFormat => "formatted text that Prometheus would read otherwise",
             Verdict::Undefined => "not defined by Prometheus",
             Verdict::Known(name) => name,
             Verdict::Different(_) => "different",
@@ -112,8 +113,10 @@ fn random_queries_are_answered_as_by_prometheus() {
 /// Prints both answers to one query.
 fn ask(pair: &mut Pair, query: &str) {
     let times = variable::<String>("AT").expect("M3RS_DIFFERENTIAL_AT");
-    let times: Vec<i64> = times.split(',').map(|ms| ms.parse().expect("milliseconds")).collect();
+    let times: Vec<i64> =
+        times.split_terminator(',').map(|ms| ms.parse().expect("milliseconds")).collect();
     let times = match times[..] {
+        [] => Times::Format,
         [time] => Times::Instant(time),
         [start, end, step] => Times::Range { start, end, step },
         _ => panic!("M3RS_DIFFERENTIAL_AT is no time, and no start, end and step"),
