@@ -89,6 +89,8 @@ const PRINTED: &[(&str, &str)] = &[
     ("foo offset -(1m + 1s)", "foo offset -(1m + 1s)"),
     ("foo offset 5m + bar", "foo offset 5m + bar"),
     ("foo offset (5m) + 3", "foo offset (5m + 3)"),
+    ("foo offset (range() % 1h) + 3", "foo offset (range() % 1h) + 3"),
+    ("foo offset ((step()) + 3) * 2", "foo offset ((step()) + 3) * 2"),
     // Operators.
     ("-1 ^ 2", "-1 ^ 2"),
     ("Inf ^ 2", "Inf ^ 2"),

@@ -64,8 +64,10 @@ struct Answers {
     got: Value,
 }
 
+type IsKnown = fn(&Answers) -> bool;
+
 /// Differences that wait to be mended; each run tells how often it met them.
-const KNOWN: &[(&str, fn(&Answers) -> bool)] = &[
+const KNOWN: &[(&str, IsKnown)] = &[
     ("place of a wrong duration", |a| {
         let faults = ["must be greater than 0", "by zero", "is NaN or infinite", "out of range"];
         let is_one = |error: &str| {
