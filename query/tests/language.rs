@@ -184,7 +184,7 @@ fn faults_and_notes_come_where_prometheus_has_them() {
          eval instant at 10m start_timestamp(topk(scalar(z), x))\n\
          expect fail msg: Parameter value is NaN\n\
          \n\
-         eval range from 5m to 6m step 1m topk(scalar(few), vector(1))\n\
+         eval range from 0 to 1m step 1m topk(scalar(few), vector(1))\n\
          expect fail msg: Parameter value is NaN\n\
          \n\
          eval range from 2m to 9m step 1m count(topk(scalar(few offset 1m), y @ 300))\n\

@@ -90,6 +90,8 @@ const PRINTED: &[(&str, &str)] = &[
     ("foo offset -(1m + 1s)", "foo offset -(1m + 1s)"),
     ("foo offset 5m + bar", "foo offset 5m + bar"),
     ("foo offset (5m) + 3", "foo offset (5m + 3)"),
+    ("foo offset (range() % 1h) + 3", "foo offset (range() % 1h) + 3"),
+    ("foo offset ((step()) + 3) * 2", "foo offset ((step()) + 3) * 2"),
     // Operators.
     ("-1 ^ 2", "-1 ^ 2"),
     ("Inf ^ 2", "Inf ^ 2"),
@@ -504,6 +506,24 @@ fn metric_selectors() {
         let error = parse_metric_selector(text).expect_err(text);
         assert_eq!(error.to_string(), message, "{text}");
     }
+}
+
+/// Found by random queries against Prometheus 3.14.
+#[test]
+fn durations_are_seconds_as_go_adds_them() {
+    assert_eq!(parsed("6s722ms").kind, ExprKind::Duration(6.0 + 0.722));
+    assert_eq!(parsed("722ms").kind, ExprKind::Duration(0.722));
+    assert_eq!(parsed("6s722ms").to_string(), "6s722ms");
+    let ExprKind::Matrix { range_ms, .. } = parsed("foo[6s722ms]").kind else { panic!("a range") };
+    assert_eq!(range_ms, 6722);
+}
+
+/// Found by random queries against Prometheus 3.14.
+#[test]
+fn nan_is_no_fault_of_a_duration_before_the_query_runs() {
+    let ExprKind::Vector(selector) = parsed("foo offset NaN").kind else { panic!("a selector") };
+    assert_eq!(selector.offset_ms, i64::MIN / 1_000_000);
+    assert!(matches!(parsed("foo offset (2m * NaN)").kind, ExprKind::Timed(_)));
 }
 
 #[test]

@@ -139,6 +139,16 @@ async fn bad_steps_and_texts_are_named() {
              query resolution (?step=XX)",
         ),
         (
+            format!("{range}&start=0&end=1000&step=0.0001"),
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the \
+             query resolution (?step=XX)",
+        ),
+        (
+            format!("{range}&start=0&end=1&step=0.0001"),
+            "invalid parameter \"step\": zero or negative query resolution step widths are not \
+             accepted. Try a positive integer",
+        ),
+        (
             format!("{range}&start=0&end=1&step=1e40"),
             "invalid parameter \"step\": cannot parse \"1e40\" to a valid duration. It overflows \
              int64",

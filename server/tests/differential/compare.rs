@@ -107,6 +107,9 @@ impl Rules {
 
     /// As [`Rules::difference`], for `data` of both.
     pub(crate) fn data(self, expected: &Value, got: &Value) -> Option<String> {
+        if expected.is_string() {
+            return (expected != got).then(|| "text".to_owned());
+        }
         if expected["resultType"] != got["resultType"] {
             return Some("resultType".to_owned());
         }

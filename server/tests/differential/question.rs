@@ -23,6 +23,8 @@ pub(crate) enum Times {
     },
     /// As text, right or wrong: a time, or start, end and step.
     Raw(&'static [&'static str]),
+    /// None: the query is only written anew.
+    Format,
 }
 
 /// Times in other forms, and times that are none.
@@ -80,11 +82,19 @@ impl Question {
             Kind::Scalar | Kind::Vector => dice.one_in(2),
         };
         let times = if is_instant { Times::Instant(time(dice)) } else { range(dice) };
+        let times = match times {
+            // A step of 65.939 s is 65.938999999 s to Prometheus, and `step()` says so.
+            Times::Range { start, end, step } if query.render().contains("step()") => {
+                Times::Range { start, end, step: (step / 1000).max(1) * 1000 }
+            }
+            times => times,
+        };
         let times = if dice.one_in(60) {
             Times::Raw(RAW_TIMES[dice.below(RAW_TIMES.len())])
         } else {
             times
         };
+        let times = if dice.one_in(25) { Times::Format } else { times };
         let lookback =
             dice.one_in(20).then(|| dice.pick(&["30s", "17m", "1", "1ms", "0", "-1m", "x"]));
         Self { query, times, lookback }
@@ -98,8 +108,10 @@ impl Question {
             Times::Instant(time) => vec![seconds(time)],
             Times::Range { start, end, step } => [start, end, step].map(seconds).to_vec(),
             Times::Raw(texts) => texts.iter().map(|text| (*text).to_owned()).collect(),
+            Times::Format => Vec::new(),
         };
         let (path, names) = match times.len() {
+            0 => ("/api/v1/format_query", &[][..]),
             1 => ("/api/v1/query", &["time"][..]),
             _ => ("/api/v1/query_range", &["start", "end", "step"][..]),
         };
@@ -113,7 +125,7 @@ impl Question {
     /// Whether it is a range query that ends where it starts.
     pub(crate) fn is_one_step(&self) -> bool {
         match self.times {
-            Times::Instant(_) => false,
+            Times::Instant(_) | Times::Format => false,
             Times::Range { start, end, .. } => start == end,
             Times::Raw(texts) => texts.len() == 3 && texts[0] == texts[1],
         }
@@ -148,6 +160,7 @@ impl fmt::Display for Question {
                 write!(f, "from {} to {} by {}", seconds(start), seconds(end), seconds(step))?;
             }
             Times::Raw(texts) => write!(f, "at {texts:?}")?,
+            Times::Format => write!(f, "to be formatted")?,
         }
         self.lookback.map_or(Ok(()), |lookback| write!(f, ", lookback {lookback}"))
     }

@@ -208,18 +208,7 @@ fn matrix_of_samples(
             }
             ctx.budget.add_read(read);
             if let (Some(counts), MatrixNode::Select { .. }) = (&ctx.step_counts, node) {
-                let floats = |one: &MatrixSeries| match &one.points {
-                    Points::Samples(columns) => columns.ts.len() as u64,
-                    Points::Steps { .. } => 0,
-                };
-                let natives = |one: &MatrixSeries| {
-                    one.histograms.iter().map(|(_, h)| h.samples()).sum::<u64>()
-                };
-                counts.add(
-                    CountAt::All,
-                    0,
-                    part.iter().map(|one| floats(one) + natives(one)).sum(),
-                );
+                counts.add(CountAt::All, 0, part.iter().map(samples_of).sum());
             }
             Ok((part, held))
         },
@@ -231,6 +220,15 @@ fn matrix_of_samples(
     )?;
     sort(&mut series, ctx);
     Ok(Value::Matrix(Matrix { grid, series }))
+}
+
+/// How many samples a series of samples counts for.
+fn samples_of(series: &MatrixSeries) -> u64 {
+    let floats = match &series.points {
+        Points::Samples(columns) => columns.ts.len(),
+        Points::Steps { .. } => 0,
+    };
+    floats as u64 + series.histograms.iter().map(|(_, h)| h.samples()).sum::<u64>()
 }
 
 fn sort(series: &mut [MatrixSeries], ctx: &Context<'_>) {

@@ -54,7 +54,7 @@ fn trigonometric(name: &str) -> Option<ElementKernel> {
 /// they would.
 const HALF_EXP_MIN: f64 = 21.0;
 
-/// PARITY(prometheus): a difference from π/2, which near 1 has few digits left.
+/// PARITY(prometheus): a difference from pi/2, which near 1 has few digits left.
 fn acos(v: f64) -> f64 {
     if v > 0.7 && v <= 1.0 {
         let asin = FRAC_PI_2 - ((1.0 - v * v).sqrt() / v).atan();

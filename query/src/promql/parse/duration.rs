@@ -56,6 +56,17 @@ fn to_seconds(ms: i64) -> f64 {
 /// The nanoseconds of an `i64`, in seconds.
 const SECONDS_MAX: f64 = 9_223_372_036.854_775;
 
+/// Whether a parenthesis is printed first.
+fn begins_in_parens(expr: &DurationExpr) -> bool {
+    match expr {
+        DurationExpr::Paren(_) => true,
+        DurationExpr::Binary { op, lhs, .. } => {
+            !matches!(op, DurationOp::MinOf | DurationOp::MaxOf) && begins_in_parens(lhs)
+        }
+        _ => false,
+    }
+}
+
 const ADD_STRENGTH: u8 = 1;
 const MUL_STRENGTH: u8 = 2;
 const POW_STRENGTH: u8 = 3;
@@ -137,8 +148,10 @@ impl Parser<'_> {
                 let operand = self.apply_sign(sign, operand)?;
                 let (expr, span) = self.parse_duration_tail(operand, ADD_STRENGTH, EXPECTED)?;
                 match expr {
-                    // As parentheses are what makes it one duration, it keeps some.
-                    DurationExpr::Binary { .. } => (DurationExpr::Paren(Box::new(expr)), span),
+                    // As parentheses are what makes it one duration, it begins with some.
+                    DurationExpr::Binary { .. } if !begins_in_parens(&expr) => {
+                        (DurationExpr::Paren(Box::new(expr)), span)
+                    }
                     expr => (expr, span),
                 }
             }
