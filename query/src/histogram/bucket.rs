@@ -2,6 +2,7 @@
 
 use super::FloatHistogram;
 use super::bound::upper_bound;
+use crate::promql::function::logarithm::log2;
 
 /// A bucket with its bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,7 +25,7 @@ impl Bucket {
         if is_linear {
             return (v - self.lower) / (self.upper - self.lower);
         }
-        let [lower, upper, at] = [self.lower, self.upper, v].map(|v| v.abs().log2());
+        let [lower, upper, at] = [self.lower, self.upper, v].map(|v| log2(v.abs()));
         if v > 0.0 { (at - lower) / (upper - lower) } else { 1.0 - (at - upper) / (lower - upper) }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Bucket, FloatHistogram};
 use crate::promql::function::aggregate::CompensatedSum;
+use crate::promql::function::logarithm::{exp2, log2};
 
 /// A number that a histogram tells, and how observations that are NaN spoil it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -119,11 +120,11 @@ impl FloatHistogram {
         if self.is_custom() || (lower <= 0.0 && upper >= 0.0) {
             return lower + (upper - lower) * share;
         }
-        let (log_lower, log_upper) = (lower.abs().log2(), upper.abs().log2());
+        let (log_lower, log_upper) = (log2(lower.abs()), log2(upper.abs()));
         if lower > 0.0 {
-            (log_lower + (log_upper - log_lower) * share).exp2()
+            exp2(log_lower + (log_upper - log_lower) * share)
         } else {
-            -(log_upper + (log_lower - log_upper) * (1.0 - share)).exp2()
+            -exp2(log_upper + (log_lower - log_upper) * (1.0 - share))
         }
     }
 

@@ -22,6 +22,7 @@ mod explained;
 mod histogram;
 mod histograms;
 mod info;
+mod last_notes;
 mod map;
 mod matching;
 pub(crate) mod operator;

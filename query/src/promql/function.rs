@@ -5,14 +5,15 @@
 //! function is called, and which labels it keeps, is the engine's matter, helped by [`keeps_name`].
 //!
 //! Every kernel gives the bits that Prometheus 3.14 gives on amd64, as far as addition,
-//! multiplication, division and square root go. Transcendental functions come from the platform's
-//! C library and may differ from Go's in the last place.
+//! multiplication, division, square roots and logarithms go. Other transcendental functions come
+//! from the platform's C library and may differ from Go's in the last place.
 
 pub mod aggregate;
 mod change;
 mod extended;
 pub mod histogram;
 pub mod label;
+pub mod logarithm;
 pub mod math;
 pub mod native;
 mod over_time;

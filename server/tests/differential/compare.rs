@@ -60,9 +60,6 @@ pub(crate) struct Rules {
     exact: bool,
 }
 
-/// All values may be a little apart.
-pub(crate) const RELAXED: Rules = Rules { order: Order::Free, exact: false };
-
 impl Rules {
     pub(crate) fn new(query: &str, order: Order) -> Self {
         Self {

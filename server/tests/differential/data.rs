@@ -48,7 +48,7 @@ enum Walk {
 }
 
 /// All series with their samples.
-pub(crate) fn series(dice: &mut Dice, histograms: bool) -> Vec<TimeSeries> {
+pub(crate) fn series(dice: &mut Dice) -> Vec<TimeSeries> {
     let mut all = Vec::new();
     for shape in shapes() {
         let samples = samples(dice, shape.walk);
@@ -57,9 +57,7 @@ pub(crate) fn series(dice: &mut Dice, histograms: bool) -> Vec<TimeSeries> {
     for labels in sets(&[("__name__", &["latency_bucket"]), ("job", JOBS), ("instance", &["a"])]) {
         all.extend(classic_histogram(dice, &labels));
     }
-    if histograms {
-        all.extend(histogram::series(dice));
-    }
+    all.extend(histogram::series(dice));
     all.sort_by_cached_key(TimeSeries::order);
     all
 }

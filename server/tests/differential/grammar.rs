@@ -37,8 +37,6 @@ const LABELS: &[&str] = &[
 #[derive(Debug)]
 pub(crate) struct Grammar<'a> {
     pub(crate) dice: &'a mut Dice,
-    /// Whether queries look at native histograms too.
-    pub(crate) histograms: bool,
 }
 
 impl Grammar<'_> {

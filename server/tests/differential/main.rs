@@ -8,7 +8,6 @@
 //! - `M3RS_DIFFERENTIAL_SEED`: another seed for data and queries. The same seed asks the same.
 //! - `M3RS_DIFFERENTIAL_QUERIES`: how many queries.
 //! - `M3RS_DIFFERENTIAL_FIRST`: the number of the first query.
-//! - `M3RS_DIFFERENTIAL_HISTOGRAMS=1`: native histograms too.
 //! - `M3RS_DIFFERENTIAL_TELL`: the name of a known difference, which then fails like others.
 //! - `M3RS_DIFFERENTIAL_ASK`: shows both answers to this query alone, at the milliseconds of
 //!   `M3RS_DIFFERENTIAL_AT`: a time, or start, end and step with commas.
@@ -77,9 +76,8 @@ fn random_queries_are_answered_as_by_prometheus() {
     let seed = variable("SEED").unwrap_or(SEED);
     let first: u64 = variable("FIRST").unwrap_or(0);
     let queries: u64 = variable("QUERIES").unwrap_or(QUERIES);
-    let histograms = variable::<u8>("HISTOGRAMS") == Some(1);
     println!("M3RS_DIFFERENTIAL_SEED={seed}");
-    let series = data::series(&mut Dice::new(seed), histograms);
+    let series = data::series(&mut Dice::new(seed));
     pair.write(&series);
     if let Some(query) = variable::<String>("ASK") {
         ask(&mut pair, &query);
@@ -88,7 +86,7 @@ fn random_queries_are_answered_as_by_prometheus() {
     let mut found = BTreeMap::new();
     let mut differences = 0;
     for number in first..first + queries {
-        let question = Question::random(&mut Dice::new(seed ^ number.rotate_left(32)), histograms);
+        let question = Question::random(&mut Dice::new(seed ^ number.rotate_left(32)));
         let verdict = pair.judge(&question);
         let class = match &verdict {
             Verdict::Same => "same",

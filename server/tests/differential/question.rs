@@ -66,9 +66,9 @@ pub(crate) struct Question {
 
 impl Question {
     /// A random one.
-    pub(crate) fn random(dice: &mut Dice, histograms: bool) -> Self {
+    pub(crate) fn random(dice: &mut Dice) -> Self {
         let mut query = loop {
-            let query = Grammar { dice: &mut *dice, histograms }.query();
+            let query = Grammar { dice: &mut *dice }.query();
             if !magnifies_last_bits(&query.render()) {
                 break query;
             }
@@ -120,15 +120,6 @@ impl Question {
         let parameters: Vec<(&str, &str)> =
             parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
         (path, form(&parameters))
-    }
-
-    /// Whether it is a range query that ends where it starts.
-    pub(crate) fn is_one_step(&self) -> bool {
-        match self.times {
-            Times::Instant(_) | Times::Format => false,
-            Times::Range { start, end, .. } => start == end,
-            Times::Raw(texts) => texts.len() == 3 && texts[0] == texts[1],
-        }
     }
 
     pub(crate) fn rules(&self) -> Rules {

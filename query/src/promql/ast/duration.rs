@@ -30,7 +30,7 @@ pub enum DurationExpr {
         lhs: Box<DurationExpr>,
         /// The right operand.
         rhs: Box<DurationExpr>,
-        /// Where the operands stand, or the call.
+        /// Where the operands stand.
         span: Span,
     },
 }

@@ -293,12 +293,24 @@ impl Applied<'_> {
                 None if buckets.is_empty() => STALE_NAN,
                 None => {
                     let (value, found) = self.of_classic((which, step), &mut buckets);
-                    forced.extend(found.map(|found| (step, found)));
+                    // PARITY(prometheus): buckets are mended once for all quantiles of a step.
+                    let is_first = !(0..which).any(|earlier| self.mends(earlier, step));
+                    forced.extend(found.filter(|_| is_first).map(|found| (step, found)));
                     value
                 }
             };
         }
         forced
+    }
+
+    /// Whether the row of a quantile makes counts monotonic at a step.
+    fn mends(&self, which: usize, step: usize) -> bool {
+        match &self.what {
+            What::Quantiles { qs, .. } => {
+                qs[which].is_at(step) && (0.0..=1.0).contains(&qs[which].value)
+            }
+            What::Quantile(_) | What::Fraction { .. } => true,
+        }
     }
 
     /// Whether a row has a result at a step.

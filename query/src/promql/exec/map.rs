@@ -7,13 +7,14 @@ use m3rs_core::model::STALE_NAN;
 
 use super::block::{self, SameLabels};
 use super::histograms::Histograms;
+use super::last_notes::LastNotes;
 use super::operator::{self, Operand, Outcome};
 use super::scalar::{self, Column};
 use super::series::SeriesList;
-use super::{Context, Rows, Worker, has_value, is_absent, open as open_node};
+use super::{Context, Rows, Worker, is_absent, open as open_node};
 use crate::error::QueryError;
 use crate::promql::annotation::{Note, ValueKind};
-use crate::promql::ast::{BinaryOp, Span};
+use crate::promql::ast::BinaryOp;
 use crate::promql::function::ElementKernel;
 use crate::promql::plan::{HistogramNumber, Mapping, VectorNode};
 use crate::step::StepGrid;
@@ -24,7 +25,7 @@ enum Apply {
     EvaluationTime,
     OfHistogram(HistogramNumber),
     Element { kernel: ElementKernel, params: Vec<Column> },
-    Operator { op: BinaryOp, floats: OfFloats, scalar: Column, is_scalar_left: bool, span: Span },
+    Operator { op: BinaryOp, floats: OfFloats, scalar: Column, is_scalar_left: bool },
 }
 
 /// What an operator does with two floats.
@@ -59,14 +60,13 @@ pub(crate) fn open<'a>(
             let params = params.iter().map(|p| scalar::evaluate(p, grid, ctx));
             Apply::Element { kernel: *kernel, params: params.collect::<Result<_, _>>()? }
         }
-        Mapping::Operator { op, scalar, is_scalar_left, return_bool, span } => {
+        Mapping::Operator { op, scalar, is_scalar_left, return_bool, .. } => {
             let scalar = match left {
                 Some(left) => left,
                 None => scalar::evaluate(scalar, grid, ctx)?,
             };
             let floats = of_floats(*op, *return_bool);
-            let (op, is_scalar_left, span) = (*op, *is_scalar_left, *span);
-            Apply::Operator { op, floats, scalar, is_scalar_left, span }
+            Apply::Operator { op: *op, floats, scalar, is_scalar_left: *is_scalar_left }
         }
     };
     let series = match &apply {
@@ -75,7 +75,11 @@ pub(crate) fn open<'a>(
         }
         _ => input.series().drop_metadata(ctx.name_removal),
     };
-    let rows: Box<dyn Rows + 'a> = Box::new(MapRows { input, apply, series, grid, ctx });
+    let notes = match mapping {
+        Mapping::Operator { span, .. } => Some(LastNotes::new(*span, grid.count, ctx)),
+        _ => None,
+    };
+    let rows: Box<dyn Rows + 'a> = Box::new(MapRows { input, apply, series, grid, notes });
     block::with_unique_labels(rows, SameLabels::Merge, grid.count, ctx)
 }
 
@@ -93,7 +97,8 @@ struct MapRows<'a> {
     apply: Apply,
     series: SeriesList,
     grid: StepGrid,
-    ctx: &'a Context<'a>,
+    /// Of an operator.
+    notes: Option<LastNotes<'a>>,
 }
 
 impl Rows for MapRows<'_> {
@@ -102,7 +107,8 @@ impl Rows for MapRows<'_> {
     }
 
     fn tells(&self) -> bool {
-        self.input.tells()
+        // An operator does of histograms.
+        self.notes.is_some() || self.input.tells()
     }
 
     fn read(
@@ -111,25 +117,38 @@ impl Rows for MapRows<'_> {
         worker: &mut Worker,
         out: &mut [f64],
     ) -> Result<Histograms, QueryError> {
+        let first = rows.start;
         let histograms = self.input.read(rows, worker, out)?;
-        let mut has_refused = false;
-        for row in out.chunks_exact_mut(self.grid.count) {
-            has_refused |= self.apply.to_row(row, self.grid);
-        }
-        if has_refused && let Apply::Operator { op, span, .. } = &self.apply {
-            let (lhs, rhs) = (ValueKind::Float, ValueKind::Float);
-            self.ctx.note(*span, Note::IncompatibleKinds { lhs, op: *op, rhs });
+        if let Apply::Operator { op, floats: OfFloats::Refuse, .. } = &self.apply {
+            self.refuse(first, *op, out);
+        } else {
+            out.chunks_exact_mut(self.grid.count).for_each(|row| self.apply.to_row(row, self.grid));
         }
         if histograms.is_empty() {
             return Ok(Histograms::NONE);
         }
-        Ok(self.to_histograms(histograms, out))
+        Ok(self.to_histograms(first, histograms, out))
     }
 }
 
 impl MapRows<'_> {
-    /// Maps histograms; what becomes a float goes to `out`.
-    fn to_histograms(&self, histograms: Histograms, out: &mut [f64]) -> Histograms {
+    /// Drops the floats of rows from `first` on, which the operator is not for.
+    fn refuse(&self, first: usize, op: BinaryOp, out: &mut [f64]) {
+        let (lhs, rhs) = (ValueKind::Float, ValueKind::Float);
+        for (cell, v) in out.iter_mut().enumerate().filter(|(_, v)| !is_absent(**v)) {
+            *v = STALE_NAN;
+            self.note(first, cell, Note::IncompatibleKinds { lhs, op, rhs });
+        }
+    }
+
+    fn note(&self, first: usize, cell: usize, note: Note<'static>) {
+        if let Some(notes) = &self.notes {
+            notes.add(first + cell / self.grid.count, cell % self.grid.count, note);
+        }
+    }
+
+    /// Maps histograms of rows from `first` on; what becomes a float goes to `out`.
+    fn to_histograms(&self, first: usize, histograms: Histograms, out: &mut [f64]) -> Histograms {
         let steps = self.grid.count;
         match &self.apply {
             Apply::Negate => histograms.map(|_, h| {
@@ -156,14 +175,14 @@ impl MapRows<'_> {
                 Histograms::NONE
             }
             Apply::Element { .. } => Histograms::NONE,
-            Apply::Operator { op, scalar, is_scalar_left, span, .. } => {
+            Apply::Operator { op, scalar, is_scalar_left, .. } => {
                 histograms.map(|cell, h| {
                     let (h, v) = (Operand::Histogram(&h), Operand::Float(scalar[cell % steps]));
                     let (lhs, rhs) = if *is_scalar_left { (v, h) } else { (h, v) };
                     match operator::with_histogram(*op, lhs, rhs) {
                         Outcome::Value(h, _) => Some(Arc::new(h)),
                         Outcome::Refused(note) => {
-                            self.ctx.note(*span, note);
+                            self.note(first, cell, note);
                             None
                         }
                         // Only histograms compare with histograms.
@@ -176,8 +195,8 @@ impl MapRows<'_> {
 }
 
 impl Apply {
-    /// Maps the floats of a row; whether the operator is not for any of them.
-    fn to_row(&self, row: &mut [f64], grid: StepGrid) -> bool {
+    /// Maps the floats of a row.
+    fn to_row(&self, row: &mut [f64], grid: StepGrid) {
         match self {
             Self::Negate => each(row, |_, v| -v),
             Self::EvaluationTime => each(row, |i, _| grid.time_ms(i) as f64 / 1000.0),
@@ -197,16 +216,14 @@ impl Apply {
                 }
             },
             Self::Operator { floats, scalar, is_scalar_left, .. } => {
-                let left = *is_scalar_left;
-                return floats.to_row(row, scalar, left);
+                floats.to_row(row, scalar, *is_scalar_left);
             }
         }
-        false
     }
 }
 
 impl OfFloats {
-    fn to_row(&self, row: &mut [f64], scalar: &Column, is_scalar_left: bool) -> bool {
+    fn to_row(&self, row: &mut [f64], scalar: &Column, is_scalar_left: bool) {
         match self {
             Self::Arithmetic(f) if is_scalar_left => each(row, |i, v| f(scalar[i], v)),
             Self::Arithmetic(f) => each(row, |i, v| f(v, scalar[i])),
@@ -218,13 +235,8 @@ impl OfFloats {
                 let (a, b) = if is_scalar_left { (scalar[i], v) } else { (v, scalar[i]) };
                 f64::from(holds(&a, &b))
             }),
-            Self::Refuse => {
-                let has_value = has_value(row);
-                row.fill(STALE_NAN);
-                return has_value;
-            }
+            Self::Refuse => row.fill(STALE_NAN),
         }
-        false
     }
 }
 

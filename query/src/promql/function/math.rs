@@ -4,7 +4,7 @@ use std::f64::consts::FRAC_PI_2;
 
 use m3rs_core::model::STALE_NAN;
 
-use super::ElementKernel;
+use super::{ElementKernel, logarithm};
 
 /// The kernel of a mathematical function.
 pub(super) fn kernel(name: &str) -> Option<ElementKernel> {
@@ -17,9 +17,9 @@ pub(super) fn kernel(name: &str) -> Option<ElementKernel> {
             "clamp_min" => |v, p, _| clamp(v, p[0], f64::INFINITY),
             "exp" => |v, _, _| v.exp(),
             "floor" => |v, _, _| v.floor(),
-            "ln" => |v, _, _| v.ln(),
-            "log10" => |v, _, _| v.log10(),
-            "log2" => |v, _, _| v.log2(),
+            "ln" => |v, _, _| logarithm::ln(v),
+            "log10" => |v, _, _| logarithm::log10(v),
+            "log2" => |v, _, _| logarithm::log2(v),
             "round" => |v, p, _| round(v, p.first().copied().unwrap_or(1.0)),
             "sgn" => |v, _, _| sign(v),
             "sqrt" => |v, _, _| v.sqrt(),

@@ -285,20 +285,22 @@ impl Parser<'_> {
         if self.eat(TokenKind::LeftParen).is_none() {
             return Err(self.unexpected(expected));
         }
-        let mut expr = match name {
+        let expr = match name {
             Preprocessor::Step => DurationExpr::Step,
             Preprocessor::Range => DurationExpr::Range,
             _ => {
-                let (lhs, _) = self.parse_duration(expected)?;
+                let (lhs, left) = self.parse_duration(expected)?;
                 if self.eat(TokenKind::Comma).is_none() {
                     return Err(self.unexpected(expected));
                 }
-                let (rhs, _) = self.parse_duration(expected)?;
+                let (rhs, right) = self.parse_duration(expected)?;
+                // PARITY(prometheus): such a call stands where its arguments do.
+                let span = join(lhs.span_within(left), rhs.span_within(right));
                 let op = match name {
                     Preprocessor::MinOf => DurationOp::MinOf,
                     _ => DurationOp::MaxOf,
                 };
-                DurationExpr::Binary { op, lhs: Box::new(lhs), rhs: Box::new(rhs), span: start }
+                DurationExpr::Binary { op, lhs: Box::new(lhs), rhs: Box::new(rhs), span }
             }
         };
         let Some(close) = self.eat(TokenKind::RightParen) else {
@@ -306,9 +308,6 @@ impl Parser<'_> {
         };
         self.leave();
         let span = join(start, close.span);
-        if let DurationExpr::Binary { span: whole, .. } = &mut expr {
-            *whole = span;
-        }
         self.check_enabled(span)?;
         Ok((expr, span))
     }

@@ -376,7 +376,7 @@ impl Lowering {
             labels: aggregate.labels.clone(),
             without: aggregate.without,
             span,
-            input_span: aggregate.expr.span,
+            input_span: aggregate.expr.unwrap_parens().span,
         };
         Ok(Lowered { plan: Plan::Vector(VectorNode::Aggregate(Box::new(node))), is_invariant })
     }

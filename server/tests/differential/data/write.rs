@@ -72,17 +72,48 @@ pub(crate) fn requests(series: &[TimeSeries]) -> Vec<Vec<u8>> {
             samples: series.samples.iter().filter(|s| within(s.timestamp)).copied().collect(),
             histograms: series.histograms.iter().filter(|h| within(h.timestamp)).cloned().collect(),
         };
-        let slices: Vec<TimeSeries> = series
-            .iter()
-            .map(slice)
-            .filter(|s| !s.samples.is_empty() || !s.histograms.is_empty())
-            .collect();
-        if !slices.is_empty() {
-            bodies.push(body(slices));
+        let mut runs: Vec<_> =
+            series.iter().map(|series| slice(series).runs().into_iter()).collect();
+        loop {
+            let next: Vec<TimeSeries> = runs.iter_mut().filter_map(Iterator::next).collect();
+            if next.is_empty() {
+                break;
+            }
+            bodies.push(body(next));
         }
         from += SLICE_MS;
     }
     bodies
+}
+
+impl TimeSeries {
+    /// Runs of samples of one kind in order of time: Prometheus takes the floats of a request
+    /// before its histograms, and nothing older than what it has.
+    fn runs(self) -> Vec<Self> {
+        let Self { labels, samples, histograms } = self;
+        let empty = Self { labels, samples: Vec::new(), histograms: Vec::new() };
+        let (mut samples, mut histograms) =
+            (samples.into_iter().peekable(), histograms.into_iter().peekable());
+        let mut runs: Vec<Self> = Vec::new();
+        loop {
+            let is_float = match (samples.peek(), histograms.peek()) {
+                (Some(sample), Some(histogram)) => sample.timestamp < histogram.timestamp,
+                (sample, None) if sample.is_none() => return runs,
+                (sample, _) => sample.is_some(),
+            };
+            let continues = |run: &Self| run.histograms.is_empty() == is_float;
+            if !runs.last().is_some_and(continues) {
+                runs.push(empty.clone());
+            }
+            if let Some(run) = runs.last_mut() {
+                if is_float {
+                    run.samples.extend(samples.next());
+                } else {
+                    run.histograms.extend(histograms.next());
+                }
+            }
+        }
+    }
 }
 
 fn body(timeseries: Vec<TimeSeries>) -> Vec<u8> {

@@ -5,10 +5,6 @@ use m3rs_query::promql::signature::{Signature, Variadic, signatures};
 use super::Grammar;
 use crate::tree::{Kind, Node};
 
-/// Functions that look at native histograms alone.
-const HISTOGRAMS_ONLY: &[&str] =
-    &["histogram_avg", "histogram_count", "histogram_sum", "histogram_stddev", "histogram_stdvar"];
-
 impl Grammar<'_> {
     /// A call that gives a vector.
     pub(super) fn vector_call(&mut self, depth: usize) -> Node {
@@ -18,8 +14,7 @@ impl Grammar<'_> {
         let signature = loop {
             let all = signatures();
             let signature = &all[self.dice.below(all.len())];
-            let wanted = self.histograms || !HISTOGRAMS_ONLY.contains(&signature.name);
-            if signature.returns == Kind::Vector && wanted {
+            if signature.returns == Kind::Vector && !signature.extension {
                 break signature;
             }
         };
@@ -175,7 +170,7 @@ impl Grammar<'_> {
             2 => Node::leaf(Kind::Vector, "rate(latency_bucket[5m])"),
             3 => Node::leaf(Kind::Vector, "sum by (le) (rate(latency_bucket[9m]))"),
             4 => Node::leaf(Kind::Vector, "{__name__=~\"odd_bucket|no_inf_bucket\"}"),
-            5 if self.histograms => {
+            5 => {
                 let native = [
                     "native",
                     "rate(native[5m])",

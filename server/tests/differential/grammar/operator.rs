@@ -53,8 +53,7 @@ impl Grammar<'_> {
             0..=6 => self.dice.pick(ARITHMETIC).to_owned(),
             7..=9 => self.dice.pick(COMPARISONS).to_owned(),
             10 => format!("{} bool", self.dice.pick(COMPARISONS)),
-            _ if self.histograms => self.dice.pick(&["</", ">/"]).to_owned(),
-            _ => "-".to_owned(),
+            _ => self.dice.pick(&["</", ">/"]).to_owned(),
         }
     }
 

@@ -73,7 +73,7 @@ impl Grammar<'_> {
 
     /// A metric by its name, or by a matcher of names.
     fn metric(&mut self) -> String {
-        if self.histograms && self.dice.one_in(3) {
+        if self.dice.one_in(4) {
             return self.dice.pick(HISTOGRAMS).to_owned();
         }
         match self.dice.below(30) {

@@ -9,6 +9,7 @@ use super::{Operation, PairResult, Sides};
 use crate::error::QueryError;
 use crate::histogram::FloatHistogram;
 use crate::limits::Held;
+use crate::promql::annotation::Note;
 use crate::promql::exec::block::{Block, SameLabels};
 use crate::promql::exec::histograms::Histograms;
 use crate::promql::exec::operator::Operand;
@@ -41,6 +42,7 @@ pub(super) fn open<'a>(
         one_at: vec![None; signatures],
         taken: vec![false; signatures],
         results: HashSet::new(),
+        fault: None,
         output: Output::new(operation, &many, &one, steps),
     };
     for step in 0..steps {
@@ -48,6 +50,9 @@ pub(super) fn open<'a>(
             ctx.check()?;
         }
         matcher.step(step)?;
+        if let Some(note) = matcher.fault.take() {
+            ctx.note(operation.span, note);
+        }
     }
     let block = matcher.output.into_block(ctx)?;
     Ok(Box::new(block.with_unique_labels(SameLabels::Merge, ctx)?))
@@ -64,6 +69,8 @@ struct Matcher<'b, 'a> {
     taken: Vec<bool>,
     /// Signatures and labels of this step's results, where several may share a signature.
     results: HashSet<(u32, u32)>,
+    /// PARITY(prometheus): of this step's faults only the last is told.
+    fault: Option<Note<'static>>,
     output: Output<'b, 'a>,
 }
 
@@ -121,7 +128,7 @@ impl Matcher<'_, '_> {
         (many, one): (Operand<'_>, Operand<'_>),
     ) -> Result<(), QueryError> {
         let fault = |text: &str| Err(QueryError::Execution(text.to_owned()));
-        let mut tell = |note| self.ctx.note(self.operation.span, note);
+        let mut tell = |note| self.fault = Some(note);
         let result = self.operation.apply_to_pair(many, one, &mut tell);
         // PARITY(prometheus): a pair that the operator is not for has not met.
         if matches!(result, PairResult::Refused) {

@@ -9,6 +9,7 @@ use super::{Apply, Operation, PairResult, Sides};
 use crate::error::QueryError;
 use crate::histogram::FloatHistogram;
 use crate::promql::exec::histograms::Histograms;
+use crate::promql::exec::last_notes::LastNotes;
 use crate::promql::exec::operator::Operand;
 use crate::promql::exec::series::{NameRemoval, SeriesList};
 use crate::promql::exec::{Context, Rows, Worker, exchange, is_absent};
@@ -117,7 +118,8 @@ pub(super) fn open<'a>(
     } else {
         Box::new(sides.one.into_block(ctx, steps)?)
     };
-    Ok(Box::new(PairRows { operation, many: sides.many, one, pairs, steps, ctx }))
+    let notes = LastNotes::new(operation.span, steps, ctx);
+    Ok(Box::new(PairRows { operation, many: sides.many, one, pairs, steps, notes }))
 }
 
 /// Reads rows that meet no other for what they may tell.
@@ -154,7 +156,7 @@ struct PairRows<'a> {
     one: Box<dyn Rows + 'a>,
     pairs: Pairs,
     steps: usize,
-    ctx: &'a Context<'a>,
+    notes: LastNotes<'a>,
 }
 
 impl Rows for PairRows<'_> {
@@ -163,7 +165,8 @@ impl Rows for PairRows<'_> {
     }
 
     fn tells(&self) -> bool {
-        self.many.tells() || self.one.tells()
+        // Pairs of a float and a histogram do.
+        true
     }
 
     fn read(
@@ -174,13 +177,14 @@ impl Rows for PairRows<'_> {
     ) -> Result<Histograms, QueryError> {
         let mut ones = worker.take(out.len());
         let many = read_rows(&*self.many, &self.pairs.many[rows.clone()], self.steps, worker, out)?;
+        let first = rows.start;
         let one = read_rows(&*self.one, &self.pairs.one[rows], self.steps, worker, &mut ones)?;
         let is_for_floats = !matches!(self.operation.apply, Apply::Refuse);
         let mut results = Histograms::NONE;
         if is_for_floats && many.is_empty() && one.is_empty() {
             self.operation.apply_to_row(out, &ones);
         } else {
-            results = self.apply_to_cells(out, &many, &ones, &one);
+            results = self.apply_to_cells(first, out, (&many, &ones, &one));
         }
         worker.put(ones);
         Ok(results)
@@ -191,10 +195,9 @@ impl PairRows<'_> {
     /// Applies the operation where there may be histograms.
     fn apply_to_cells(
         &self,
+        first: usize,
         out: &mut [f64],
-        many: &Histograms,
-        ones: &[f64],
-        one: &Histograms,
+        (many, ones, one): (&Histograms, &[f64], &Histograms),
     ) -> Histograms {
         let mut results = Histograms::NONE;
         let (mut many, mut one) = (many.iter().peekable(), one.iter().peekable());
@@ -203,7 +206,8 @@ impl PairRows<'_> {
             let one = operand(*other, one.next_if(|(at, _)| *at == cell));
             *out = STALE_NAN;
             let (Some(many), Some(one)) = (many, one) else { continue };
-            let mut tell = |note| self.ctx.note(self.operation.span, note);
+            let (row, step) = (first + cell / self.steps, cell % self.steps);
+            let mut tell = |note| self.notes.add(row, step, note);
             match self.operation.apply_to_pair(many, one, &mut tell) {
                 PairResult::Float(v) => *out = v,
                 PairResult::Histogram(h) => results.push(cell, h),
