@@ -10,12 +10,6 @@ pub enum QueryError {
     /// The text is not PromQL, or its types do not fit, or the request is out of order.
     #[error("{0}")]
     Parse(String),
-    /// Valid PromQL that this engine does not evaluate.
-    #[error("{feature} is not supported")]
-    Unsupported {
-        /// The feature, named.
-        feature: String,
-    },
     /// A named limit was reached.
     #[error("{}; the limit {name} is {value}, set by {setting}", limit_text(name, *value))]
     Limit {
@@ -66,7 +60,7 @@ impl QueryError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Parse(_) | Self::Unsupported { .. } => ErrorKind::Invalid,
+            Self::Parse(_) => ErrorKind::Invalid,
             Self::Limit { name: "steps" | "depth", .. } => ErrorKind::Invalid,
             Self::Limit { .. } | Self::Execution(_) => ErrorKind::Limit,
             Self::Timeout => ErrorKind::Timeout,
@@ -87,7 +81,7 @@ impl QueryError {
         match self {
             Self::Parse(_) | Self::Source(SourceError::FetchLimit(_)) => "bad_data",
             Self::Limit { name: "steps" | "depth", .. } => "bad_data",
-            Self::Unsupported { .. } | Self::Limit { .. } | Self::Execution(_) => "execution",
+            Self::Limit { .. } | Self::Execution(_) => "execution",
             Self::Timeout => "timeout",
             Self::Cancelled | Self::Source(SourceError::Cancelled) => "canceled",
             Self::Source(SourceError::Storage { .. }) | Self::Internal(_) => "internal",

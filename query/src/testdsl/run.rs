@@ -10,7 +10,6 @@ use super::fixed_time;
 use super::histogram::{natives_of, to_stored};
 use super::{Command, Eval, EvalTime, Load, Script, SequenceValue};
 use crate::engine::{Engine, Query, QueryOptions};
-use crate::error::QueryError;
 use crate::histogram::{FloatHistogram, settle_hints};
 use crate::promql::{ParseOptions, parse};
 use crate::result::{InstantVector, QueryOutput, Value};
@@ -28,8 +27,6 @@ pub struct Report {
     pub evals: usize,
     /// How many of them gave what they should.
     pub passed: usize,
-    /// Those that need what the engine does not have.
-    pub unsupported: Vec<Failure>,
     /// Those that gave something else.
     pub failed: Vec<Failure>,
 }
@@ -56,12 +53,12 @@ pub fn run(script: &Script, engine: &Engine) -> Report {
             Command::Load(load) => load_into(&mut source, load),
             Command::Eval(eval) => {
                 report.evals += 1;
-                let failure =
-                    |reason| Failure { line: eval.line, query: eval.query.clone(), reason };
                 match evaluate(engine, &source, eval) {
-                    Outcome::Passed => report.passed += 1,
-                    Outcome::Unsupported(reason) => report.unsupported.push(failure(reason)),
-                    Outcome::Failed(reason) => report.failed.push(failure(reason)),
+                    Ok(()) => report.passed += 1,
+                    Err(reason) => {
+                        let (line, query) = (eval.line, eval.query.clone());
+                        report.failed.push(Failure { line, query, reason });
+                    }
                 }
             }
         }
@@ -69,34 +66,12 @@ pub fn run(script: &Script, engine: &Engine) -> Report {
     report
 }
 
-enum Outcome {
-    Passed,
-    Unsupported(String),
-    Failed(String),
-}
-
-fn evaluate(engine: &Engine, source: &VectorSource, eval: &Eval) -> Outcome {
+/// Evaluates a query; why it did not give what it should.
+fn evaluate(engine: &Engine, source: &VectorSource, eval: &Eval) -> Result<(), String> {
     let trial = Trial { engine, source, expect: &eval.expect };
-    let result = match eval.time {
+    match eval.time {
         EvalTime::Instant(at_ms) => trial.instant_and_variants(&eval.query, at_ms),
         EvalTime::Range(grid) => trial.range(&eval.query, grid),
-    };
-    match result {
-        Ok(()) => Outcome::Passed,
-        Err(Fault::Unsupported(reason)) => Outcome::Unsupported(reason),
-        Err(Fault::Wrong(reason)) => Outcome::Failed(reason),
-    }
-}
-
-/// Why a query did not pass.
-enum Fault {
-    Unsupported(String),
-    Wrong(String),
-}
-
-impl From<String> for Fault {
-    fn from(reason: String) -> Self {
-        Self::Wrong(reason)
     }
 }
 
@@ -108,7 +83,7 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    fn instant_and_variants(&self, query: &str, at_ms: i64) -> Result<(), Fault> {
+    fn instant_and_variants(&self, query: &str, at_ms: i64) -> Result<(), String> {
         self.instant(query, at_ms)?;
         let variants = match fixed_time::variants(query, at_ms) {
             Ok(variants) => variants,
@@ -118,12 +93,12 @@ impl Trial<'_> {
         for (query, time_ms) in variants.iter().flat_map(|(q, ts)| ts.iter().map(move |t| (q, *t)))
         {
             self.instant(query, time_ms)
-                .map_err(|fault| fault.in_context(&format!("as {query} at {time_ms} ms")))?;
+                .map_err(|reason| format!("as {query} at {time_ms} ms: {reason}"))?;
         }
         Ok(())
     }
 
-    fn instant(&self, query: &str, at_ms: i64) -> Result<(), Fault> {
+    fn instant(&self, query: &str, at_ms: i64) -> Result<(), String> {
         let time = EvalTime::Instant(at_ms);
         let Some(output) = self.output(query, time)? else { return Ok(()) };
         check_value(&output.value, self.expect, self.expect.samples_at)?;
@@ -135,14 +110,14 @@ impl Trial<'_> {
         }
         let is_scalar = matches!(output.value, Value::Scalar { .. });
         self.middle_of_range(query, at_ms, is_scalar)
-            .map_err(|fault| fault.in_context("in range mode"))
+            .map_err(|reason| format!("in range mode: {reason}"))
     }
 
     /// The same result must come out in the middle of a range.
-    fn middle_of_range(&self, query: &str, at_ms: i64, is_scalar: bool) -> Result<(), Fault> {
+    fn middle_of_range(&self, query: &str, at_ms: i64, is_scalar: bool) -> Result<(), String> {
         let grid = StepGrid { start_ms: at_ms - AROUND_MS, step_ms: AROUND_MS, count: 3 };
         let Value::Matrix(matrix) = self.execute(query, EvalTime::Range(grid))?.value else {
-            return Err(Fault::Wrong("a range query gave no matrix".to_owned()));
+            return Err("a range query gave no matrix".to_owned());
         };
         check_sorted(&matrix)?;
         if self.expect.is_ordered {
@@ -163,27 +138,27 @@ impl Trial<'_> {
             Some(v) if is_scalar => Value::Scalar { t_ms: at_ms, v: *v },
             _ => Value::Vector(middle),
         };
-        Ok(check_value(&value, self.expect, None)?)
+        check_value(&value, self.expect, None)
     }
 
-    fn range(&self, query: &str, grid: StepGrid) -> Result<(), Fault> {
+    fn range(&self, query: &str, grid: StepGrid) -> Result<(), String> {
         let Some(output) = self.output(query, EvalTime::Range(grid))? else { return Ok(()) };
-        Ok(check_value(&output.value, self.expect, Some(grid))?)
+        check_value(&output.value, self.expect, Some(grid))
     }
 
     /// Evaluates, and checks failure and annotations; `None` if the query failed as it should.
-    fn output(&self, query: &str, time: EvalTime) -> Result<Option<QueryOutput>, Fault> {
+    fn output(&self, query: &str, time: EvalTime) -> Result<Option<QueryOutput>, String> {
         let output = match (self.execute(query, time), &self.expect.fail) {
-            (Err(Fault::Wrong(message)), Some(expected)) if expected.matches(&message) => {
+            (Err(message), Some(expected)) if expected.matches(&message) => {
                 return Ok(None);
             }
-            (Err(Fault::Wrong(message)), Some(expected)) => {
+            (Err(message), Some(expected)) => {
                 let reason = format!("expected failure {expected:?}, failed with: {message}");
-                return Err(Fault::Wrong(reason));
+                return Err(reason);
             }
-            (Err(fault), _) => return Err(fault.in_context("failed")),
+            (Err(message), _) => return Err(format!("failed: {message}")),
             (Ok(_), Some(expected)) => {
-                return Err(Fault::Wrong(format!("expected failure {expected:?}, but it passed")));
+                return Err(format!("expected failure {expected:?}, but it passed"));
             }
             (Ok(output), None) => output,
         };
@@ -192,9 +167,9 @@ impl Trial<'_> {
         Ok(Some(output))
     }
 
-    fn execute(&self, query: &str, time: EvalTime) -> Result<QueryOutput, Fault> {
-        let expr = parse(query, &ParseOptions::default())
-            .map_err(|error| Fault::Wrong(error.message().to_owned()))?;
+    fn execute(&self, query: &str, time: EvalTime) -> Result<QueryOutput, String> {
+        let expr =
+            parse(query, &ParseOptions::default()).map_err(|error| error.message().to_owned())?;
         let (options, cancel) = (QueryOptions::default(), Cancel::new());
         let query = Query { text: query, expr: &expr };
         let output = match time {
@@ -204,19 +179,7 @@ impl Trial<'_> {
                 self.engine.range(self.source, query, times, &options, &cancel)
             }
         };
-        output.map_err(|error| match error {
-            QueryError::Unsupported { .. } => Fault::Unsupported(error.to_string()),
-            other => Fault::Wrong(other.to_string()),
-        })
-    }
-}
-
-impl Fault {
-    fn in_context(self, context: &str) -> Self {
-        match self {
-            Self::Wrong(reason) => Self::Wrong(format!("{context}: {reason}")),
-            unsupported => unsupported,
-        }
+        output.map_err(|error| error.to_string())
     }
 }
 
@@ -349,7 +312,7 @@ mod tests {
              mixed 1 {{count:1}}\n",
         );
         assert_eq!(line_of(&report.failed), [14], "{report:?}");
-        assert_eq!((report.passed, report.unsupported.len()), (4, 0), "{report:?}");
+        assert_eq!((report.passed, report.failed.len()), (4, 1), "{report:?}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use m3rs_core::model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, STALE_NAN};
 
-use super::lower::{Lowered, Lowering, unsupported};
+use super::lower::{Lowered, Lowering};
 use super::{
     HistogramFunction, HistogramNode, HistogramNumber, InfoNode, Mapping, MatrixNode, Plan,
     RangeNode, Relabel, ScalarNode, SelectNode, Shift, SortOrder, VectorNode,
@@ -256,7 +256,7 @@ fn kernel_call(function: &str, args: &mut Args<'_>) -> Result<Plan, QueryError> 
         return Ok(Plan::Vector(VectorNode::Map { input, mapping }));
     }
     let Some(mut kernel) = function::range_kernel(function) else {
-        return Err(unsupported(format!("the function {function}()")));
+        return Err(QueryError::Internal(format!("no kernel for {function}()")));
     };
     let mut input: Option<(MatrixNode, Span)> = None;
     let mut params = Vec::new();

@@ -36,7 +36,7 @@ impl QueryTimes {
 /// Makes the plan of `expr`. Recursive: the caller has checked [`depth`].
 ///
 /// # Errors
-/// [`QueryError::Unsupported`], and [`QueryError::Parse`] where types do not fit.
+/// [`QueryError::Parse`] where types do not fit.
 pub(crate) fn lower(
     expr: &Expr,
     times: QueryTimes,
@@ -111,10 +111,6 @@ impl Lowered {
             other => other,
         }
     }
-}
-
-pub(super) fn unsupported(feature: impl Into<String>) -> QueryError {
-    QueryError::Unsupported { feature: feature.into() }
 }
 
 impl Plan {
