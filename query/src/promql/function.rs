@@ -29,6 +29,7 @@ use crate::step::StepGrid;
 pub use extended::{cut_samples, extended_kernel, smoothed_values};
 pub use native::HistogramSamples;
 pub use start::overlap_count;
+pub(crate) use window::visit_last;
 
 /// Samples of one series for a range function, and the windows to look at.
 ///

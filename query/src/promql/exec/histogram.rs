@@ -51,7 +51,7 @@ pub(crate) fn open<'a>(
     let mut values = vec![STALE_NAN; series.len() * steps];
     let applied = Applied { input, groups, what, spans, ctx };
     let forced = Mutex::new(BTreeMap::new());
-    let run = exchange::runs(series.len(), steps).first().map_or(1, |run| run.len() * steps);
+    let run = exchange::parts(series.len(), steps).first().map_or(1, |run| run.len() * steps);
     let _ = exchange::fill_chunks(ctx, &mut values, run.max(1), |index, _, out| {
         for (place, out) in out.chunks_exact_mut(steps).enumerate() {
             let row = index * (run / steps) + place;

@@ -56,7 +56,7 @@ fn instant_vector(
 ) -> Result<Value, QueryError> {
     let rows = open(node, grid, ctx)?;
     let series = rows.series();
-    let runs = exchange::runs(series.len(), 1);
+    let runs = exchange::parts(series.len(), 1);
     let mut held = ctx.budget.hold_rows(series.len(), 1)?;
     let mut vector = InstantVector { t_ms: grid.start_ms, ..InstantVector::default() };
     exchange::for_each_ordered(
@@ -99,7 +99,7 @@ fn matrix_of_steps(
 ) -> Result<Value, QueryError> {
     let rows = open(node, grid, ctx)?;
     let steps = grid.count;
-    let runs = exchange::runs(rows.series().len(), steps);
+    let runs = exchange::parts(rows.series().len(), steps);
     let mut held = Vec::new();
     let mut series = Vec::new();
     exchange::for_each_ordered(
@@ -163,7 +163,7 @@ fn matrix_of_samples(
     ctx: &Context<'_>,
 ) -> Result<Value, QueryError> {
     let samples = Samples::open(node, grid, ctx)?;
-    let runs = exchange::runs(samples.series.len(), 256);
+    let runs = exchange::parts(samples.series.len(), 256);
     let mut held = Vec::new();
     let mut series = Vec::new();
     exchange::for_each_ordered(

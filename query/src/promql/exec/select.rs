@@ -157,7 +157,7 @@ impl Selected {
         let (out, natives) = out;
         self.read(rows, &mut worker.ahead, out)?;
         let read = out.len();
-        if out.vs.iter().any(|v| is_absent(*v)) {
+        if has_absent(&out.vs) {
             let mut kept = 0;
             for i in 0..out.vs.len() {
                 if !is_absent(out.vs[i]) {
@@ -193,6 +193,14 @@ impl Selected {
             SeriesList::shared(Arc::clone(&self.labels))
         }
     }
+}
+
+/// Whether there is a staleness marker.
+fn has_absent(vs: &[f64]) -> bool {
+    // Without a way out, many are compared at once; few chunks have a NaN.
+    vs.chunks(64).any(|chunk| {
+        chunk.iter().fold(false, |any, v| any | v.is_nan()) && chunk.iter().any(|v| is_absent(*v))
+    })
 }
 
 /// Makes histograms of storage into those of queries, staleness markers included.
@@ -457,19 +465,8 @@ fn last_values(
     out: &mut [f64],
     value: impl Fn(usize) -> f64,
 ) {
-    let mut next = 0;
-    let mut end = ends.start_ms;
-    for out in out {
-        while next < ts.len() && ts[next] <= end {
-            next += 1;
-        }
-        *out = if next > 0 && ts[next - 1] > end.saturating_sub(lookback_ms) {
-            value(next - 1)
-        } else {
-            STALE_NAN
-        };
-        end += ends.step_ms;
-    }
+    out.fill(STALE_NAN);
+    function::visit_last(ts, ends, lookback_ms, |step, last| out[step] = value(last));
 }
 
 #[cfg(test)]

@@ -245,7 +245,7 @@ pub fn quantile(q: f64, values: &mut [f64]) -> f64 {
 }
 
 /// The `q`-quantile of values in the order of [`nan_first`], given by position.
-pub(super) fn quantile_of_sorted(q: f64, count: usize, at: impl Fn(usize) -> f64) -> f64 {
+pub(super) fn quantile_of_sorted(q: f64, count: usize, mut at: impl FnMut(usize) -> f64) -> f64 {
     match rank(q, count) {
         Rank::Answer(v) => v,
         Rank::Between { lower, weight } => {

@@ -9,6 +9,7 @@ use std::ops::{ControlFlow, Range};
 
 use super::RangeInput;
 use crate::promql::ast::RangeEdges;
+use crate::step::StepGrid;
 
 /// The samples `lo..hi` of the series fall into the window of step `step`; at least one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,6 +90,12 @@ impl Regular {
         Window { step: self.steps.start + index, lo, hi: lo + self.len }
     }
 
+    /// The windows, in order.
+    #[inline]
+    pub(super) fn iter(&self) -> impl Iterator<Item = Window> {
+        (0..self.count()).map(|index| self.window(index))
+    }
+
     /// The same windows in parts of about so many samples.
     fn parts(self, samples: usize) -> impl Iterator<Item = Self> {
         let part = (samples / self.len.max(1)).max(1);
@@ -122,7 +129,7 @@ fn is_progression(ts: &[i64], interval: i64) -> bool {
 pub(super) fn walk(input: &RangeInput<'_>, mut visit: impl FnMut(Window)) {
     walk_pieces(input, |piece| match piece {
         Piece::One(w) => visit(w),
-        Piece::Even(windows) => (0..windows.count()).for_each(|i| visit(windows.window(i))),
+        Piece::Even(windows) => windows.iter().for_each(&mut visit),
     });
 }
 
@@ -153,6 +160,17 @@ pub(super) fn walk_pieces(input: &RangeInput<'_>, mut visit: impl FnMut(Piece)) 
             visit(Piece::Even(windows));
         }
     }
+}
+
+/// Visits each step with the last sample in `(end - range_ms, end]`, where there is one.
+#[inline]
+pub(crate) fn visit_last(
+    ts: &[i64],
+    ends: StepGrid,
+    range_ms: i64,
+    mut visit: impl FnMut(usize, usize),
+) {
+    walk(&RangeInput::of(ts, &[], ends, range_ms), |w| visit(w.step, w.hi - 1));
 }
 
 /// Visits the windows of some steps that hold a sample; breaks if the work is to stop.
@@ -307,7 +325,6 @@ fn fold_slice<F: Fold>(input: &RangeInput<'_>, lo: usize, hi: usize, state: &mut
 mod tests {
     use super::super::Stop;
     use super::*;
-    use crate::step::StepGrid;
 
     fn windows(ts: &[i64], ends: StepGrid, range_ms: i64) -> Vec<(usize, usize, usize)> {
         let vs = vec![0.0; ts.len()];
