@@ -13,6 +13,9 @@ pub fn write_float(out: &mut Vec<u8>, v: f64) {
         out.extend_from_slice(special(v));
     } else if let Some(hundredths) = hundredths(v) {
         write_hundredths(out, v.is_sign_negative(), hundredths);
+    } else if (1e-4..1e15).contains(&abs) {
+        // A fraction without exponent.
+        out.extend_from_slice(zmij::Buffer::new().format_finite(v).as_bytes());
     } else {
         write_shortest(out, v, abs != 0.0 && !(1e-6..1e21).contains(&abs));
     }
@@ -259,7 +262,9 @@ mod tests {
             state ^= state >> 7;
             state ^= state << 17;
             let near = (state >> (14 + i % 50)) as f64 / 100.0;
-            for v in [near, -near, near.next_up(), near.next_down(), i as f64 / 1000.0] {
+            let wide = (state >> 12) as f64 * 10f64.powi(i as i32 % 40 - 32);
+            let nears = [near, -near, near.next_up(), near.next_down()];
+            for v in nears.into_iter().chain([i as f64 / 1000.0, wide, -wide]) {
                 let (mut out, mut expected) = (Vec::new(), Vec::new());
                 write_float(&mut out, v);
                 let abs = v.abs();

@@ -6,7 +6,7 @@ use m3rs_core::model::Labels;
 use rayon::slice::ParallelSliceMut;
 
 use super::subquery::Samples;
-use super::{Context, Worker, exchange, is_absent, open, scalar};
+use super::{Context, Worker, count_values, exchange, is_absent, open, scalar};
 use crate::error::QueryError;
 use crate::promql::function::HistogramSamples;
 use crate::promql::plan::{MatrixNode, Plan, VectorNode};
@@ -131,7 +131,7 @@ fn matrix_of_steps(
             for one in &part {
                 if let Points::Steps { values, .. } = &one.points {
                     len += values.len();
-                    present += values.iter().filter(|v| !is_absent(**v)).count();
+                    present += count_values(values);
                 }
             }
             let mut held = ctx.budget.hold_rows(len, 1)?;

@@ -78,18 +78,19 @@ struct RankedWindow {
 impl RankedWindow {
     /// An empty window over samples of which the first is number `first`.
     fn new(vs: &[f64], first: usize) -> Self {
-        let mut sorted: Vec<(u64, u32)> =
-            vs.iter().zip(0..).map(|(v, index)| (sort_key(*v), index)).collect();
+        // Key and number in one integer, which compare without a branch.
+        let mut sorted: Vec<u128> =
+            vs.iter().zip(0..).map(|(v, index)| u128::from(sort_key(*v)) << 32 | index).collect();
         sorted.sort_unstable();
         let mut ranks = vec![0; vs.len()];
-        for ((_, index), rank) in sorted.iter().zip(0..) {
-            ranks[*index as usize] = rank;
+        for (one, rank) in sorted.iter().zip(0..) {
+            ranks[*one as u32 as usize] = rank;
         }
         let len = vs.len().div_ceil(64);
         Self {
             first,
             ranks,
-            keys: sorted.into_iter().map(|(key, _)| key).collect(),
+            keys: sorted.into_iter().map(|one| (one >> 32) as u64).collect(),
             words: vec![0; len],
             counts: vec![0; len],
             at: 0,

@@ -9,6 +9,7 @@ use m3rs_core::model::STALE_NAN;
 use super::start;
 use super::window::{Piece, Window, map_windows, walk_pieces};
 use super::{RangeInput, seconds};
+use crate::step::StepGrid;
 
 /// How far, in average sample distances, a bound may be away from the nearest sample for the
 /// series to count as reaching to it.
@@ -89,8 +90,7 @@ impl Resets<'_> {
     }
 }
 
-/// Maps each window of at least two samples to its result, with how far it is extrapolated: that
-/// is the same for all windows of a regular series.
+/// Maps each window of at least two samples to its result, with how far it is extrapolated.
 #[inline]
 fn extrapolate(
     input: &RangeInput<'_>,
@@ -98,22 +98,62 @@ fn extrapolate(
     per: f64,
     mut result: impl FnMut(&Extent, Window) -> f64,
 ) {
+    if let Some(memo) = input.memo
+        && input.ends.count <= MEMO_STEPS_MAX
+    {
+        for (w, extent) in memo.borrow_mut().extents(input, per) {
+            out[w.step] = result(extent, *w);
+        }
+        return;
+    }
+    visit_extents(input, per, |extent, w| out[w.step] = result(extent, w));
+}
+
+/// Visits each window of at least two samples with how far it is extrapolated: that is the same
+/// for all windows of a regular series.
+#[inline]
+fn visit_extents(input: &RangeInput<'_>, per: f64, mut visit: impl FnMut(&Extent, Window)) {
     walk_pieces(input, |piece| match piece {
         Piece::One(w) => {
             if let Some(extent) = Extent::of(input, w, per) {
-                out[w.step] = result(&extent, w);
+                visit(&extent, w);
             }
         }
         Piece::Even(windows) => {
             let Some(extent) = Extent::of(input, windows.window(0), per) else { return };
-            for w in windows.iter() {
-                out[w.step] = result(&extent, w);
-            }
+            windows.iter().for_each(|w| visit(&extent, w));
         }
     });
 }
 
+/// Windows of more steps than this are not kept: half a megabyte.
+const MEMO_STEPS_MAX: usize = 8192;
+
+/// The windows of the series before, and how far each is extrapolated. Series of one scrape have
+/// the same times, and stand side by side more often than not.
+#[derive(Debug, Default)]
+pub struct Memo {
+    ts: Vec<i64>,
+    key: Option<(StepGrid, i64, u64)>,
+    extents: Vec<(Window, Extent)>,
+}
+
+impl Memo {
+    fn extents(&mut self, input: &RangeInput<'_>, per: f64) -> &[(Window, Extent)] {
+        let key = Some((input.ends, input.range_ms, per.to_bits()));
+        if self.key != key || self.ts != input.ts {
+            self.extents.clear();
+            visit_extents(input, per, |extent, w| self.extents.push((w, *extent)));
+            self.ts.clear();
+            self.ts.extend_from_slice(input.ts);
+            self.key = key;
+        }
+        &self.extents
+    }
+}
+
 /// Over how many seconds a window is sampled, and how far a series reaches beyond its samples.
+#[derive(Clone, Copy, Debug)]
 struct Extent {
     sampled: f64,
     to_start: f64,
@@ -211,8 +251,10 @@ pub(super) fn idelta(input: &RangeInput<'_>, out: &mut [f64]) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::super::tests::run;
-    use crate::step::StepGrid;
+    use super::*;
 
     const MINUTE: i64 = 60_000;
 
@@ -292,6 +334,26 @@ mod tests {
             for (row, end) in rows.iter().zip(ends.times()) {
                 let expected = scan(&samples, end, range_ms).map(f64::to_bits);
                 assert_eq!(row.map(f64::to_bits), expected, "{end} {range_ms}");
+            }
+        }
+    }
+
+    /// Series of equal and of other times, one after the other, with what the one before left.
+    #[test]
+    fn a_memo_changes_nothing() {
+        let memo = RefCell::new(Memo::default());
+        let ts: [Vec<i64>; 2] =
+            [31, 17].map(|m| (0..300).map(|i| i * 15_000 + i * i % m).collect());
+        let vs: Vec<f64> = (0..300).map(|i| ((i * 37) % 113) as f64 * 0.1).collect();
+        for (which, range_ms) in [(0, 60_000), (0, 60_000), (1, 60_000), (1, 90_000), (0, 90_000)] {
+            let ends = StepGrid { start_ms: -30_000, step_ms: 60_000, count: 90 };
+            let input = RangeInput::of(&ts[which], &vs, ends, range_ms);
+            let remembering = RangeInput { memo: Some(&memo), ..input };
+            for kernel in [rate, increase, delta] {
+                let (mut a, mut b) = (vec![STALE_NAN; 90], vec![STALE_NAN; 90]);
+                kernel(&input, &mut a);
+                kernel(&remembering, &mut b);
+                assert!(a.iter().zip(&b).all(|(a, b)| a.to_bits() == b.to_bits()));
             }
         }
     }

@@ -3,10 +3,8 @@
 use m3rs_core::model::STALE_NAN;
 
 use super::RangeInput;
-use super::aggregate::{CompensatedSum, FiniteSum, Summation};
-use super::window::{
-    Fold, LANES, Piece, Regular, Window, fold_group, fold_window, map_windows, walk_pieces,
-};
+use super::aggregate::{CompensatedSum, FiniteSum, Summation, Sums};
+use super::window::{Fold, LANES, Piece, Regular, Window, fold_window, map_windows, walk_pieces};
 
 /// Sums for a line of least squares; times count from `origin_ms`.
 #[derive(Clone, Copy)]
@@ -60,7 +58,9 @@ fn lines(
     origin: impl Fn(Window) -> i64,
     finish: impl Fn(f64, f64, Window) -> f64,
 ) {
-    let mut solved = |(mut slope, mut intercept): (f64, f64), w: Window| {
+    let mut flats = Flats::default();
+    let mut solved = |line: (f64, f64), w: Window| {
+        let (mut slope, mut intercept) = flats.flat(input.vs, w).unwrap_or(line);
         if w.len() < 2 {
             return;
         }
@@ -70,7 +70,6 @@ fn lines(
         }
         out[w.step] = finish(slope, intercept, w);
     };
-    let start = |w: Window| Line::<FiniteSum>::new(origin(w), input.vs[w.lo]);
     let mut group = [Window::default(); LANES];
     let mut filled = 0;
     walk_pieces(input, |piece| match piece {
@@ -79,19 +78,58 @@ fn lines(
             filled += 1;
             if filled == LANES {
                 filled = 0;
-                let lines = fold_group(input, &group, group.map(start));
-                lines.iter().zip(group).for_each(|(line, w)| solved(line.solve(), w));
+                let lines = side_by_side(input, group, group.map(&origin));
+                lines.into_iter().zip(group).for_each(|(line, w)| solved(line, w));
             }
         }
         Piece::Even(windows) => {
+            for w in &group[..std::mem::take(&mut filled)] {
+                let [line] = side_by_side(input, [*w], [origin(*w)]);
+                solved(line, *w);
+            }
             let first = windows.window(0);
             let times = Times::new(&input.ts[first.lo..first.hi], origin(first));
             times.lines(input.vs, &windows, &mut solved);
         }
     });
     for w in &group[..filled] {
-        solved(fold_window(input, *w, start(*w)).solve(), *w);
+        let [line] = side_by_side(input, [*w], [origin(*w)]);
+        solved(line, *w);
     }
+}
+
+/// The lines of windows whose values differ, each with its own chains of additions.
+#[inline]
+fn side_by_side<const N: usize>(
+    input: &RangeInput<'_>,
+    group: [Window; N],
+    origins_ms: [i64; N],
+) -> [(f64, f64); N] {
+    let shared = group.iter().map(Window::len).min().unwrap_or(0);
+    let ts = group.map(|w| &input.ts[w.lo..w.lo + shared]);
+    let vs = group.map(|w| &input.vs[w.lo..w.lo + shared]);
+    let (mut x, mut xx) = (Sums::<N>::default(), Sums::<N>::default());
+    let (mut y, mut xy) = (Sums::<N>::default(), Sums::<N>::default());
+    for i in 0..shared {
+        let at: [f64; N] = std::array::from_fn(|n| seconds_since(ts[n][i], origins_ms[n]));
+        let v: [f64; N] = std::array::from_fn(|n| vs[n][i]);
+        x.add(at);
+        y.add(v);
+        xy.add(std::array::from_fn(|n| at[n] * v[n]));
+        xx.add(std::array::from_fn(|n| at[n] * at[n]));
+    }
+    std::array::from_fn(|n| {
+        let w = group[n];
+        let (mut x, mut y, mut xy, mut xx) = (x.lane(n), y.lane(n), xy.lane(n), xx.lane(n));
+        for i in w.lo + shared..w.hi {
+            let (at, v) = (seconds_since(input.ts[i], origins_ms[n]), input.vs[i]);
+            x.add(at);
+            y.add(v);
+            xy.add(at * v);
+            xx.add(at * at);
+        }
+        least_squares(w.len() as f64, (x.total(), xx.total()), (y.total(), xy.total()))
+    })
 }
 
 /// What the times of samples contribute to the lines of windows that differ in values alone.
@@ -114,17 +152,16 @@ impl Times {
 
     /// Gives the line of each window to `solved`.
     fn lines(&self, vs: &[f64], windows: &Regular, solved: &mut impl FnMut((f64, f64), Window)) {
-        let mut flats = Flats::default();
         let grouped = windows.count() / LANES * LANES;
         for index in (0..grouped).step_by(LANES) {
             let group: [Window; LANES] = std::array::from_fn(|lane| windows.window(index + lane));
             for (line, w) in self.solve(vs, group).into_iter().zip(group) {
-                solved(flats.flat(vs, w).unwrap_or(line), w);
+                solved(line, w);
             }
         }
         for w in (grouped..windows.count()).map(|index| windows.window(index)) {
             let [line] = self.solve(vs, [w]);
-            solved(flats.flat(vs, w).unwrap_or(line), w);
+            solved(line, w);
         }
     }
 
@@ -133,17 +170,15 @@ impl Times {
     fn solve<const N: usize>(&self, vs: &[f64], group: [Window; N]) -> [(f64, f64); N] {
         let count = self.xs.len();
         let vs = group.map(|w| &vs[w.lo..w.lo + count]);
-        let (mut y, mut xy) = ([FiniteSum::default(); N], [FiniteSum::default(); N]);
+        let (mut y, mut xy) = (Sums::<N>::default(), Sums::<N>::default());
         for (i, x) in self.xs.iter().enumerate() {
-            for lane in 0..N {
-                let v = vs[lane][i];
-                y[lane].add(v);
-                xy[lane].add(x * v);
-            }
+            let v: [f64; N] = std::array::from_fn(|n| vs[n][i]);
+            y.add(v);
+            xy.add(v.map(|v| x * v));
         }
         let (x, xx) = (self.x.total(), self.xx.total());
-        std::array::from_fn(|lane| {
-            least_squares(count as f64, (x, xx), (y[lane].total(), xy[lane].total()))
+        std::array::from_fn(|n| {
+            least_squares(count as f64, (x, xx), (y.lane(n).total(), xy.lane(n).total()))
         })
     }
 }

@@ -170,7 +170,14 @@ pub(crate) fn visit_last(
     range_ms: i64,
     mut visit: impl FnMut(usize, usize),
 ) {
-    walk(&RangeInput::of(ts, &[], ends, range_ms), |w| visit(w.step, w.hi - 1));
+    let mut next = Edge::new(0);
+    for step in 0..ends.count {
+        let end = ends.time_ms(step);
+        let next = next.pass(ts, end);
+        if next > 0 && ts[next - 1] > end.saturating_sub(range_ms) {
+            visit(step, next - 1);
+        }
+    }
 }
 
 /// Visits the windows of some steps that hold a sample; breaks if the work is to stop.
@@ -186,16 +193,11 @@ fn walk_steps(
     }
     let ts = input.ts;
     let (first, _) = input.bounds_ms(steps.start);
-    let mut lo = ts.partition_point(|t| *t <= first);
-    let mut hi = lo;
+    let mut lo = Edge::new(ts.partition_point(|t| *t <= first));
+    let mut hi = Edge::new(lo.at);
     for step in steps {
         let (start, end) = input.bounds_ms(step);
-        while hi < ts.len() && ts[hi] <= end {
-            hi += 1;
-        }
-        while lo < hi && ts[lo] <= start {
-            lo += 1;
-        }
+        let (lo, hi) = (lo.pass(ts, start), hi.pass(ts, end));
         if lo < hi {
             if input.is_to_stop(hi - lo, seen) {
                 return ControlFlow::Break(());
@@ -206,6 +208,34 @@ fn walk_steps(
         }
     }
     ControlFlow::Continue(())
+}
+
+/// How many samples are not after a time that moves forward.
+struct Edge {
+    at: usize,
+    /// By how many it moved last: scrapes are nearly regular.
+    moved: usize,
+}
+
+impl Edge {
+    fn new(at: usize) -> Self {
+        Self { at, moved: 0 }
+    }
+
+    #[inline]
+    fn pass(&mut self, ts: &[i64], time: i64) -> usize {
+        let from = self.at;
+        let guess = from + self.moved;
+        if guess > 0 && guess < ts.len() && ts[guess - 1] <= time && ts[guess] > time {
+            self.at = guess;
+        } else {
+            while self.at < ts.len() && ts[self.at] <= time {
+                self.at += 1;
+            }
+            self.moved = self.at - from;
+        }
+        self.at
+    }
 }
 
 impl RangeInput<'_> {
@@ -295,7 +325,7 @@ pub(super) fn fold_window<F: Fold>(input: &RangeInput<'_>, w: Window, mut state:
 
 /// Folds as many samples as all windows have side by side, then the rest of each.
 #[inline]
-pub(super) fn fold_group<F: Fold>(
+fn fold_group<F: Fold>(
     input: &RangeInput<'_>,
     group: &[Window; LANES],
     mut states: [F; LANES],

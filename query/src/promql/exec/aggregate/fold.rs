@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use hashbrown::HashMap;
+use parking_lot::Mutex;
 
 use super::Groups;
 use super::group::FirstSeen;
@@ -152,11 +153,14 @@ impl<S: State> All<'_, S> {
         };
         let parts: Vec<Range<usize>> = runs.iter().flat_map(cut).collect();
         let mut partial = Partial::<S>::default();
+        // Buffers on their way back from the one that folds.
+        let spare = Mutex::new(Vec::new());
         exchange::for_each_ordered(
             ctx,
             parts.len(),
             |index, worker| {
-                let mut values = vec![0.0; parts[index].len() * steps];
+                let mut values: Vec<f64> = spare.lock().pop().unwrap_or_default();
+                values.resize(parts[index].len() * steps, 0.0);
                 let histograms = read(op, rows, parts[index].clone(), worker, &mut values)?;
                 Ok((values, histograms))
             },
@@ -167,6 +171,7 @@ impl<S: State> All<'_, S> {
                 }
                 partial.add(groups, part.clone(), steps, &values);
                 self.take_histograms(part.start, &histograms);
+                spare.lock().push(values);
                 Ok(())
             },
         )?;
