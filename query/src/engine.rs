@@ -11,7 +11,7 @@ use crate::error::QueryError;
 use crate::explain::Explain;
 use crate::limits::{Budget, Limits};
 use crate::promql::annotation::Annotations;
-use crate::promql::ast::Expr;
+use crate::promql::ast::{Expr, ValueType};
 use crate::promql::exec::step_counts::StepCounts;
 use crate::promql::exec::{self, Context, NameRemoval};
 use crate::promql::plan::{self, QueryTimes};
@@ -228,6 +228,9 @@ impl Engine {
             true => NameRemoval::AtEnd,
             false => NameRemoval::AtOnce,
         };
+        if times.step_ms > 0 {
+            check_range_type(query.expr)?;
+        }
         let plan = plan::lower(query.expr, times, name_removal)?;
         let planned = self.options.clock.monotonic().saturating_sub(started);
         let source = TimedSource::new(source, &self.options.clock);
@@ -271,6 +274,17 @@ impl Engine {
         let operators = ctx.explain.map(Explain::into_reports).unwrap_or_default();
         Ok(QueryOutput { value, warnings, infos, stats, operators })
     }
+}
+
+fn check_range_type(expr: &Expr) -> Result<(), QueryError> {
+    let value_type = expr.value_type();
+    if matches!(value_type, ValueType::Scalar | ValueType::Vector) {
+        return Ok(());
+    }
+    Err(QueryError::Parse(format!(
+        "invalid expression type {:?} for range query, must be Scalar or instant Vector",
+        value_type.documented()
+    )))
 }
 
 fn check_time(ms: i64) -> Result<(), QueryError> {

@@ -11,9 +11,44 @@ pub fn write_float(out: &mut Vec<u8>, v: f64) {
         out.extend_from_slice(itoa::Buffer::new().format(v as i64).as_bytes());
     } else if !v.is_finite() {
         out.extend_from_slice(special(v));
+    } else if let Some(hundredths) = hundredths(v) {
+        write_hundredths(out, v.is_sign_negative(), hundredths);
+    } else if (1e-4..1e15).contains(&abs) {
+        // A fraction without exponent.
+        out.extend_from_slice(zmij::Buffer::new().format_finite(v).as_bytes());
     } else {
         write_shortest(out, v, abs != 0.0 && !(1e-6..1e21).contains(&abs));
     }
+}
+
+/// The size of a number that has two decimals at most, in hundredths; many a gauge does.
+///
+/// Such a number of up to 15 digits is the only one of so few digits that reads back to `v`, so
+/// that its digits are the shortest.
+#[inline]
+fn hundredths(v: f64) -> Option<u64> {
+    let hundredths = v.abs() * 100.0 + 0.5;
+    if hundredths >= 1e15 {
+        return None;
+    }
+    let hundredths = hundredths as i64;
+    (hundredths != 0 && hundredths as f64 / 100.0 == v.abs()).then_some(hundredths as u64)
+}
+
+#[inline]
+fn write_hundredths(out: &mut Vec<u8>, is_negative: bool, hundredths: u64) {
+    let (whole, rest) = (hundredths / 100, hundredths % 100);
+    if is_negative {
+        out.push(b'-');
+    }
+    out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+    let digits = [b'.', digit(rest / 10), digit(rest)];
+    let len = match (rest, rest % 10) {
+        (0, _) => 0,
+        (_, 0) => 2,
+        _ => 3,
+    };
+    out.extend_from_slice(&digits[..len]);
 }
 
 /// Appends a value in plain notation whatever its size, as `count_values` writes it into labels.
@@ -216,6 +251,27 @@ mod tests {
         let mut out = Vec::new();
         write_plain(&mut out, v);
         String::from_utf8(out).unwrap()
+    }
+
+    /// Two decimals are written by themselves, with the digits that the shortest search finds.
+    #[test]
+    fn hundredths_are_shortest() {
+        let mut state = 88_172_645_463_325_252_u64;
+        for i in 0..200_000_u64 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let near = (state >> (14 + i % 50)) as f64 / 100.0;
+            let wide = (state >> 12) as f64 * 10f64.powi(i as i32 % 40 - 32);
+            let nears = [near, -near, near.next_up(), near.next_down()];
+            for v in nears.into_iter().chain([i as f64 / 1000.0, wide, -wide]) {
+                let (mut out, mut expected) = (Vec::new(), Vec::new());
+                write_float(&mut out, v);
+                let abs = v.abs();
+                write_shortest(&mut expected, v, abs != 0.0 && !(1e-6..1e21).contains(&abs));
+                assert_eq!(out, expected, "{v:e}");
+            }
+        }
     }
 
     #[test]

@@ -193,6 +193,19 @@ fn faults_and_notes_come_where_prometheus_has_them() {
          eval instant at 10m x[1m % 4s * 2]\n\
          expect fail msg: 2:13: duration must be greater than 0\n\
          \n\
+         eval range from 0 to 1m step 1m count_over_time(x[max_of(86s, 2s) - (181)])\n\
+         expect fail msg: 25:40: duration must be greater than 0\n\
+         \n\
+         eval range from 0 to 1m step 1m count_over_time(x[((step() - step()))])\n\
+         expect fail msg: 20:35: duration must be greater than 0\n\
+         \n\
+         eval range from 0 to 1m step 1m count_over_time(x[(765) % -(step() - step())])\n\
+         expect fail msg: 19:43: modulo by zero\n\
+         \n\
+         eval range from 0 to 1m step 1m x[min_of(1s - 2s, 3s)]\n\
+         expect fail msg: invalid expression type \"range vector\" for range query, must be Scalar \
+         or instant Vector\n\
+         \n\
          eval instant at 10m label_join(x, \"\", \"-\", \"a\") + x[step() / (1 - 1)]\n\
          expect fail\n\
          \n\
@@ -217,5 +230,30 @@ fn a_quantile_that_varies_labels_its_results() {
          {q=\"0.0\"} 0\n\
          {q=\"0.5\"} _ 0.5\n\
          {q=\"1.0\"} _ _ 1\n",
+    );
+}
+
+#[test]
+fn kinds_of_an_aggregation_are_looked_at_in_the_order_of_series() {
+    holds(
+        "load 1m\n\
+         first{a=\"1\"} 1x9\n\
+         first{a=\"2\"} {{schema:0 count:1 sum:1 buckets:[1]}}x9\n\
+         first{a=\"3\"} {{schema:-53 count:1 sum:1 custom_values:[1] buckets:[1]}}x9\n\
+         last{a=\"1\"} {{schema:0 count:1 sum:1 buckets:[1]}}x9\n\
+         last{a=\"2\"} {{schema:-53 count:1 sum:1 custom_values:[1] buckets:[1]}}x9\n\
+         last{a=\"3\"} 1x9\n\
+         \n\
+         eval instant at 5m sum(first)\n\
+         expect warn msg: PromQL warning: encountered a mix of histograms and floats for \
+         aggregation\n\
+         \n\
+         eval instant at 5m avg(last)\n\
+         expect warn msg: PromQL warning: vector contains a mix of histograms with exponential \
+         and custom buckets schemas for metric name \"last\"\n\
+         \n\
+         eval instant at 5m quantile_over_time(2, last[5m])\n\
+         expect warn msg: PromQL warning: quantile value should be between 0 and 1, got 2\n\
+         {a=\"3\"} +Inf\n",
     );
 }

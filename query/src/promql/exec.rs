@@ -37,6 +37,7 @@ mod sort;
 pub(crate) mod step_counts;
 mod subquery;
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use m3rs_core::model::STALE_NAN_BITS;
@@ -44,7 +45,7 @@ use m3rs_core::model::STALE_NAN_BITS;
 use super::plan::VectorNode;
 use crate::error::QueryError;
 use crate::histogram::Converter;
-use crate::promql::function::HistogramSamples;
+use crate::promql::function::{HistogramSamples, Memo};
 use crate::source::SampleColumns;
 use crate::step::StepGrid;
 use ahead::Ahead;
@@ -92,6 +93,8 @@ pub(crate) struct Worker {
     pub(crate) converter: Converter,
     /// Those of rows to come.
     pub(crate) ahead: Ahead,
+    /// What range functions remember of the series before.
+    pub(crate) memo: RefCell<Memo>,
     spare: Vec<Vec<f64>>,
 }
 
@@ -117,6 +120,11 @@ pub(crate) fn is_absent(v: f64) -> bool {
 /// Whether a row has any value.
 pub(crate) fn has_value(row: &[f64]) -> bool {
     row.iter().any(|v| !is_absent(*v))
+}
+
+/// How many values of a row, or of several, are there.
+pub(crate) fn count_values(row: &[f64]) -> usize {
+    row.iter().fold(0, |count, v| count + usize::from(!is_absent(*v)))
 }
 
 /// Opens the operator of a plan node for the steps of `grid`.

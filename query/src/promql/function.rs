@@ -24,12 +24,16 @@ mod start;
 mod time;
 mod window;
 
+use std::cell::RefCell;
+
 use crate::promql::ast::RangeEdges;
 use crate::step::StepGrid;
 
 pub use extended::{cut_samples, extended_kernel, smoothed_values};
 pub use native::HistogramSamples;
+pub use rate::Memo;
 pub use start::overlap_count;
+pub(crate) use window::visit_last;
 
 /// Samples of one series for a range function, and the windows to look at.
 ///
@@ -55,6 +59,8 @@ pub struct RangeInput<'a> {
     pub params: &'a [&'a [f64]],
     /// Asked during long work.
     pub stop: Stop<'a>,
+    /// What other series of the same times had in common with this one.
+    pub memo: Option<&'a RefCell<Memo>>,
 }
 
 impl<'a> RangeInput<'a> {
@@ -62,7 +68,8 @@ impl<'a> RangeInput<'a> {
     #[must_use]
     pub fn of(ts: &'a [i64], vs: &'a [f64], ends: StepGrid, range_ms: i64) -> Self {
         let (starts, params, stop) = (&[][..], &[][..], Stop::NEVER);
-        Self { ts, vs, starts, ends, range_ms, lookback_ms: 0, eval: ends, params, stop }
+        let eval = ends;
+        Self { ts, vs, starts, ends, range_ms, lookback_ms: 0, eval, params, stop, memo: None }
     }
 
     /// The start and the end of a window.

@@ -7,7 +7,7 @@ mod duration;
 mod lower;
 mod stats;
 
-use m3rs_core::model::{Labels, Matcher};
+use m3rs_core::model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
 use super::ast::{AggregateOp, BinaryOp, RangeEdges, Span, VectorMatching};
 use super::function::label::{LabelJoin, LabelReplace};
@@ -104,6 +104,15 @@ pub(crate) struct SelectNode {
     pub(crate) lookback_ms: Option<i64>,
     /// The labels that what stands above looks at; `None` for all.
     pub(crate) labels: Option<Vec<String>>,
+}
+
+impl SelectNode {
+    /// The metric name that all series have, if a matcher says so.
+    pub(crate) fn metric_name(&self) -> Option<&str> {
+        let is_name =
+            |m: &&Matcher| m.name == METRIC_NAME && m.op == MatchOp::Equal && !m.value.is_empty();
+        self.matchers.iter().find(is_name).map(|m| m.value.as_str())
+    }
 }
 
 /// From the evaluation time to the time that counts.

@@ -44,26 +44,7 @@ pub struct PlacedDuration {
     pub span: Span,
 }
 
-impl PlacedDuration {
-    /// The expression; `span` is where it stands with parentheses.
-    pub(crate) fn new(expr: DurationExpr, span: Span) -> Self {
-        let span = expr.span_within(span);
-        Self { expr, span }
-    }
-}
-
 impl DurationExpr {
-    /// Where the expression stands without parentheses around it, `span` being with them.
-    pub(crate) fn span_within(&self, span: Span) -> Span {
-        match self {
-            Self::Paren(inner) => {
-                inner.span_within(Span { start: span.start + 1, end: span.end.saturating_sub(1) })
-            }
-            Self::Binary { span, .. } | Self::Negative { span, .. } => *span,
-            Self::Number(_) | Self::Literal(_) | Self::Step | Self::Range => span,
-        }
-    }
-
     /// Forgets places.
     pub(super) fn normalize(&mut self) {
         match self {

@@ -8,7 +8,7 @@ use m3rs_core::model::{Labels, STALE_NAN};
 
 use super::histograms::Histograms;
 use super::series::SeriesList;
-use super::{Context, Rows, Worker, exchange, has_value, is_absent};
+use super::{Context, Rows, Worker, count_values, exchange, has_value, is_absent};
 use crate::error::QueryError;
 use crate::histogram::FloatHistogram;
 use crate::limits::Held;
@@ -59,7 +59,7 @@ impl Block {
         mut held: Held,
     ) -> Result<Self, QueryError> {
         debug_assert_eq!(values.len(), series.len() * steps);
-        held.add_samples(values.iter().filter(|v| !is_absent(**v)).count())?;
+        held.add_samples(count_values(&values))?;
         Ok(Self { series, values, histograms: Histograms::NONE, steps, held })
     }
 
@@ -100,7 +100,7 @@ impl Block {
 
     /// Counts the values of a block that was filled after it was made.
     pub(crate) fn count_samples(&mut self) -> Result<(), QueryError> {
-        self.held.add_samples(self.values.iter().filter(|v| !is_absent(**v)).count())
+        self.held.add_samples(count_values(&self.values))
     }
 
     pub(crate) fn row(&self, row: usize) -> &[f64] {

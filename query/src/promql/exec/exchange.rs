@@ -30,6 +30,20 @@ pub(crate) fn runs(rows: usize, steps: usize) -> Vec<Range<usize>> {
     (0..rows).step_by(len).map(|start| start..rows.min(start + len)).collect()
 }
 
+/// Parts that rows are cut into at least, where there are enough: with fewer a core may be idle.
+const PARTS_MIN: usize = 16;
+
+/// The least rows in a part: a source reads neighbours together.
+const PART_ROWS_MIN: usize = 8;
+
+/// The same for work whose results do not depend on the cut: a run is cut into parts if there are
+/// few of them.
+pub(crate) fn parts(rows: usize, steps: usize) -> Vec<Range<usize>> {
+    let run = runs(rows, steps).first().map_or(1, Range::len);
+    let len = rows.div_ceil(PARTS_MIN).max(PART_ROWS_MIN).min(run);
+    (0..rows).step_by(len).map(|start| start..rows.min(start + len)).collect()
+}
+
 /// Does `count` pieces of work on the pool and the calling thread, and hands each result to
 /// `merge` in order. The first error stops everything.
 pub(crate) fn for_each_ordered<T: Send>(
@@ -38,7 +52,8 @@ pub(crate) fn for_each_ordered<T: Send>(
     work: impl Fn(usize, &mut Worker) -> Result<T, QueryError> + Sync,
     merge: impl FnMut(usize, T) -> Result<(), QueryError> + Send,
 ) -> Result<(), QueryError> {
-    let state = Mutex::new(Merge { merge, next: 0, waiting: BTreeMap::new(), error: None });
+    let results = Mutex::new(Results { next: 0, waiting: BTreeMap::new(), error: None });
+    let merge = Mutex::new(merge);
     let claimed = AtomicUsize::new(0);
     let run = || {
         let mut worker = Worker::default();
@@ -48,7 +63,7 @@ pub(crate) fn for_each_ordered<T: Send>(
                 return;
             }
             let result = ctx.check().and_then(|()| work(index, &mut worker));
-            if state.lock().accept(index, result).is_break() {
+            if Results::accept(&results, &merge, index, result).is_break() {
                 claimed.store(count, Ordering::Relaxed);
             }
         }
@@ -64,51 +79,88 @@ pub(crate) fn for_each_ordered<T: Send>(
             run();
         });
     }
-    state.into_inner().error.map_or(Ok(()), Err)
+    results.into_inner().error.map_or(Ok(()), Err)
 }
 
-/// Results that came out of order wait for those before them. As work is claimed in order, at
-/// most as many wait as there are workers.
-struct Merge<T, M> {
-    merge: M,
+/// Results that wait for others to be merged while their workers go on. Who brings more helps.
+const WAITING_MAX: usize = 32;
+
+/// Results that came out of order wait for those before them, and all for the one worker that
+/// merges.
+struct Results<T> {
     next: usize,
     waiting: BTreeMap<usize, T>,
     error: Option<QueryError>,
 }
 
-impl<T, M: FnMut(usize, T) -> Result<(), QueryError>> Merge<T, M> {
-    fn accept(&mut self, index: usize, result: Result<T, QueryError>) -> ControlFlow<()> {
-        match result {
-            Ok(value) => {
-                self.waiting.insert(index, value);
+impl<T> Results<T> {
+    /// Takes a result, and merges those that are due unless another worker does.
+    fn accept(
+        results: &Mutex<Self>,
+        merge: &Mutex<impl FnMut(usize, T) -> Result<(), QueryError>>,
+        index: usize,
+        result: Result<T, QueryError>,
+    ) -> ControlFlow<()> {
+        let is_full = {
+            let mut results = results.lock();
+            match result {
+                Ok(value) => {
+                    results.waiting.insert(index, value);
+                }
+                Err(error) => {
+                    results.error.get_or_insert(error);
+                }
             }
-            Err(error) => {
-                self.error.get_or_insert(error);
+            results.waiting.len() > WAITING_MAX
+        };
+        loop {
+            let mut merge = match merge.try_lock() {
+                Some(merge) => merge,
+                None if is_full => merge.lock(),
+                None => break,
+            };
+            while let Some((index, value)) = Self::take_next(results) {
+                if let Err(error) = merge(index, value) {
+                    results.lock().error.get_or_insert(error);
+                }
+            }
+            drop(merge);
+            // One that came after the last look, while the merge was locked, has nobody else.
+            let results = results.lock();
+            if results.error.is_some() || !results.waiting.contains_key(&results.next) {
+                break;
             }
         }
-        while self.error.is_none()
-            && let Some(value) = self.waiting.remove(&self.next)
-        {
-            if let Err(error) = (self.merge)(self.next, value) {
-                self.error = Some(error);
-            }
-            self.next += 1;
+        match results.lock().error {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
         }
-        if self.error.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// The next result, if it is there and nothing has failed.
+    fn take_next(results: &Mutex<Self>) -> Option<(usize, T)> {
+        let mut results = results.lock();
+        if results.error.is_some() {
+            return None;
+        }
+        let next = results.next;
+        let value = results.waiting.remove(&next)?;
+        results.next += 1;
+        Some((next, value))
     }
 }
 
-/// Reads all rows into `out`, run by run; gives the native histograms.
+/// Reads all rows into `out`, part by part; gives the native histograms.
 pub(crate) fn read_all<R: Rows + ?Sized>(
     ctx: &Context<'_>,
     rows: &R,
     steps: usize,
     out: &mut [f64],
 ) -> Result<Histograms, QueryError> {
-    let runs = runs(rows.series().len(), steps);
-    let run_values = runs.first().map_or(1, |run| run.len() * steps).max(1);
-    fill_chunks(ctx, out, run_values, |index, worker, chunk| {
-        rows.read(runs[index].clone(), worker, chunk)
+    let parts = parts(rows.series().len(), steps);
+    let part_values = parts.first().map_or(1, |part| part.len() * steps).max(1);
+    fill_chunks(ctx, out, part_values, |index, worker, chunk| {
+        rows.read(parts[index].clone(), worker, chunk)
     })
 }
 
@@ -158,6 +210,9 @@ mod tests {
                 next = run.end;
             }
             assert_eq!(next, rows);
+            let parts = parts(rows, steps);
+            assert!(parts.len() >= runs.len());
+            assert!(parts.iter().cloned().flatten().eq(0..rows));
         }
     }
 }

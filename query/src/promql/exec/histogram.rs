@@ -1,6 +1,7 @@
 //! Functions over histograms: classic ones, which are series that differ in the label `le` alone,
 //! and native ones. Where both have the same labels neither counts.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
@@ -51,7 +52,7 @@ pub(crate) fn open<'a>(
     let mut values = vec![STALE_NAN; series.len() * steps];
     let applied = Applied { input, groups, what, spans, ctx };
     let forced = Mutex::new(BTreeMap::new());
-    let run = exchange::runs(series.len(), steps).first().map_or(1, |run| run.len() * steps);
+    let run = exchange::parts(series.len(), steps).first().map_or(1, |run| run.len() * steps);
     let _ = exchange::fill_chunks(ctx, &mut values, run.max(1), |index, _, out| {
         for (place, out) in out.chunks_exact_mut(steps).enumerate() {
             let row = index * (run / steps) + place;
@@ -226,6 +227,10 @@ fn groups(
                 let name = name_of(series, row, removal);
                 ctx.note(span, Note::BadBucketLabel { name, le });
             }
+        }
+        if !group.buckets.iter().any(|(_, bound)| bound.is_nan()) {
+            // They are sorted at each step, which is then but a look.
+            group.buckets.sort_by(|(_, a), (_, b)| a.partial_cmp(b).unwrap_or(Ordering::Equal));
         }
         if !group.buckets.is_empty() {
             places.insert(key, found.len());

@@ -1,6 +1,6 @@
 //! Functions over ranges: a kernel applied to each series.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::error::QueryError;
 use crate::histogram::FloatHistogram;
 use crate::promql::annotation::Note;
 use crate::promql::ast::RangeEdges;
-use crate::promql::function::{self, HistogramSamples, RangeInput, Stop, native};
+use crate::promql::function::{self, HistogramSamples, Memo, RangeInput, Stop, native};
 use crate::promql::plan::{MatrixNode, RangeNode};
 use crate::source::SampleColumns;
 use crate::step::StepGrid;
@@ -120,7 +120,7 @@ impl RangeRows<'_> {
         &self,
         row: usize,
         (columns, natives): (&SampleColumns, &HistogramSamples),
-        params: &[&[f64]],
+        (params, memo): (&[&[f64]], &RefCell<Memo>),
         out: &mut [f64],
     ) -> Result<ByStep, QueryError> {
         out.fill(STALE_NAN);
@@ -145,6 +145,7 @@ impl RangeRows<'_> {
             eval: self.grid,
             params,
             stop: Stop::when(&is_over),
+            memo: Some(memo),
         };
         if self.checks_counter && !columns.starts.is_empty() {
             self.check_starts(row, &input);
@@ -290,7 +291,7 @@ impl Rows for RangeRows<'_> {
             if columns.ts.len() > SAMPLES_PER_CHECK || row.is_multiple_of(ROWS_PER_CHECK) {
                 self.ctx.check()?;
             }
-            let found = self.apply(row, (&columns, &natives), &params, out)?;
+            let found = self.apply(row, (&columns, &natives), (&params, &worker.memo), out)?;
             self.count(&columns, &natives);
             for (step, h) in found {
                 histograms.push((row - first) * self.grid.count + step, h);

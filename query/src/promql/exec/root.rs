@@ -7,7 +7,7 @@ use rayon::slice::ParallelSliceMut;
 
 use super::step_counts::CountAt;
 use super::subquery::Samples;
-use super::{Context, Worker, exchange, is_absent, open, scalar};
+use super::{Context, Worker, count_values, exchange, is_absent, open, scalar};
 use crate::error::QueryError;
 use crate::promql::function::HistogramSamples;
 use crate::promql::plan::{MatrixNode, Plan, VectorNode};
@@ -41,11 +41,7 @@ pub(crate) fn evaluate(
         Plan::Matrix(node) if !is_range => matrix_of_samples(node, grid, ctx),
         Plan::String(text) if !is_range => Ok(Value::String { t_ms, text: text.clone() }),
         Plan::Matrix(_) | Plan::String(_) => {
-            let what = if matches!(plan, Plan::Matrix(_)) { "range vector" } else { "string" };
-            Err(QueryError::Parse(format!(
-                "invalid expression type {what:?} for range query, must be Scalar or instant \
-                 Vector"
-            )))
+            Err(QueryError::Internal("a range query of a wrong type".to_owned()))
         }
     }
 }
@@ -57,7 +53,7 @@ fn instant_vector(
 ) -> Result<Value, QueryError> {
     let rows = open(node, grid, ctx)?;
     let series = rows.series();
-    let runs = exchange::runs(series.len(), 1);
+    let runs = exchange::parts(series.len(), 1);
     let mut held = ctx.budget.hold_rows(series.len(), 1)?;
     let mut vector = InstantVector { t_ms: grid.start_ms, ..InstantVector::default() };
     exchange::for_each_ordered(
@@ -100,7 +96,7 @@ fn matrix_of_steps(
 ) -> Result<Value, QueryError> {
     let rows = open(node, grid, ctx)?;
     let steps = grid.count;
-    let runs = exchange::runs(rows.series().len(), steps);
+    let runs = exchange::parts(rows.series().len(), steps);
     let mut held = Vec::new();
     let mut series = Vec::new();
     exchange::for_each_ordered(
@@ -132,7 +128,7 @@ fn matrix_of_steps(
             for one in &part {
                 if let Points::Steps { values, .. } = &one.points {
                     len += values.len();
-                    present += values.iter().filter(|v| !is_absent(**v)).count();
+                    present += count_values(values);
                 }
             }
             let mut held = ctx.budget.hold_rows(len, 1)?;
@@ -164,7 +160,7 @@ fn matrix_of_samples(
     ctx: &Context<'_>,
 ) -> Result<Value, QueryError> {
     let samples = Samples::open(node, grid, ctx)?;
-    let runs = exchange::runs(samples.series.len(), 256);
+    let runs = exchange::parts(samples.series.len(), 256);
     let mut held = Vec::new();
     let mut series = Vec::new();
     exchange::for_each_ordered(

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use m3rs_core::model::{Labels, METRIC_NAME, MatchOp, STALE_NAN};
+use m3rs_core::model::{Labels, STALE_NAN};
 
 use super::context::SelectionKey;
 use super::histograms::Histograms;
@@ -163,7 +163,7 @@ impl Selected {
         let (out, natives) = out;
         self.read(rows, &mut worker.ahead, out)?;
         let read = out.len();
-        if out.vs.iter().any(|v| is_absent(*v)) {
+        if has_absent(&out.vs) {
             let mut kept = 0;
             for i in 0..out.vs.len() {
                 if !is_absent(out.vs[i]) {
@@ -186,19 +186,21 @@ impl Selected {
 
     /// The series, with what the selector tells about their names.
     pub(crate) fn series(&self, node: &SelectNode) -> SeriesList {
-        let is_name_fixed = node
-            .matchers
-            .iter()
-            .any(|m| m.name == METRIC_NAME && m.op == MatchOp::Equal && !m.value.is_empty());
+        let series = SeriesList::shared(Arc::clone(&self.labels));
+        let Some(name) = node.metric_name() else { return series };
         // Type and unit go with the name; series could differ in them alone.
         let has_companions =
-            || self.labels.iter().any(|labels| labelset::has_companions(labels.as_bytes()));
-        if is_name_fixed && !has_companions() {
-            SeriesList::of_one_metric(Arc::clone(&self.labels))
-        } else {
-            SeriesList::shared(Arc::clone(&self.labels))
-        }
+            self.labels.iter().any(|labels| labelset::has_companions(labels.as_bytes()));
+        series.of_one_metric(name, !has_companions)
     }
+}
+
+/// Whether there is a staleness marker.
+fn has_absent(vs: &[f64]) -> bool {
+    // Without a way out, many are compared at once; few chunks have a NaN.
+    vs.chunks(64).any(|chunk| {
+        chunk.iter().fold(false, |any, v| any | v.is_nan()) && chunk.iter().any(|v| is_absent(*v))
+    })
 }
 
 /// Makes histograms of storage into those of queries, staleness markers included.
@@ -476,19 +478,8 @@ fn last_values(
     out: &mut [f64],
     value: impl Fn(usize) -> f64,
 ) {
-    let mut next = 0;
-    let mut end = ends.start_ms;
-    for out in out {
-        while next < ts.len() && ts[next] <= end {
-            next += 1;
-        }
-        *out = if next > 0 && ts[next - 1] > end.saturating_sub(lookback_ms) {
-            value(next - 1)
-        } else {
-            STALE_NAN
-        };
-        end += ends.step_ms;
-    }
+    out.fill(STALE_NAN);
+    function::visit_last(ts, ends, lookback_ms, |step, last| out[step] = value(last));
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ pub(crate) struct SeriesList {
     pending: Pending,
     /// Whether no two rows would carry the same labels if metadata labels did not count.
     names_are_alike: bool,
+    /// The metric name of all rows, where it is known without their labels.
+    one_name: Option<Arc<str>>,
 }
 
 impl SeriesList {
@@ -41,14 +43,15 @@ impl SeriesList {
         Self::shared(Arc::new(labels))
     }
 
-    /// Series that all have the same metric name.
-    pub(crate) fn of_one_metric(labels: Arc<Vec<Labels>>) -> Self {
-        Self { names_are_alike: true, ..Self::shared(labels) }
+    /// The same, all of one metric; `are_alike` if no other metadata label tells them apart.
+    pub(crate) fn of_one_metric(self, name: &str, are_alike: bool) -> Self {
+        Self { names_are_alike: are_alike, one_name: Some(name.into()), ..self }
     }
 
     pub(crate) fn shared(labels: Arc<Vec<Labels>>) -> Self {
         let pending = Pending::None;
-        Self { labels, without_metadata: false, pending, names_are_alike: false }
+        let (without_metadata, names_are_alike) = (false, false);
+        Self { labels, without_metadata, pending, names_are_alike, one_name: None }
     }
 
     /// The same, with whether each row's metadata labels go at the end.
@@ -103,7 +106,7 @@ impl SeriesList {
         if self.without_metadata {
             return None;
         }
-        self.labels[row].metric_name()
+        self.labels[row].metric_name().or(self.one_name.as_deref())
     }
 
     /// The same rows without metadata labels, now or at the end.

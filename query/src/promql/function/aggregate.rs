@@ -107,6 +107,37 @@ impl Summation for FiniteSum {
     }
 }
 
+/// Several of [`FiniteSum`], laid out so that they are added side by side.
+#[derive(Clone, Copy)]
+pub(super) struct Sums<const N: usize> {
+    sum: [f64; N],
+    lost: [f64; N],
+}
+
+impl<const N: usize> Default for Sums<N> {
+    fn default() -> Self {
+        Self { sum: [0.0; N], lost: [0.0; N] }
+    }
+}
+
+impl<const N: usize> Sums<N> {
+    /// Adds a value to each.
+    #[inline]
+    pub(super) fn add(&mut self, vs: [f64; N]) {
+        for (n, v) in vs.into_iter().enumerate() {
+            let total = self.sum[n] + v;
+            let added = total - self.sum[n];
+            self.lost[n] += (self.sum[n] - (total - added)) + (v - added);
+            self.sum[n] = total;
+        }
+    }
+
+    /// Sum number `n`.
+    pub(super) fn lane(&self, n: usize) -> FiniteSum {
+        FiniteSum { sum: self.sum[n], lost: self.lost[n] }
+    }
+}
+
 /// An arithmetic mean that cannot overflow: a compensated sum as long as it stays finite, then a
 /// running mean.
 #[derive(Clone, Copy, Debug, Default)]
@@ -245,7 +276,7 @@ pub fn quantile(q: f64, values: &mut [f64]) -> f64 {
 }
 
 /// The `q`-quantile of values in the order of [`nan_first`], given by position.
-pub(super) fn quantile_of_sorted(q: f64, count: usize, at: impl Fn(usize) -> f64) -> f64 {
+pub(super) fn quantile_of_sorted(q: f64, count: usize, mut at: impl FnMut(usize) -> f64) -> f64 {
     match rank(q, count) {
         Rank::Answer(v) => v,
         Rank::Between { lower, weight } => {

@@ -7,15 +7,8 @@
 use std::collections::VecDeque;
 
 use super::RangeInput;
-use super::aggregate::{CompensatedSum, CompensatedVariance, FiniteSum, Mean, Summation};
-use super::window::{Fold, fold_windows, map_windows, walk};
-
-impl Fold for FiniteSum {
-    #[inline]
-    fn push(&mut self, _t: i64, v: f64) {
-        self.add(v);
-    }
-}
+use super::aggregate::{CompensatedSum, CompensatedVariance, FiniteSum, Mean, Summation, Sums};
+use super::window::{Fold, Window, fold_windows, map_windows, walk};
 
 impl Fold for CompensatedVariance<FiniteSum> {
     #[inline]
@@ -26,36 +19,67 @@ impl Fold for CompensatedVariance<FiniteSum> {
 
 /// `sum_over_time`
 pub(super) fn sum(input: &RangeInput<'_>, out: &mut [f64]) {
-    fold_windows(
-        input,
-        out,
-        |_| FiniteSum::default(),
-        |fast, w| {
-            if fast.is_finite() {
-                return fast.total();
-            }
+    sums(input, |fast, w| {
+        out[w.step] = if fast.is_finite() {
+            fast.total()
+        } else {
             let mut sum = CompensatedSum::default();
             input.vs[w.lo..w.hi].iter().for_each(|v| sum.add(*v));
             sum.value()
-        },
-    );
+        };
+    });
 }
 
 /// `avg_over_time`
 pub(super) fn avg(input: &RangeInput<'_>, out: &mut [f64]) {
-    fold_windows(
-        input,
-        out,
-        |_| FiniteSum::default(),
-        |fast, w| {
-            if fast.is_finite() {
-                return fast.compensated().mean(w.len() as f64);
-            }
+    sums(input, |fast, w| {
+        out[w.step] = if fast.is_finite() {
+            fast.compensated().mean(w.len() as f64)
+        } else {
             let mut mean = Mean::default();
             input.vs[w.lo..w.hi].iter().for_each(|v| mean.add(*v));
             mean.value()
-        },
-    );
+        };
+    });
+}
+
+/// Gives `finish` the sum of each window.
+#[inline]
+fn sums(input: &RangeInput<'_>, mut finish: impl FnMut(FiniteSum, Window)) {
+    let mut group = [Window::default(); WINDOWS];
+    let mut filled = 0;
+    walk(input, |w| {
+        group[filled] = w;
+        filled += 1;
+        if filled == WINDOWS {
+            filled = 0;
+            let sums = sums_of(input.vs, group);
+            sums.into_iter().zip(group).for_each(|(sum, w)| finish(sum, w));
+        }
+    });
+    for w in &group[..filled] {
+        let [sum] = sums_of(input.vs, [*w]);
+        finish(sum, *w);
+    }
+}
+
+/// Windows whose sums are chains side by side.
+const WINDOWS: usize = 4;
+
+#[expect(clippy::needless_range_loop, reason = "N rows of one length move together")]
+#[inline]
+fn sums_of<const N: usize>(all: &[f64], group: [Window; N]) -> [FiniteSum; N] {
+    let shared = group.iter().map(Window::len).min().unwrap_or(0);
+    let vs = group.map(|w| &all[w.lo..w.lo + shared]);
+    let mut sums = Sums::<N>::default();
+    for i in 0..shared {
+        sums.add(std::array::from_fn(|n| vs[n][i]));
+    }
+    std::array::from_fn(|n| {
+        let mut sum = sums.lane(n);
+        all[group[n].lo + shared..group[n].hi].iter().for_each(|v| sum.add(*v));
+        sum
+    })
 }
 
 /// `stddev_over_time`

@@ -1,35 +1,36 @@
 //! `quantile_over_time` and `mad_over_time`.
 //!
-//! Short windows are copied and partially ordered by selection. Long windows that move by few
-//! samples are kept sorted: a step then removes and inserts what moved.
+//! Short windows are copied and partially ordered by selection. Where long windows move by few
+//! samples, all samples are ranked once: a window is then a set of ranks, of which a step removes
+//! and adds what moved.
 
 use super::RangeInput;
 use super::aggregate::{quantile, quantile_of_sorted};
 use super::window::{Window, map_windows, walk};
 
 /// Windows of fewer samples, on average, are selected from anew at each step.
-const SORTED_FROM: usize = 100;
+const RANKED_FROM: usize = 32;
 
-/// A sorted window pays off while a step moves at most this share of it…
+/// Ranks pay off while a step moves at most this share of a window.
 const MOVED_SHARE_MAX: usize = 8;
-
-/// …and at most this many samples on average, as each moves what stands behind it.
-const MOVED_MAX: usize = 64;
 
 /// `quantile_over_time`
 pub(super) fn quantile_over_time(input: &RangeInput<'_>, out: &mut [f64]) {
     let Some(q) = input.params.first() else { return };
-    let (mut steps, mut samples, mut moved, mut hi) = (0, 0, 0, 0);
+    let (mut steps, mut samples, mut moved, mut first, mut hi) = (0, 0, 0, 0, 0);
     walk(input, |w| {
-        moved += if steps == 0 { 0 } else { w.hi - hi };
+        if steps == 0 {
+            (first, hi) = (w.lo, w.hi);
+        }
+        moved += w.hi - hi;
         steps += 1;
         samples += w.len();
         hi = w.hi;
     });
-    let is_long = samples >= steps * SORTED_FROM;
-    if is_long && moved * MOVED_SHARE_MAX <= samples && moved <= steps * MOVED_MAX {
-        let mut sorted = SortedWindow::default();
-        walk(input, |w| out[w.step] = sorted.move_to(input.vs, w).quantile(q[w.step]));
+    let is_long = samples >= steps * RANKED_FROM;
+    if is_long && steps > 1 && moved * MOVED_SHARE_MAX <= samples {
+        let mut ranked = RankedWindow::new(&input.vs[first..], first);
+        walk(input, |w| out[w.step] = ranked.move_to(w).quantile(q[w.step]));
     } else {
         let mut scratch = Vec::new();
         map_windows(input, out, |_, vs, w| {
@@ -55,42 +56,95 @@ pub(super) fn mad_over_time(input: &RangeInput<'_>, out: &mut [f64]) {
     });
 }
 
-/// The values of a window in order, as integer keys: these compare fast, and any NaN is smallest.
-#[derive(Default)]
-struct SortedWindow {
+/// The values of a window as a set of ranks among all samples.
+struct RankedWindow {
+    /// The sample that rank 0 to n of samples counts from.
+    first: usize,
+    /// By sample.
+    ranks: Vec<u32>,
+    /// By rank, as integer keys: these compare fast, and any NaN is smallest.
     keys: Vec<u64>,
+    /// A bit for each rank, and how many are set in each word.
+    words: Vec<u64>,
+    counts: Vec<u8>,
+    /// A word, and how many bits are set before it. Windows that overlap have quantiles that are
+    /// near each other.
+    at: usize,
+    before: usize,
     lo: usize,
     hi: usize,
 }
 
-impl SortedWindow {
-    /// Drops the samples that `w` no longer holds and takes those that it newly holds.
-    fn move_to(&mut self, vs: &[f64], w: Window) -> &Self {
-        if w.lo >= self.hi {
-            self.keys.clear();
-            (self.lo, self.hi) = (w.lo, w.lo);
+impl RankedWindow {
+    /// An empty window over samples of which the first is number `first`.
+    fn new(vs: &[f64], first: usize) -> Self {
+        // Key and number in one integer, which compare without a branch.
+        let mut sorted: Vec<u128> =
+            vs.iter().zip(0..).map(|(v, index)| u128::from(sort_key(*v)) << 32 | index).collect();
+        sorted.sort_unstable();
+        let mut ranks = vec![0; vs.len()];
+        for (one, rank) in sorted.iter().zip(0..) {
+            ranks[*one as u32 as usize] = rank;
         }
-        for v in &vs[self.lo..w.lo] {
-            let key = sort_key(*v);
-            let at = self.keys.partition_point(|k| *k < key);
-            self.keys.remove(at);
+        let len = vs.len().div_ceil(64);
+        Self {
+            first,
+            ranks,
+            keys: sorted.into_iter().map(|one| (one >> 32) as u64).collect(),
+            words: vec![0; len],
+            counts: vec![0; len],
+            at: 0,
+            before: 0,
+            lo: first,
+            hi: first,
         }
-        if self.keys.is_empty() {
-            self.keys.extend(vs[self.hi..w.hi].iter().map(|v| sort_key(*v)));
-            self.keys.sort_unstable();
-        } else {
-            for v in &vs[self.hi..w.hi] {
-                let key = sort_key(*v);
-                let at = self.keys.partition_point(|k| *k < key);
-                self.keys.insert(at, key);
-            }
+    }
+
+    /// Drops the samples that `w` no longer holds and takes those that it newly holds. Windows
+    /// come in order.
+    fn move_to(&mut self, w: Window) -> &mut Self {
+        for index in self.lo..w.lo.min(self.hi) {
+            let (word, bit) = self.place(index);
+            self.words[word] ^= bit;
+            self.counts[word] -= 1;
+            self.before -= usize::from(word < self.at);
+        }
+        for index in self.hi.max(w.lo)..w.hi {
+            let (word, bit) = self.place(index);
+            self.words[word] ^= bit;
+            self.counts[word] += 1;
+            self.before += usize::from(word < self.at);
         }
         (self.lo, self.hi) = (w.lo, w.hi);
         self
     }
 
-    fn quantile(&self, q: f64) -> f64 {
-        quantile_of_sorted(q, self.keys.len(), |i| value_of_key(self.keys[i]))
+    /// The word and the bit of a sample.
+    #[inline]
+    fn place(&self, index: usize) -> (usize, u64) {
+        let rank = self.ranks[index - self.first] as usize;
+        (rank / 64, 1 << (rank % 64))
+    }
+
+    fn quantile(&mut self, q: f64) -> f64 {
+        quantile_of_sorted(q, self.hi - self.lo, |n| value_of_key(self.key(n)))
+    }
+
+    /// The key that `n` others of the window are before.
+    fn key(&mut self, n: usize) -> u64 {
+        while self.before > n {
+            self.at -= 1;
+            self.before -= usize::from(self.counts[self.at]);
+        }
+        while self.before + usize::from(self.counts[self.at]) <= n {
+            self.before += usize::from(self.counts[self.at]);
+            self.at += 1;
+        }
+        let mut word = self.words[self.at];
+        for _ in self.before..n {
+            word &= word - 1;
+        }
+        self.keys[self.at * 64 + word.trailing_zeros() as usize]
     }
 }
 
@@ -132,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn sorted_windows_equal_selection() {
+    fn ranked_windows_equal_selection() {
         let samples: Vec<(i64, f64)> = (0..2000)
             .map(|i| (i, if i % 97 == 0 { f64::NAN } else { ((i * 7919) % 1009) as f64 }))
             .collect();

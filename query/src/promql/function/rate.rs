@@ -7,8 +7,9 @@
 use m3rs_core::model::STALE_NAN;
 
 use super::start;
-use super::window::{Window, map_windows};
+use super::window::{Piece, Window, map_windows, walk_pieces};
 use super::{RangeInput, seconds_of_ms};
+use crate::step::StepGrid;
 
 /// How far, in average sample distances, a bound may be away from the nearest sample for the
 /// series to count as reaching to it.
@@ -26,23 +27,45 @@ pub(super) fn increase(input: &RangeInput<'_>, out: &mut [f64]) {
 
 /// `delta`: how much a gauge changed.
 pub(super) fn delta(input: &RangeInput<'_>, out: &mut [f64]) {
-    map_windows(input, out, |ts, vs, w| {
-        let Some(edges) = Edges::of(input, ts, vs, w) else { return STALE_NAN };
-        let change = edges.last - edges.first;
-        change * edges.factor(edges.to_start)
-    });
+    let vs = input.vs;
+    extrapolate(input, out, 1.0, |extent, w| (vs[w.hi - 1] - vs[w.lo]) * extent.whole);
 }
 
 /// A counter's rise, divided by `per`.
 fn counter(input: &RangeInput<'_>, out: &mut [f64], per: f64) {
     let vs = input.vs;
-    let is_fall = |i: &usize| vs[*i] < vs[*i - 1];
     if input.starts.is_empty() {
-        let resets = Resets::new(vs, (1..vs.len()).filter(is_fall));
-        return rise(input, out, resets, per);
+        let mut resets = Resets { vs, at: falls(vs), next: 0 };
+        let rise = |extent: &Extent, w: Window| extent.counted(resets.rise(w), vs[w.lo]);
+        return extrapolate(input, out, per, rise);
     }
-    let is_reset = |i: &usize| is_fall(i) || start::is_reset_at(input, *i);
-    rise(input, out, Resets::new(vs, (1..vs.len()).filter(is_reset)), per);
+    let is_reset = |i: &usize| vs[*i] < vs[*i - 1] || start::is_reset_at(input, *i);
+    let mut resets = Resets { vs, at: (1..vs.len()).filter(is_reset).collect(), next: 0 };
+    map_windows(input, out, |_, _, w| {
+        if let Some(extent) = Extent::since_start(input, w, per) {
+            return (resets.rise(w) + vs[w.lo]) * extent.whole;
+        }
+        match Extent::of(input, w, per) {
+            Some(extent) => extent.counted(resets.rise(w), vs[w.lo]),
+            None => STALE_NAN,
+        }
+    });
+}
+
+/// The samples that are smaller than the one before them.
+fn falls(vs: &[f64]) -> Vec<usize> {
+    const CHUNK: usize = 64;
+    let mut at = Vec::new();
+    for start in (1..vs.len()).step_by(CHUNK) {
+        let end = vs.len().min(start + CHUNK);
+        let pairs = vs[start - 1..end - 1].iter().zip(&vs[start..end]);
+        // Without a way out, many are compared at once; few chunks have any.
+        if pairs.clone().fold(false, |any, (before, v)| any | (v < before)) {
+            let falls = pairs.enumerate().filter(|(_, (before, v))| v < before);
+            at.extend(falls.map(|(i, _)| start + i));
+        }
+    }
+    at
 }
 
 /// The samples before which a counter was reset.
@@ -52,11 +75,7 @@ struct Resets<'a> {
     next: usize,
 }
 
-impl<'a> Resets<'a> {
-    fn new(vs: &'a [f64], at: impl Iterator<Item = usize>) -> Self {
-        Self { vs, at: at.collect(), next: 0 }
-    }
-
+impl Resets<'_> {
     /// The rise from the first to the last sample of a window. Windows come in order.
     #[inline]
     fn rise(&mut self, w: Window) -> f64 {
@@ -71,77 +90,137 @@ impl<'a> Resets<'a> {
     }
 }
 
-/// The rise in each window.
+/// Maps each window of at least two samples to its result, with how far it is extrapolated.
 #[inline]
-fn rise(input: &RangeInput<'_>, out: &mut [f64], mut resets: Resets<'_>, per: f64) {
-    map_windows(input, out, |window_ts, window_vs, w| {
-        if let Some(edges) = Edges::since_start(input, window_ts, window_vs, w) {
-            let rise = resets.rise(w) + edges.first;
-            return rise * (edges.factor(edges.to_start) / per);
+fn extrapolate(
+    input: &RangeInput<'_>,
+    out: &mut [f64],
+    per: f64,
+    mut result: impl FnMut(&Extent, Window) -> f64,
+) {
+    if let Some(memo) = input.memo
+        && input.ends.count <= MEMO_STEPS_MAX
+    {
+        for (w, extent) in memo.borrow_mut().extents(input, per) {
+            out[w.step] = result(extent, *w);
         }
-        let Some(edges) = Edges::of(input, window_ts, window_vs, w) else {
-            return STALE_NAN;
-        };
-        let rise = resets.rise(w);
-        let mut to_start = edges.to_start;
-        if rise > 0.0 && edges.first >= 0.0 {
-            // A counter starts at zero: do not extrapolate to before the time it would have been.
-            let to_zero = edges.sampled * (edges.first / rise);
-            if to_zero < to_start {
-                to_start = to_zero;
+        return;
+    }
+    visit_extents(input, per, |extent, w| out[w.step] = result(extent, w));
+}
+
+/// Visits each window of at least two samples with how far it is extrapolated: that is the same
+/// for all windows of a regular series.
+#[inline]
+fn visit_extents(input: &RangeInput<'_>, per: f64, mut visit: impl FnMut(&Extent, Window)) {
+    walk_pieces(input, |piece| match piece {
+        Piece::One(w) => {
+            if let Some(extent) = Extent::of(input, w, per) {
+                visit(&extent, w);
             }
         }
-        rise * (edges.factor(to_start) / per)
+        Piece::Even(windows) => {
+            let Some(extent) = Extent::of(input, windows.window(0), per) else { return };
+            windows.iter().for_each(|w| visit(&extent, w));
+        }
     });
 }
 
-/// The outer samples of a window and how far, in seconds, a series reaches beyond them.
-struct Edges {
-    first: f64,
-    last: f64,
+/// Windows of more steps than this are not kept: half a megabyte.
+const MEMO_STEPS_MAX: usize = 8192;
+
+/// The windows of the series before, and how far each is extrapolated. Series of one scrape have
+/// the same times, and stand side by side more often than not.
+#[derive(Debug, Default)]
+pub struct Memo {
+    ts: Vec<i64>,
+    key: Option<(StepGrid, i64, u64)>,
+    extents: Vec<(Window, Extent)>,
+}
+
+impl Memo {
+    fn extents(&mut self, input: &RangeInput<'_>, per: f64) -> &[(Window, Extent)] {
+        let key = Some((input.ends, input.range_ms, per.to_bits()));
+        if self.key != key || self.ts != input.ts {
+            self.extents.clear();
+            visit_extents(input, per, |extent, w| self.extents.push((w, *extent)));
+            self.ts.clear();
+            self.ts.extend_from_slice(input.ts);
+            self.key = key;
+        }
+        &self.extents
+    }
+}
+
+/// Over how many seconds a window is sampled, and how far a series reaches beyond its samples.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
     sampled: f64,
     to_start: f64,
     to_end: f64,
+    per: f64,
+    /// The factor up to both bounds.
+    whole: f64,
 }
 
-impl Edges {
+impl Extent {
     /// `None` if the window has fewer than two samples.
     #[inline]
-    fn of(input: &RangeInput<'_>, ts: &[i64], vs: &[f64], w: Window) -> Option<Self> {
-        let (&[first_t, .., last_t], &[first, .., last]) = (ts, vs) else { return None };
-        let end = input.ends.time_ms(w.step);
+    fn of(input: &RangeInput<'_>, w: Window, per: f64) -> Option<Self> {
+        let &[first_t, .., last_t] = &input.ts[w.lo..w.hi] else { return None };
+        let (start, end) = input.bounds_ms(w.step);
         let sampled = (last_t - first_t) as f64 / 1000.0;
-        let average = sampled / (ts.len() - 1) as f64;
-        let start = end.saturating_sub(input.range_ms);
+        let average = sampled / (w.len() - 1) as f64;
         let to_start = reach((first_t - start) as f64 / 1000.0, average);
         let to_end = reach((end - last_t) as f64 / 1000.0, average);
-        Some(Self { first, last, sampled, to_start, to_end })
+        Some(Self::new(sampled, (to_start, to_end), per))
     }
 
-    /// Edges from the time at which the counter began to count; `None` unless that is known and
-    /// within the window.
+    /// From the time at which the counter began to count; `None` unless that is known and within
+    /// the window.
     #[inline]
-    fn since_start(input: &RangeInput<'_>, ts: &[i64], vs: &[f64], w: Window) -> Option<Self> {
+    fn since_start(input: &RangeInput<'_>, w: Window, per: f64) -> Option<Self> {
+        let (first_t, last_t) = (input.ts[w.lo], input.ts[w.hi - 1]);
         let start_ms = *input.starts.get(w.lo)?;
-        let (&[first_t, ..], &[.., last_t]) = (ts, ts) else { return None };
-        let (&[first, ..], &[.., last]) = (vs, vs) else { return None };
         let (from, end) = input.bounds_ms(w.step);
         if start_ms == 0 || start_ms <= from || start_ms >= first_t {
             return None;
         }
-        let average = match ts.len() {
+        let average = match w.len() {
             1 => 0.0,
             len => (last_t - first_t) as f64 / 1000.0 / (len - 1) as f64,
         };
         let sampled = (last_t - start_ms) as f64 / 1000.0;
         let to_end = reach((end - last_t) as f64 / 1000.0, average);
-        Some(Self { first, last, sampled, to_start: 0.0, to_end })
+        Some(Self::new(sampled, (0.0, to_end), per))
+    }
+
+    #[inline]
+    fn new(sampled: f64, (to_start, to_end): (f64, f64), per: f64) -> Self {
+        let mut extent = Self { sampled, to_start, to_end, per, whole: 0.0 };
+        extent.whole = extent.factor(to_start);
+        extent
     }
 
     /// By how much the change between the outer samples grows when it is extrapolated.
     #[inline]
     fn factor(&self, to_start: f64) -> f64 {
-        (self.sampled + to_start + self.to_end) / self.sampled
+        (self.sampled + to_start + self.to_end) / self.sampled / self.per
+    }
+
+    /// What a counter counted that rose by `rise` from `first`.
+    #[inline]
+    fn counted(&self, rise: f64, first: f64) -> f64 {
+        // A counter starts at zero: do not extrapolate to before the time it would have been. The
+        // division is not needed where it rose by less than it had counted.
+        let is_far = first >= rise && self.sampled >= self.to_start;
+        if rise > 0.0 && first >= 0.0 && !is_far {
+            let to_zero = self.sampled * (first / rise);
+            if to_zero < self.to_start {
+                return rise * self.factor(to_zero);
+            }
+        }
+        rise * self.whole
     }
 }
 
@@ -172,8 +251,10 @@ pub(super) fn idelta(input: &RangeInput<'_>, out: &mut [f64]) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::super::tests::run;
-    use crate::step::StepGrid;
+    use super::*;
 
     const MINUTE: i64 = 60_000;
 
@@ -253,6 +334,26 @@ mod tests {
             for (row, end) in rows.iter().zip(ends.times()) {
                 let expected = scan(&samples, end, range_ms).map(f64::to_bits);
                 assert_eq!(row.map(f64::to_bits), expected, "{end} {range_ms}");
+            }
+        }
+    }
+
+    /// Series of equal and of other times, one after the other, with what the one before left.
+    #[test]
+    fn a_memo_changes_nothing() {
+        let memo = RefCell::new(Memo::default());
+        let ts: [Vec<i64>; 2] =
+            [31, 17].map(|m| (0..300).map(|i| i * 15_000 + i * i % m).collect());
+        let vs: Vec<f64> = (0..300).map(|i| ((i * 37) % 113) as f64 * 0.1).collect();
+        for (which, range_ms) in [(0, 60_000), (0, 60_000), (1, 60_000), (1, 90_000), (0, 90_000)] {
+            let ends = StepGrid { start_ms: -30_000, step_ms: 60_000, count: 90 };
+            let input = RangeInput::of(&ts[which], &vs, ends, range_ms);
+            let remembering = RangeInput { memo: Some(&memo), ..input };
+            for kernel in [rate, increase, delta] {
+                let (mut a, mut b) = (vec![STALE_NAN; 90], vec![STALE_NAN; 90]);
+                kernel(&input, &mut a);
+                kernel(&remembering, &mut b);
+                assert!(a.iter().zip(&b).all(|(a, b)| a.to_bits() == b.to_bits()));
             }
         }
     }

@@ -3,8 +3,8 @@
 use m3rs_core::model::STALE_NAN;
 
 use super::RangeInput;
-use super::aggregate::{CompensatedSum, FiniteSum, Summation};
-use super::window::{Fold, Window, fold_windows, map_windows};
+use super::aggregate::{CompensatedSum, FiniteSum, Summation, Sums};
+use super::window::{Fold, LANES, Piece, Regular, Window, fold_window, map_windows, walk_pieces};
 
 /// Sums for a line of least squares; times count from `origin_ms`.
 #[derive(Clone, Copy)]
@@ -28,14 +28,10 @@ impl<S: Summation> Line<S> {
     /// Slope per second, and the value at the origin.
     fn solve(&self) -> (f64, f64) {
         if self.is_constant {
-            let is_bound = self.first.is_infinite();
-            return if is_bound { (f64::NAN, f64::NAN) } else { (0.0, self.first) };
+            return flat_line(self.first);
         }
-        let (x, y, n) = (self.x.total(), self.y.total(), self.count);
-        let covariance = self.xy.total() - x * y / n;
-        let variance = self.xx.total() - x * x / n;
-        let slope = covariance / variance;
-        (slope, y / n - slope * x / n)
+        let (x, xx) = (self.x.total(), self.xx.total());
+        least_squares(self.count, (x, xx), (self.y.total(), self.xy.total()))
     }
 }
 
@@ -45,7 +41,7 @@ impl<S: Summation> Fold for Line<S> {
         // The first sample is not compared with itself: a NaN there would differ.
         self.is_constant &= self.count == 0.0 || v == self.first;
         self.count += 1.0;
-        let x = t.wrapping_sub(self.origin_ms) as f64 / 1e3;
+        let x = seconds_since(t, self.origin_ms);
         self.x.add(x);
         self.y.add(v);
         self.xy.add(x * v);
@@ -53,7 +49,8 @@ impl<S: Summation> Fold for Line<S> {
     }
 }
 
-/// Slope and value at the origin for each window of at least two samples; `origin` is a time.
+/// Slope and value at the origin for each window of at least two samples; `origin` is a time that
+/// is always as far from the end of a window.
 #[inline]
 fn lines(
     input: &RangeInput<'_>,
@@ -61,25 +58,171 @@ fn lines(
     origin: impl Fn(Window) -> i64,
     finish: impl Fn(f64, f64, Window) -> f64,
 ) {
-    fold_windows(
-        input,
-        out,
-        |w| Line::<FiniteSum>::new(origin(w), input.vs[w.lo]),
-        |fast, w| {
-            if w.len() < 2 {
-                return STALE_NAN;
+    let mut flats = Flats::default();
+    let mut solved = |line: (f64, f64), w: Window| {
+        let (mut slope, mut intercept) = flats.flat(input.vs, w).unwrap_or(line);
+        if w.len() < 2 {
+            return;
+        }
+        if !slope.is_finite() || !intercept.is_finite() {
+            let line = Line::<CompensatedSum>::new(origin(w), input.vs[w.lo]);
+            (slope, intercept) = fold_window(input, w, line).solve();
+        }
+        out[w.step] = finish(slope, intercept, w);
+    };
+    let mut group = [Window::default(); LANES];
+    let mut filled = 0;
+    walk_pieces(input, |piece| match piece {
+        Piece::One(w) => {
+            group[filled] = w;
+            filled += 1;
+            if filled == LANES {
+                filled = 0;
+                let lines = side_by_side(input, group, group.map(&origin));
+                lines.into_iter().zip(group).for_each(|(line, w)| solved(line, w));
             }
-            let (mut slope, mut intercept) = fast.solve();
-            if !slope.is_finite() || !intercept.is_finite() {
-                let mut line = Line::<CompensatedSum>::new(origin(w), input.vs[w.lo]);
-                for at in w.lo..w.hi {
-                    line.push(input.ts[at], input.vs[at]);
-                }
-                (slope, intercept) = line.solve();
+        }
+        Piece::Even(windows) => {
+            for w in &group[..std::mem::take(&mut filled)] {
+                let [line] = side_by_side(input, [*w], [origin(*w)]);
+                solved(line, *w);
             }
-            finish(slope, intercept, w)
-        },
-    );
+            let first = windows.window(0);
+            let times = Times::new(&input.ts[first.lo..first.hi], origin(first));
+            times.lines(input.vs, &windows, &mut solved);
+        }
+    });
+    for w in &group[..filled] {
+        let [line] = side_by_side(input, [*w], [origin(*w)]);
+        solved(line, *w);
+    }
+}
+
+/// The lines of windows whose values differ, each with its own chains of additions.
+#[inline]
+fn side_by_side<const N: usize>(
+    input: &RangeInput<'_>,
+    group: [Window; N],
+    origins_ms: [i64; N],
+) -> [(f64, f64); N] {
+    let shared = group.iter().map(Window::len).min().unwrap_or(0);
+    let ts = group.map(|w| &input.ts[w.lo..w.lo + shared]);
+    let vs = group.map(|w| &input.vs[w.lo..w.lo + shared]);
+    let (mut x, mut xx) = (Sums::<N>::default(), Sums::<N>::default());
+    let (mut y, mut xy) = (Sums::<N>::default(), Sums::<N>::default());
+    for i in 0..shared {
+        let at: [f64; N] = std::array::from_fn(|n| seconds_since(ts[n][i], origins_ms[n]));
+        let v: [f64; N] = std::array::from_fn(|n| vs[n][i]);
+        x.add(at);
+        y.add(v);
+        xy.add(std::array::from_fn(|n| at[n] * v[n]));
+        xx.add(std::array::from_fn(|n| at[n] * at[n]));
+    }
+    std::array::from_fn(|n| {
+        let w = group[n];
+        let (mut x, mut y, mut xy, mut xx) = (x.lane(n), y.lane(n), xy.lane(n), xx.lane(n));
+        for i in w.lo + shared..w.hi {
+            let (at, v) = (seconds_since(input.ts[i], origins_ms[n]), input.vs[i]);
+            x.add(at);
+            y.add(v);
+            xy.add(at * v);
+            xx.add(at * at);
+        }
+        least_squares(w.len() as f64, (x.total(), xx.total()), (y.total(), xy.total()))
+    })
+}
+
+/// What the times of samples contribute to the lines of windows that differ in values alone.
+struct Times {
+    xs: Vec<f64>,
+    x: FiniteSum,
+    xx: FiniteSum,
+}
+
+impl Times {
+    fn new(ts: &[i64], origin_ms: i64) -> Self {
+        let xs: Vec<f64> = ts.iter().map(|t| seconds_since(*t, origin_ms)).collect();
+        let (mut x, mut xx) = (FiniteSum::default(), FiniteSum::default());
+        for at in &xs {
+            x.add(*at);
+            xx.add(at * at);
+        }
+        Self { xs, x, xx }
+    }
+
+    /// Gives the line of each window to `solved`.
+    fn lines(&self, vs: &[f64], windows: &Regular, solved: &mut impl FnMut((f64, f64), Window)) {
+        let grouped = windows.count() / LANES * LANES;
+        for index in (0..grouped).step_by(LANES) {
+            let group: [Window; LANES] = std::array::from_fn(|lane| windows.window(index + lane));
+            for (line, w) in self.solve(vs, group).into_iter().zip(group) {
+                solved(line, w);
+            }
+        }
+        for w in (grouped..windows.count()).map(|index| windows.window(index)) {
+            let [line] = self.solve(vs, [w]);
+            solved(line, w);
+        }
+    }
+
+    /// The lines of windows whose values differ, each with its own chains of additions.
+    #[inline]
+    fn solve<const N: usize>(&self, vs: &[f64], group: [Window; N]) -> [(f64, f64); N] {
+        let count = self.xs.len();
+        let vs = group.map(|w| &vs[w.lo..w.lo + count]);
+        let (mut y, mut xy) = (Sums::<N>::default(), Sums::<N>::default());
+        for (i, x) in self.xs.iter().enumerate() {
+            let v: [f64; N] = std::array::from_fn(|n| vs[n][i]);
+            y.add(v);
+            xy.add(v.map(|v| x * v));
+        }
+        let (x, xx) = (self.x.total(), self.xx.total());
+        std::array::from_fn(|n| {
+            least_squares(count as f64, (x, xx), (y.lane(n).total(), xy.lane(n).total()))
+        })
+    }
+}
+
+/// Finds windows of one value among windows that come in order.
+#[derive(Default)]
+struct Flats {
+    /// Samples that were looked at.
+    seen: usize,
+    /// The last of them that differs from the one before.
+    changed: usize,
+}
+
+impl Flats {
+    /// The line of a window, if that holds but one value.
+    #[inline]
+    fn flat(&mut self, vs: &[f64], w: Window) -> Option<(f64, f64)> {
+        for i in self.seen.max(w.lo + 1)..w.hi {
+            if vs[i] != vs[i - 1] {
+                self.changed = i;
+            }
+        }
+        self.seen = w.hi;
+        (self.changed <= w.lo).then(|| flat_line(vs[w.lo]))
+    }
+}
+
+/// Slope and value at the origin where all values are `v`.
+fn flat_line(v: f64) -> (f64, f64) {
+    if v.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, v) }
+}
+
+/// Slope per second and value at the origin by the sums of `n` samples.
+#[inline]
+fn least_squares(n: f64, (x, xx): (f64, f64), (y, xy): (f64, f64)) -> (f64, f64) {
+    let covariance = xy - x * y / n;
+    let variance = xx - x * x / n;
+    let slope = covariance / variance;
+    (slope, y / n - slope * x / n)
+}
+
+#[inline]
+fn seconds_since(t_ms: i64, origin_ms: i64) -> f64 {
+    t_ms.wrapping_sub(origin_ms) as f64 / 1e3
 }
 
 /// `deriv`: the slope of the line of least squares.
@@ -131,6 +274,29 @@ mod tests {
         assert_eq!(at("deriv", &samples, &[]), Some(0.2));
         let predicted = at("predict_linear", &samples, &[50.0]).expect("ten samples");
         assert!((predicted - 33.0).abs() < 1e-12, "{predicted}");
+    }
+
+    /// Lines of windows that are known to be regular have the bits that they have one by one.
+    #[test]
+    fn regular_windows_equal_windows_alone() {
+        let value = |i: i64| match i % 50 {
+            7 if i > 200 => f64::INFINITY,
+            9 if i > 300 => f64::NAN,
+            20.. => 2.5,
+            n => (n * n) as f64 * 0.37 - i as f64,
+        };
+        let samples: Vec<_> = (0..400).map(|i| (i * 15_000, value(i))).collect();
+        for (step_ms, range_ms) in [(15_000, 45_000), (60_000, 200_000), (30_000, 15_000)] {
+            let ends = StepGrid { start_ms: -40_000, step_ms, count: 450 };
+            for name in ["deriv", "predict_linear"] {
+                let all = run(name, &samples, ends, range_ms, &[60.0]);
+                for (step, end) in ends.times().enumerate() {
+                    let alone = run(name, &samples, StepGrid::instant(end), range_ms, &[60.0]);
+                    let bits = |v: Option<f64>| v.map(|v| if v.is_nan() { 0 } else { v.to_bits() });
+                    assert_eq!(bits(all[step]), bits(alone[0]), "{name} {step_ms} {end}");
+                }
+            }
+        }
     }
 
     #[test]

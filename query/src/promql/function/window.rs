@@ -5,8 +5,11 @@
 //! [`fold_windows`] runs several windows side by side, each with its own chain, so that the order
 //! of additions within a window, and with it every bit of the result, stays as it is.
 
+use std::ops::{ControlFlow, Range};
+
 use super::RangeInput;
 use crate::promql::ast::RangeEdges;
+use crate::step::StepGrid;
 
 /// The samples `lo..hi` of the series fall into the window of step `step`; at least one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,35 +32,223 @@ impl Window {
 /// Samples in the visited windows between two looks at whether to stop: some milliseconds.
 const SAMPLES_PER_LOOK: usize = 1 << 20;
 
+/// Windows of as many samples each that move by as many at each step: those of a series that was
+/// scraped at one interval, of which the step is a multiple.
+#[derive(Clone, Debug)]
+pub(super) struct Regular {
+    /// The steps whose windows are whole.
+    pub(super) steps: Range<usize>,
+    /// Where the first of these windows starts.
+    pub(super) lo: usize,
+    /// By how many samples a window is behind the one before.
+    pub(super) stride: usize,
+    /// Samples in a window.
+    pub(super) len: usize,
+}
+
+impl Regular {
+    /// `None` if samples or steps are not regular, or too few for that to be worth a look.
+    pub(super) fn of(input: &RangeInput<'_>) -> Option<Self> {
+        let (ts, ends) = (input.ts, input.ends);
+        let (&[first, second, .., last], true) = (ts, ends.count >= REGULAR_STEPS_MIN) else {
+            return None;
+        };
+        let interval = second.checked_sub(first).filter(|interval| *interval > 0)?;
+        let count = i64::try_from(ts.len()).ok()?;
+        let is_even = last.checked_sub(first)? == interval.checked_mul(count - 1)?;
+        if !is_even || ends.step_ms <= 0 || ends.step_ms % interval != 0 {
+            return None;
+        }
+        // Signed, as windows may start before the first sample.
+        let samples_until = |t: i64| t.checked_sub(first)?.div_euclid(interval).checked_add(1);
+        let (_, end) = input.bounds_ms(0);
+        let (lo, hi) = (samples_until(end.checked_sub(input.range_ms)?)?, samples_until(end)?);
+        let stride = ends.step_ms / interval;
+        let from = if lo < 0 { (-lo - 1) / stride + 1 } else { 0 };
+        let to = count.checked_sub(hi).filter(|rest| *rest >= 0)? / stride + 1;
+        let steps = usize::try_from(from).ok()?..usize::try_from(to).ok()?.min(ends.count);
+        if lo >= hi || steps.len() < REGULAR_STEPS_MIN || !is_progression(ts, interval) {
+            return None;
+        }
+        Some(Self {
+            steps,
+            lo: usize::try_from(lo + from * stride).ok()?,
+            stride: usize::try_from(stride).ok()?,
+            len: usize::try_from(hi - lo).ok()?,
+        })
+    }
+
+    /// How many windows there are.
+    pub(super) fn count(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Window number `index`.
+    #[inline]
+    pub(super) fn window(&self, index: usize) -> Window {
+        let lo = self.lo + index * self.stride;
+        Window { step: self.steps.start + index, lo, hi: lo + self.len }
+    }
+
+    /// The windows, in order.
+    #[inline]
+    pub(super) fn iter(&self) -> impl Iterator<Item = Window> {
+        (0..self.count()).map(|index| self.window(index))
+    }
+
+    /// The same windows in parts of about so many samples.
+    fn parts(self, samples: usize) -> impl Iterator<Item = Self> {
+        let part = (samples / self.len.max(1)).max(1);
+        (0..self.count()).step_by(part).map(move |index| {
+            let first = self.window(index);
+            let steps = first.step..self.steps.end.min(first.step + part);
+            Self { steps, lo: first.lo, ..self }
+        })
+    }
+}
+
+/// Fewer steps are not worth a look at all samples.
+const REGULAR_STEPS_MIN: usize = 4;
+
+/// Whether each of `ts` is `interval` after the one before.
+fn is_progression(ts: &[i64], interval: i64) -> bool {
+    const CHUNK: usize = 64;
+    let mut at = ts[0];
+    ts.chunks(CHUNK).all(|chunk| {
+        let mut differs = 0;
+        for t in chunk {
+            differs |= t ^ at;
+            at = at.wrapping_add(interval);
+        }
+        differs == 0
+    })
+}
+
 /// Visits every window that holds a sample, in order, unless the work is to stop.
 #[inline]
 pub(super) fn walk(input: &RangeInput<'_>, mut visit: impl FnMut(Window)) {
-    let ts = input.ts;
-    let first = input.ends.time_ms(0);
-    let mut lo = ts.partition_point(|t| *t <= first.saturating_sub(input.range_ms));
-    let mut hi = lo;
+    walk_pieces(input, |piece| match piece {
+        Piece::One(w) => visit(w),
+        Piece::Even(windows) => windows.iter().for_each(&mut visit),
+    });
+}
+
+/// What a walk comes by.
+pub(super) enum Piece {
+    One(Window),
+    Even(Regular),
+}
+
+/// The same, regular windows together.
+#[inline]
+pub(super) fn walk_pieces(input: &RangeInput<'_>, mut visit: impl FnMut(Piece)) {
+    let mut regular = Regular::of(input);
     let mut seen = 0;
-    for step in 0..input.ends.count {
-        let end = input.ends.time_ms(step);
-        let start = end.saturating_sub(input.range_ms);
-        while hi < ts.len() && ts[hi] <= end {
-            hi += 1;
+    let mut rest = 0..input.ends.count;
+    loop {
+        let until = regular.as_ref().map_or(rest.end, |regular| regular.steps.start);
+        let mut one = |w| visit(Piece::One(w));
+        if walk_steps(input, rest.start..until, &mut seen, &mut one).is_break() {
+            return;
         }
-        while lo < hi && ts[lo] <= start {
-            lo += 1;
+        let Some(regular) = regular.take() else { return };
+        rest.start = regular.steps.end;
+        for windows in regular.parts(SAMPLES_PER_LOOK) {
+            if input.is_to_stop(windows.len * windows.count(), &mut seen) {
+                return;
+            }
+            visit(Piece::Even(windows));
         }
+    }
+}
+
+/// Visits each step with the last sample in `(end - range_ms, end]`, where there is one.
+#[inline]
+pub(crate) fn visit_last(
+    ts: &[i64],
+    ends: StepGrid,
+    range_ms: i64,
+    mut visit: impl FnMut(usize, usize),
+) {
+    let mut next = Edge::new(0);
+    for step in 0..ends.count {
+        let end = ends.time_ms(step);
+        let next = next.pass(ts, end);
+        if next > 0 && ts[next - 1] > end.saturating_sub(range_ms) {
+            visit(step, next - 1);
+        }
+    }
+}
+
+/// Visits the windows of some steps that hold a sample; breaks if the work is to stop.
+#[inline]
+fn walk_steps(
+    input: &RangeInput<'_>,
+    steps: Range<usize>,
+    seen: &mut usize,
+    visit: &mut impl FnMut(Window),
+) -> ControlFlow<()> {
+    if steps.is_empty() {
+        return ControlFlow::Continue(());
+    }
+    let ts = input.ts;
+    let (first, _) = input.bounds_ms(steps.start);
+    let mut lo = Edge::new(ts.partition_point(|t| *t <= first));
+    let mut hi = Edge::new(lo.at);
+    for step in steps {
+        let (start, end) = input.bounds_ms(step);
+        let (lo, hi) = (lo.pass(ts, start), hi.pass(ts, end));
         if lo < hi {
-            seen += hi - lo;
-            if seen > SAMPLES_PER_LOOK {
-                seen = 0;
-                if input.stop.is_wanted() {
-                    return;
-                }
+            if input.is_to_stop(hi - lo, seen) {
+                return ControlFlow::Break(());
             }
             visit(Window { step, lo, hi });
         } else if hi == ts.len() {
-            return;
+            break;
         }
+    }
+    ControlFlow::Continue(())
+}
+
+/// How many samples are not after a time that moves forward.
+struct Edge {
+    at: usize,
+    /// By how many it moved last: scrapes are nearly regular.
+    moved: usize,
+}
+
+impl Edge {
+    fn new(at: usize) -> Self {
+        Self { at, moved: 0 }
+    }
+
+    #[inline]
+    fn pass(&mut self, ts: &[i64], time: i64) -> usize {
+        let from = self.at;
+        let guess = from + self.moved;
+        if guess > 0 && guess < ts.len() && ts[guess - 1] <= time && ts[guess] > time {
+            self.at = guess;
+        } else {
+            while self.at < ts.len() && ts[self.at] <= time {
+                self.at += 1;
+            }
+            self.moved = self.at - from;
+        }
+        self.at
+    }
+}
+
+impl RangeInput<'_> {
+    /// Whether the work is to stop before a window of `len` samples; `seen` counts those of the
+    /// windows since it was last asked for.
+    #[inline]
+    fn is_to_stop(&self, len: usize, seen: &mut usize) -> bool {
+        *seen += len;
+        if *seen <= SAMPLES_PER_LOOK {
+            return false;
+        }
+        *seen = 0;
+        self.stop.is_wanted()
     }
 }
 
@@ -95,7 +286,7 @@ pub(super) trait Fold: Copy {
 }
 
 /// How many windows are folded side by side.
-const LANES: usize = 4;
+pub(super) const LANES: usize = 4;
 
 /// Folds the samples of each window, several windows at a time.
 ///
@@ -121,10 +312,15 @@ pub(super) fn fold_windows<F: Fold>(
         }
     });
     for w in &group[..filled] {
-        let mut state = start(*w);
-        fold_slice(input, w.lo, w.hi, &mut state);
-        out[w.step] = finish(state, *w);
+        out[w.step] = finish(fold_window(input, *w, start(*w)), *w);
     }
+}
+
+/// Folds the samples of one window.
+#[inline]
+pub(super) fn fold_window<F: Fold>(input: &RangeInput<'_>, w: Window, mut state: F) -> F {
+    fold_slice(input, w.lo, w.hi, &mut state);
+    state
 }
 
 /// Folds as many samples as all windows have side by side, then the rest of each.
@@ -159,7 +355,6 @@ fn fold_slice<F: Fold>(input: &RangeInput<'_>, lo: usize, hi: usize, state: &mut
 mod tests {
     use super::super::Stop;
     use super::*;
-    use crate::step::StepGrid;
 
     fn windows(ts: &[i64], ends: StepGrid, range_ms: i64) -> Vec<(usize, usize, usize)> {
         let vs = vec![0.0; ts.len()];
@@ -213,7 +408,12 @@ mod tests {
     #[test]
     fn walk_equals_a_search_per_step() {
         let ts: Vec<i64> = (0..200).map(|i| i * 7 + (i * i) % 5).collect();
-        for (step_ms, range_ms) in [(1, 3), (10, 40), (33, 5), (100, 900)] {
+        let even: Vec<i64> = (0..200).map(|i| i * 7).collect();
+        let gap: Vec<i64> = even.iter().copied().filter(|t| *t != 700).collect();
+        let cases = [(1, 3), (10, 40), (33, 5), (100, 900), (7, 21), (14, 3), (28, 33), (70, 7)];
+        for ((step_ms, range_ms), ts) in
+            cases.iter().flat_map(|case| [&ts, &even, &gap].map(|ts| (*case, ts)))
+        {
             let ends = StepGrid { start_ms: -50, step_ms, count: 150 };
             let mut expected = Vec::new();
             for step in 0..ends.count {
@@ -224,7 +424,7 @@ mod tests {
                     expected.push((step, lo, hi));
                 }
             }
-            assert_eq!(windows(&ts, ends, range_ms), expected);
+            assert_eq!(windows(ts, ends, range_ms), expected, "{step_ms} {range_ms}");
         }
     }
 }

@@ -27,12 +27,12 @@ impl Duration {
         }
     }
 
-    fn new(expr: DurationExpr, span: Span) -> Self {
-        match expr {
+    fn new(placed: Placed) -> Self {
+        match placed.expr {
             DurationExpr::Number(seconds) | DurationExpr::Literal(seconds) => {
                 Self::Fixed { seconds, ms: to_ms(seconds) }
             }
-            expr => Self::Computed(PlacedDuration::new(expr, span)),
+            expr => Self::Computed(PlacedDuration { expr, span: placed.inner }),
         }
     }
 }
@@ -72,7 +72,41 @@ const MUL_STRENGTH: u8 = 2;
 const POW_STRENGTH: u8 = 3;
 
 /// A duration expression and where it stands.
-type Placed = (DurationExpr, Span);
+struct Placed {
+    expr: DurationExpr,
+    /// With parentheses around it.
+    outer: Span,
+    /// Without, which is where its faults are.
+    inner: Span,
+}
+
+impl Placed {
+    fn new(expr: DurationExpr, span: Span) -> Self {
+        Self { expr, outer: span, inner: span }
+    }
+}
+
+fn apply_sign(sign: Option<(BinaryOp, Span)>, operand: Placed) -> Placed {
+    let Some((op, place)) = sign else { return operand };
+    let is_minus = op == BinaryOp::Sub;
+    let outer = join(place, operand.outer);
+    let inner = join(place, operand.inner);
+    let expr = match operand.expr {
+        DurationExpr::Number(value) if is_minus => DurationExpr::Number(-value),
+        DurationExpr::Literal(value) if is_minus => DurationExpr::Literal(-value),
+        expr @ (DurationExpr::Number(_) | DurationExpr::Literal(_)) => expr,
+        expr if is_minus => DurationExpr::Negative { expr: Box::new(expr), span: inner },
+        expr => return Placed { expr, outer, inner: operand.inner },
+    };
+    Placed { expr, outer, inner }
+}
+
+/// Two operands, and where they stand.
+fn binary(op: DurationOp, lhs: Placed, rhs: Placed) -> Placed {
+    let span = join(lhs.inner, rhs.inner);
+    let (lhs, rhs) = (Box::new(lhs.expr), Box::new(rhs.expr));
+    Placed::new(DurationExpr::Binary { op, lhs, rhs, span }, span)
+}
 
 impl Parser<'_> {
     /// The value of a number or, in seconds, of a duration; and whether it is a duration.
@@ -93,25 +127,17 @@ impl Parser<'_> {
         &mut self,
         expected: Expected,
     ) -> Parsed<(Duration, Span)> {
-        let (expr, span) = self.parse_duration(expected)?;
+        let placed = self.parse_duration(expected)?;
         if self.token.kind == TokenKind::Error {
             return Err(self.unexpected(expected));
         }
-        let duration = Duration::new(expr, span);
-        match duration {
+        let Placed { outer, inner, .. } = placed;
+        match Duration::new(placed) {
             Duration::Fixed { seconds, .. } if seconds <= 0.0 => {
-                Err(self.error(self.inside_parens(span), "duration must be greater than 0"))
+                Err(self.error(inner, "duration must be greater than 0"))
             }
-            _ => Ok((duration, span)),
+            duration => Ok((duration, outer)),
         }
-    }
-
-    /// PARITY(prometheus): a literal in parentheses stands where it begins, not where they do.
-    fn inside_parens(&self, span: Span) -> Span {
-        let is_around = |c: char| c == '(' || c.is_whitespace();
-        let text = self.text_at(span);
-        let skipped = text.len() - text.trim_start_matches(is_around).len();
-        Span { start: span.start + u32::try_from(skipped).unwrap_or(0), ..span }
     }
 
     /// The duration behind `offset`.
@@ -134,29 +160,29 @@ impl Parser<'_> {
             TokenKind::Preprocessor(_) if is_plus => OffsetSign::Plus,
             _ => OffsetSign::Merged,
         };
-        let (expr, span) = match self.token.kind {
+        let placed = match self.token.kind {
             TokenKind::Number | TokenKind::Duration | TokenKind::Preprocessor(_) => {
                 let operand = self.parse_duration_operand(EXPECTED)?;
-                self.apply_sign(sign, operand)?
+                apply_sign(sign, operand)
             }
             TokenKind::LeftParen if is_signed => {
                 let operand = self.parse_duration_operand(EXPECTED)?;
-                self.apply_sign(sign, operand)?
+                apply_sign(sign, operand)
             }
             _ => {
                 let operand = self.parse_signed_duration(EXPECTED)?;
-                let operand = self.apply_sign(sign, operand)?;
-                let (expr, span) = self.parse_duration_tail(operand, ADD_STRENGTH, EXPECTED)?;
-                match expr {
+                let operand = apply_sign(sign, operand);
+                let mut placed = self.parse_duration_tail(operand, ADD_STRENGTH, EXPECTED)?;
+                let is_binary = matches!(placed.expr, DurationExpr::Binary { .. });
+                if is_binary && !begins_in_parens(&placed.expr) {
                     // As parentheses are what makes it one duration, it begins with some.
-                    DurationExpr::Binary { .. } if !begins_in_parens(&expr) => {
-                        (DurationExpr::Paren(Box::new(expr)), span)
-                    }
-                    expr => (expr, span),
+                    placed.expr = DurationExpr::Paren(Box::new(placed.expr));
                 }
+                placed
             }
         };
-        Ok((Duration::new(expr, span), span, shown))
+        let span = placed.outer;
+        Ok((Duration::new(placed), span, shown))
     }
 
     fn parse_duration(&mut self, expected: Expected) -> Parsed<Placed> {
@@ -189,17 +215,16 @@ impl Parser<'_> {
             let rhs = self.parse_signed_duration(expected)?;
             let right_min = if op == DurationOp::Pow { strength } else { strength + 1 };
             let rhs = self.parse_duration_tail(rhs, right_min, expected)?;
-            self.check_enabled(lhs.1)?;
-            let is_zero = matches!(rhs.0, DurationExpr::Number(0.0) | DurationExpr::Literal(0.0));
+            self.check_enabled(lhs.inner)?;
+            let is_zero =
+                matches!(rhs.expr, DurationExpr::Number(0.0) | DurationExpr::Literal(0.0));
             match op {
                 DurationOp::Div if is_zero => return Err(self.error(place, "division by zero")),
                 DurationOp::Mod if is_zero => return Err(self.error(place, "modulo by zero")),
                 _ => {}
             }
-            let span = join(lhs.1, rhs.1);
-            let inner = join(lhs.0.span_within(lhs.1), rhs.0.span_within(rhs.1));
-            let (lhs_expr, rhs_expr) = (Box::new(lhs.0), Box::new(rhs.0));
-            lhs = (DurationExpr::Binary { op, lhs: lhs_expr, rhs: rhs_expr, span: inner }, span);
+            let outer = join(lhs.outer, rhs.outer);
+            lhs = Placed { outer, ..binary(op, lhs, rhs) };
         }
         Ok(lhs)
     }
@@ -213,27 +238,7 @@ impl Parser<'_> {
         let place = self.bump().span;
         let operand = self.parse_signed_duration(expected)?;
         let operand = self.parse_duration_tail(operand, POW_STRENGTH, expected)?;
-        self.apply_sign(Some((op, place)), operand)
-    }
-
-    fn apply_sign(&self, sign: Option<(BinaryOp, Span)>, operand: Placed) -> Parsed<Placed> {
-        let Some((op, place)) = sign else { return Ok(operand) };
-        let span = join(place, operand.1);
-        let is_minus = op == BinaryOp::Sub;
-        let expr = match operand.0 {
-            DurationExpr::Number(value) if is_minus => DurationExpr::Number(-value),
-            DurationExpr::Literal(value) if is_minus => DurationExpr::Literal(-value),
-            expr @ (DurationExpr::Number(_) | DurationExpr::Literal(_)) => expr,
-            expr => {
-                self.check_enabled(span)?;
-                if !is_minus {
-                    return Ok((expr, span));
-                }
-                let inner = join(place, expr.span_within(operand.1));
-                DurationExpr::Negative { expr: Box::new(expr), span: inner }
-            }
-        };
-        Ok((expr, span))
+        Ok(apply_sign(Some((op, place)), operand))
     }
 
     fn parse_duration_operand(&mut self, expected: Expected) -> Parsed<Placed> {
@@ -250,26 +255,26 @@ impl Parser<'_> {
                 } else {
                     DurationExpr::Number(seconds)
                 };
-                Ok((expr, token.span))
+                Ok(Placed::new(expr, token.span))
             }
             TokenKind::Preprocessor(name) => self.parse_duration_call(name, expected),
             TokenKind::LeftParen => {
                 self.enter()?;
                 let open = self.bump();
-                let (inner, place) = self.parse_duration(expected)?;
+                let placed = self.parse_duration(expected)?;
                 let Some(close) = self.eat(TokenKind::RightParen) else {
                     return Err(self.unexpected(expected));
                 };
                 self.leave();
-                self.check_enabled(place)?;
-                let expr = match inner {
+                self.check_enabled(placed.inner)?;
+                let expr = match placed.expr {
                     // Parentheses around a literal, or around others, say nothing.
-                    DurationExpr::Number(_) | DurationExpr::Literal(_) | DurationExpr::Paren(_) => {
-                        inner
-                    }
-                    inner => DurationExpr::Paren(Box::new(inner)),
+                    expr @ (DurationExpr::Number(_)
+                    | DurationExpr::Literal(_)
+                    | DurationExpr::Paren(_)) => expr,
+                    expr => DurationExpr::Paren(Box::new(expr)),
                 };
-                Ok((expr, join(open.span, close.span)))
+                Ok(Placed { expr, outer: join(open.span, close.span), inner: placed.inner })
             }
             _ => Err(self.unexpected(expected)),
         }
@@ -285,31 +290,33 @@ impl Parser<'_> {
         if self.eat(TokenKind::LeftParen).is_none() {
             return Err(self.unexpected(expected));
         }
-        let expr = match name {
-            Preprocessor::Step => DurationExpr::Step,
-            Preprocessor::Range => DurationExpr::Range,
+        let mut placed = match name {
+            Preprocessor::Step => Placed::new(DurationExpr::Step, start),
+            Preprocessor::Range => Placed::new(DurationExpr::Range, start),
             _ => {
-                let (lhs, left) = self.parse_duration(expected)?;
+                let lhs = self.parse_duration(expected)?;
                 if self.eat(TokenKind::Comma).is_none() {
                     return Err(self.unexpected(expected));
                 }
-                let (rhs, right) = self.parse_duration(expected)?;
-                // PARITY(prometheus): such a call stands where its arguments do.
-                let span = join(lhs.span_within(left), rhs.span_within(right));
+                let rhs = self.parse_duration(expected)?;
                 let op = match name {
                     Preprocessor::MinOf => DurationOp::MinOf,
                     _ => DurationOp::MaxOf,
                 };
-                DurationExpr::Binary { op, lhs: Box::new(lhs), rhs: Box::new(rhs), span }
+                binary(op, lhs, rhs)
             }
         };
         let Some(close) = self.eat(TokenKind::RightParen) else {
             return Err(self.unexpected(expected));
         };
         self.leave();
-        let span = join(start, close.span);
-        self.check_enabled(span)?;
-        Ok((expr, span))
+        placed.outer = join(start, close.span);
+        if !matches!(placed.expr, DurationExpr::Binary { .. }) {
+            placed.inner = placed.outer;
+        }
+        // PARITY(prometheus): a call with arguments stands where they do.
+        self.check_enabled(placed.inner)?;
+        Ok(placed)
     }
 
     fn check_enabled(&self, place: Span) -> Parsed<()> {

@@ -279,8 +279,10 @@ fn kernel_call(function: &str, args: &mut Args<'_>) -> Result<Plan, QueryError> 
             Err(message) => return Ok(Plan::Vector(VectorNode::Fail(message))),
         }
     }
-    // PARITY(prometheus): notes about a subquery point to the start of the query.
+    // PARITY(prometheus): notes about a subquery point to the start of the query, and those of a
+    // quantile to the quantile.
     let span = match &input {
+        _ if function == "quantile_over_time" => args.span(0),
         MatrixNode::Subquery(_) => Span::default(),
         MatrixNode::Select { .. } => span,
     };

@@ -6,10 +6,12 @@ use super::{
 };
 use crate::error::QueryError;
 use crate::promql::ast::{
-    Aggregate, At, Binary, Expr, ExprKind, RangeEdges, Selector, Span, Timed, ValueType,
+    Aggregate, AggregateOp, At, Binary, Expr, ExprKind, RangeEdges, Selector, Span, Timed,
+    ValueType,
 };
 use crate::promql::exec::{NameRemoval, operator};
 use crate::promql::function;
+use m3rs_core::model::METRIC_NAME;
 use m3rs_core::time::NS_PER_MS;
 
 /// The times of a query, which `@ start()`, `step()` and the like refer to.
@@ -363,7 +365,7 @@ impl Lowering {
         }
         let mut input = if is_invariant { input.plan } else { input.wrapped() }.into_vector()?;
         if aggregate.op.param_type().is_none() && !aggregate.without {
-            look_at(&mut input, &aggregate.labels);
+            look_at(&mut input, aggregate.op, &aggregate.labels);
         }
         let node = AggregateNode {
             op: aggregate.op,
@@ -386,11 +388,20 @@ impl Lowering {
     }
 }
 
-/// Has a selector get the labels alone that an aggregation groups by.
-fn look_at(input: &mut VectorNode, labels: &[String]) {
+/// Has a selector get the labels alone that an aggregation groups by, or tells of.
+fn look_at(input: &mut VectorNode, op: AggregateOp, labels: &[String]) {
     match input {
-        VectorNode::Select(select) => select.labels = Some(labels.to_vec()),
-        VectorNode::Invariant(inner) => look_at(inner, labels),
+        VectorNode::Select(select) => {
+            let mut labels = labels.to_vec();
+            // Histograms that do not go together are told of by name.
+            let tells_names = matches!(op, AggregateOp::Sum | AggregateOp::Avg);
+            let is_there = labels.iter().any(|label| label == METRIC_NAME);
+            if tells_names && !is_there && select.metric_name().is_none() {
+                labels.push(METRIC_NAME.to_owned());
+            }
+            select.labels = Some(labels);
+        }
+        VectorNode::Invariant(inner) => look_at(inner, op, labels),
         _ => {}
     }
 }

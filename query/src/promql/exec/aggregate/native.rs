@@ -25,10 +25,21 @@ pub(super) struct Natives<'a> {
 /// What is remembered of the histograms of one group at one step.
 struct Cell {
     state: State,
-    /// Exponential and custom buckets have met.
-    is_mixed: bool,
+    phase: Phase,
     /// One was known to follow a reset, one not to.
     seen: [bool; 2],
+}
+
+/// PARITY(prometheus): floats and histograms of a cell are looked at in the order of series, and
+/// nothing more once the result is known not to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// All so far go together.
+    Adding,
+    /// A float came first, so that histograms are not even added.
+    AfterFloat,
+    /// Exponential and custom buckets have met; whether a float was between them.
+    Mixed { has_float: bool },
 }
 
 enum State {
@@ -41,12 +52,14 @@ impl<'a> Natives<'a> {
         Self { op, span, steps, cells: HashMap::new(), has_ignored: false, ctx }
     }
 
-    /// Takes a histogram of a group; `name` is that of its metric.
+    /// Takes a histogram of a group; `name` is that of its metric, and `comes_after_float` whether
+    /// the group has a float at this step in a series before.
     pub(super) fn add<'n>(
         &mut self,
         (group, step): (usize, usize),
         h: &Arc<FloatHistogram>,
         name: impl Fn() -> &'n str,
+        comes_after_float: impl Fn() -> bool,
     ) {
         if !matches!(self.op, AggregateOp::Sum | AggregateOp::Avg) {
             self.has_ignored = true;
@@ -54,10 +67,14 @@ impl<'a> Natives<'a> {
         }
         let cell = group * self.steps + step;
         let Some(known) = self.cells.get_mut(&cell) else {
-            self.cells.insert(cell, Cell::starting_with(self.op, h));
+            let mut first = Cell::starting_with(self.op, h);
+            if comes_after_float() {
+                first.phase = Phase::AfterFloat;
+            }
+            self.cells.insert(cell, first);
             return;
         };
-        if known.is_mixed {
+        if known.phase != Phase::Adding {
             return;
         }
         known.see(h.hint);
@@ -69,7 +86,7 @@ impl<'a> Natives<'a> {
             Ok(Combined { is_reconciled: false, .. }) => {}
             Ok(_) => self.tell(RangeNote::Reconciled(Operation::Aggregation), ""),
             Err(Incompatible) => {
-                known.is_mixed = true;
+                known.phase = Phase::Mixed { has_float: comes_after_float() };
                 self.tell(RangeNote::MixedBuckets, name());
             }
         }
@@ -87,13 +104,12 @@ impl<'a> Natives<'a> {
         }
         let (span, ctx) = (self.span, self.ctx);
         let mut results = Vec::with_capacity(self.cells.len());
-        for (cell, Cell { state, is_mixed, seen }) in self.cells {
-            if !is_absent(values[cell]) {
-                values[cell] = STALE_NAN;
+        for (cell, Cell { state, phase, seen }) in self.cells {
+            let has_float = !is_absent(std::mem::replace(&mut values[cell], STALE_NAN));
+            if has_float && phase != (Phase::Mixed { has_float: false }) {
                 ctx.note(span, Note::MixedKindsInAggregation);
-                continue;
             }
-            if is_mixed {
+            if has_float || phase != Phase::Adding {
                 continue;
             }
             if seen == [true; 2] {
@@ -116,7 +132,7 @@ impl Cell {
             AggregateOp::Avg => State::Mean(HistogramMean::starting_with(first.clone())),
             _ => State::Sum(HistogramSum::starting_with(first.clone())),
         };
-        let mut cell = Self { state, is_mixed: false, seen: [false; 2] };
+        let mut cell = Self { state, phase: Phase::Adding, seen: [false; 2] };
         cell.see(first.hint);
         cell
     }

@@ -72,7 +72,7 @@ pub(super) fn open<'a>(
     let groups = Groups::new(input.series(), grouping(node), ctx)?;
     let steps = grid.count;
     let mut heaps = Heaps::new(keep, groups.rows().iter().map(Vec::len), &counts, ctx)?;
-    let runs = exchange::runs(input.series().len(), steps);
+    let runs = exchange::parts(input.series().len(), steps);
     let mut natives = Histograms::NONE;
     let mut has_ignored = false;
     let mut first_seen = FirstSeen::new(groups.len(), grid);

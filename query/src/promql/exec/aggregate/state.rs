@@ -16,11 +16,54 @@ pub(super) trait State: Copy + Send {
     /// Takes a value.
     fn add(&mut self, v: f64);
 
+    /// Takes a value that may be absent for each step.
+    #[inline]
+    fn add_row(states: &mut [Self], row: &[f64]) {
+        add_each(states, row);
+    }
+
+    /// The result for a group whose only value is `v`.
+    #[inline]
+    fn alone(v: f64) -> f64 {
+        let mut state = Self::EMPTY;
+        state.add(v);
+        state.value()
+    }
+
     /// Takes all values that `other` took.
     fn merge(&mut self, other: Self);
 
     /// The result; the staleness marker without values.
     fn value(&self) -> f64;
+}
+
+#[inline]
+fn add_each<S: State>(states: &mut [S], row: &[f64]) {
+    for (state, v) in states.iter_mut().zip(row) {
+        if !is_absent(*v) {
+            state.add(*v);
+        }
+    }
+}
+
+/// Steps at which values are added side by side.
+const LANES: usize = 8;
+
+/// Adds a value at each of some steps to sums as [`CompensatedSum::add`] does, without its choice
+/// between two orders; `None` if a number is not finite, where that differs.
+#[inline]
+fn add_finite(sums: [CompensatedSum; LANES], vs: &[f64; LANES]) -> Option<[CompensatedSum; LANES]> {
+    let mut is_finite = true;
+    let mut next = sums;
+    for ((next, sum), v) in next.iter_mut().zip(&sums).zip(vs) {
+        let total = sum.sum + v;
+        let added = total - sum.sum;
+        let lost = sum.lost + ((sum.sum - (total - added)) + (v - added));
+        // As long as both are.
+        is_finite &= (total + lost).is_finite();
+        *next = CompensatedSum { sum: total, lost };
+    }
+    is_finite.then_some(next)
 }
 
 /// `sum`
@@ -37,6 +80,20 @@ impl State for SumState {
         } else {
             self.0.add(v);
         }
+    }
+
+    #[inline]
+    fn add_row(states: &mut [Self], row: &[f64]) {
+        let (groups, rest) = states.as_chunks_mut::<LANES>();
+        let (chunks, last) = row.as_chunks::<LANES>();
+        for (states, vs) in groups.iter_mut().zip(chunks) {
+            // A sum without values is not finite.
+            match add_finite(states.map(|state| state.0), vs) {
+                Some(sums) => *states = sums.map(Self),
+                None => add_each(states, vs),
+            }
+        }
+        add_each(rest, last);
     }
 
     fn merge(&mut self, other: Self) {
@@ -102,6 +159,24 @@ impl State for AverageState {
         let share = (self.count - 1.0) / self.count;
         self.total = CompensatedSum { sum: share * self.total.sum, lost: share * self.total.lost };
         self.total.add(v / self.count);
+    }
+
+    #[inline]
+    fn add_row(states: &mut [Self], row: &[f64]) {
+        let (groups, rest) = states.as_chunks_mut::<LANES>();
+        let (chunks, last) = row.as_chunks::<LANES>();
+        for (states, vs) in groups.iter_mut().zip(chunks) {
+            let are_sums = states.iter().fold(true, |all, s| all & !s.is_running & (s.count > 0.0));
+            match add_finite(states.map(|state| state.total), vs).filter(|_| are_sums) {
+                Some(sums) => {
+                    for (state, total) in states.iter_mut().zip(sums) {
+                        (state.total, state.count) = (total, state.count + 1.0);
+                    }
+                }
+                None => add_each(states, vs),
+            }
+        }
+        add_each(rest, last);
     }
 
     fn merge(&mut self, other: Self) {
@@ -353,6 +428,34 @@ mod tests {
         assert_eq!(folded::<MaxState>(&[&[f64::NAN], &[3.0, f64::NAN]]), 3.0);
         let nan = folded::<MaxState>(&[&[f64::NAN], &[f64::NAN]]);
         assert!(nan.is_nan() && !is_absent(nan));
+    }
+
+    /// Rows that are added side by side give the bits that values give one by one.
+    #[test]
+    fn rows_equal_values() {
+        fn check<S: State>() {
+            let value = |i: u32| match i % 31 {
+                3 => STALE_NAN,
+                5 if i > 300 => f64::INFINITY,
+                7 if i > 400 => f64::NAN,
+                11 if i > 500 => f64::MAX,
+                13 => -0.0,
+                n => f64::from(n) * 1e7f64.powi(n as i32 % 5 - 2) / 7.0,
+            };
+            let mut rows = vec![S::EMPTY; 21];
+            let mut ones = vec![S::EMPTY; 21];
+            for row in 0..30 {
+                let values: Vec<f64> = (0..21).map(|i| value(row * 37 + i * 5)).collect();
+                S::add_row(&mut rows, &values);
+                add_each(&mut ones, &values);
+                for (a, b) in rows.iter().zip(&ones) {
+                    let (a, b) = (a.value(), b.value());
+                    assert!(a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(), "{a} {b}");
+                }
+            }
+        }
+        check::<SumState>();
+        check::<AverageState>();
     }
 
     proptest::proptest! {

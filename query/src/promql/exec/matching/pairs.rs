@@ -135,7 +135,7 @@ fn read_unpaired(
     let mut is_paired = vec![false; rows.series().len()];
     paired.iter().for_each(|row| is_paired[*row] = true);
     let unpaired: Vec<usize> = (0..is_paired.len()).filter(|row| !is_paired[*row]).collect();
-    let runs = exchange::runs(unpaired.len(), steps);
+    let runs = exchange::parts(unpaired.len(), steps);
     exchange::for_each_ordered(
         ctx,
         runs.len(),
