@@ -161,6 +161,23 @@ impl Engine {
         options: &QueryOptions,
         cancel: &Cancel,
     ) -> Result<QueryOutput, QueryError> {
+        self.check_range((start_ms, end_ms, step_ms))?;
+        let times = QueryTimes {
+            start_ms,
+            end_ms,
+            step_ms,
+            step_ns: options.step_ns.unwrap_or_else(|| step_ms.saturating_mul(NS_PER_MS)),
+            subquery_step_ms: self.options.subquery_step_ms,
+        };
+        let grid = StepGrid::range(start_ms, end_ms, step_ms);
+        self.evaluate(source, query, (grid, times), options, cancel)
+    }
+
+    /// Whether a range can be evaluated.
+    pub(crate) fn check_range(
+        &self,
+        (start_ms, end_ms, step_ms): (i64, i64, i64),
+    ) -> Result<(), QueryError> {
         check_time(start_ms)?;
         check_time(end_ms)?;
         if end_ms < start_ms {
@@ -179,15 +196,7 @@ impl Engine {
         if ((end_ms - start_ms) / step_ms).unsigned_abs() > steps_max {
             return Err(QueryError::limit("steps", steps_max));
         }
-        let times = QueryTimes {
-            start_ms,
-            end_ms,
-            step_ms,
-            step_ns: options.step_ns.unwrap_or_else(|| step_ms.saturating_mul(NS_PER_MS)),
-            subquery_step_ms: self.options.subquery_step_ms,
-        };
-        let grid = StepGrid::range(start_ms, end_ms, step_ms);
-        self.evaluate(source, query, (grid, times), options, cancel)
+        Ok(())
     }
 
     /// Writes the next parts of a result as the body of Prometheus's HTTP API, on the engine's

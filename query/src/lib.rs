@@ -23,6 +23,7 @@ pub mod number;
 pub mod promql;
 pub mod render;
 pub mod result;
+pub mod result_cache;
 pub mod source;
 pub mod step;
 pub mod testdsl;

@@ -43,6 +43,25 @@ pub struct SelectHints {
     pub last_only: bool,
 }
 
+/// What changes in a source, for results that are kept.
+pub trait Changes {
+    /// A number that no other set of series has.
+    fn set(&self) -> u64;
+
+    /// A mark: what is selected after this call has all changes that were acknowledged before it.
+    fn mark(&self) -> u64;
+
+    /// The earliest time, in milliseconds, of a sample that came, went or became another since
+    /// `mark`; `None` if none did.
+    fn earliest_since(&self, mark: u64) -> Option<i64>;
+
+    /// The earliest time, in milliseconds, from which on all samples are kept as of now.
+    fn oldest(&self) -> i64;
+
+    /// Whether all that was selected and read so far is whole.
+    fn is_whole(&self) -> bool;
+}
+
 /// One request for series.
 #[derive(Clone, Debug)]
 pub struct SelectRequest {
@@ -248,6 +267,11 @@ pub trait SeriesSource: Send + Sync {
     /// # Errors
     /// As [`SeriesSource::label_names`].
     fn series(&self, request: &LabelRequest) -> Result<Listing<Labels>, SourceError>;
+
+    /// What changes; `None` if the source cannot tell, so that no result is kept.
+    fn changes(&self) -> Option<&dyn Changes> {
+        None
+    }
 }
 
 /// A shared flag by which a query is told to stop: its client left, or its time is over.

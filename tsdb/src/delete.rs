@@ -116,6 +116,7 @@ impl Namespace {
                     refs.iter().zip(slots).filter(|&(&r, &s)| state.buffer.is_slot_of(s, r));
                 let slots = known.map(|(_, &slot)| slot).collect();
                 state.delete(slots, range, now);
+                self.changes.note(start.0);
             }
         }
         let commit = Commit::new(ticket.map(|ticket| self.log.durable(ticket)), 0);

@@ -21,6 +21,7 @@ mod blocks;
 mod bootstrap;
 mod buffer;
 mod cache;
+mod changes;
 mod checkpoint;
 mod compact;
 mod database;

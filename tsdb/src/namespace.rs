@@ -36,6 +36,7 @@ pub(crate) use window::WriteWindow;
 
 use crate::activity::{ActiveSets, Retiring};
 use crate::cache::ReadCache;
+use crate::changes::Changes;
 use crate::commitlog::{self, CommitLog};
 use crate::compact::Rests;
 use crate::database::LogNeed;
@@ -96,6 +97,8 @@ pub struct Namespace {
     series_rate: Mutex<RateLimit>,
     pub(crate) scratch: Mutex<Vec<WriteScratch>>,
     pub(crate) counters: Counters,
+    /// Which times changed.
+    pub(crate) changes: Changes,
     /// Which segments of the log its memory needs.
     pub(crate) log_need: Mutex<LogNeed>,
     /// Whether memory holds samples or deletions that were not logged.
@@ -228,6 +231,7 @@ impl Namespace {
             series_rate: Mutex::default(),
             scratch: Mutex::default(),
             counters: Counters::default(),
+            changes: Changes::default(),
             log_need: Mutex::default(),
             holds_unlogged: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -347,6 +351,27 @@ impl Namespace {
     #[must_use]
     pub fn writer(&self) -> WriteSession<'_> {
         WriteSession::new(self)
+    }
+
+    /// A mark for [`Namespace::earliest_change_since`]: what is read after this call has all writes
+    /// and deletions that were acknowledged before it.
+    #[must_use]
+    pub fn mark_changes(&self) -> u64 {
+        self.changes.mark()
+    }
+
+    /// The earliest time that was written or deleted since a mark. What was computed then from
+    /// earlier times, and from none outside retention, still holds. `None` if nothing changed.
+    #[must_use]
+    pub fn earliest_change_since(&self, mark: u64) -> Option<TimestampNs> {
+        let earliest = self.changes.earliest_since(mark);
+        (earliest != i64::MAX).then_some(TimestampNs(earliest))
+    }
+
+    /// A number that no other namespace of this database has or had, be it of the same name.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.id
     }
 
     /// Samples before this time are outside retention.

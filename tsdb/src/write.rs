@@ -490,6 +490,7 @@ impl<'a> WriteSession<'a> {
             }
         };
         batch.append(&mut state.buffer, now);
+        namespace.changes.note(batch.earliest());
         Ok(ticket)
     }
 }

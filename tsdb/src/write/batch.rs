@@ -76,6 +76,12 @@ impl ShardBatch {
         commitlog::encode_rich_samples(out, (namespace, shard), refs, ts, samples);
     }
 
+    /// The earliest time of its samples; [`i64::MAX`] without any.
+    pub(super) fn earliest(&self) -> i64 {
+        let floats = self.ts.iter().fold(i64::MAX, |earliest, t| earliest.min(*t));
+        self.rich.ts.iter().fold(floats, |earliest, t| earliest.min(*t))
+    }
+
     /// Whether all slots are still those of their series.
     pub(super) fn is_of(&self, buffer: &Buffer) -> bool {
         let floats = self.slots.iter().zip(&self.refs);
