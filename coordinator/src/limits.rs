@@ -83,6 +83,8 @@ pub struct QueryLimits {
     /// The most series that one selector of a query for exemplars may match
     /// (`query.exemplar_series_max`).
     pub exemplar_series_max: usize,
+    /// Bytes of results of range queries that are kept, if they are (`query.result_cache_bytes`).
+    pub result_cache_bytes: u64,
 }
 
 impl Default for QueryLimits {
@@ -98,6 +100,7 @@ impl Default for QueryLimits {
             log_slower_than: Duration::from_secs(5),
             history_texts_max: 1000,
             exemplar_series_max: 1_000_000,
+            result_cache_bytes: 64 << 20,
         }
     }
 }

@@ -5,6 +5,7 @@
 mod jobs;
 mod process;
 mod reads;
+mod result_cache;
 mod scrub;
 mod storage;
 mod text;
@@ -26,6 +27,7 @@ use crate::http::{BuildInfo, HttpState};
 use crate::ingest::{Refusals, WalkCounts};
 use crate::write::RefusalReason;
 use process::ProcessCollector;
+use result_cache::ResultCacheMetrics;
 use storage::StorageMetrics;
 pub(crate) use text::TextFormat;
 
@@ -93,6 +95,7 @@ pub struct Metrics {
     pub(crate) queries_slow: Counter,
     pub(crate) queries_cancelled: Counter,
     metadata_families: Gauge,
+    result_cache: ResultCacheMetrics,
     storage: StorageMetrics,
 }
 
@@ -174,6 +177,7 @@ impl Metrics {
             queries_slow: put(r, "m3rs_queries_slow", "Queries that were logged as slow"),
             queries_cancelled: put(r, "m3rs_queries_cancelled", "Queries ended by request"),
             metadata_families: put(r, "m3rs_metadata_families", "Metric families with metadata"),
+            result_cache: ResultCacheMetrics::new(r),
             storage: StorageMetrics::new(r),
             registry,
         }
@@ -216,6 +220,7 @@ impl Metrics {
     /// The text of all metrics; what is only known at a scrape is asked of `state`.
     pub(crate) fn encode(&self, format: TextFormat, state: &HttpState) -> String {
         self.metadata_families.set(gauge(state.metadata.families() as u64));
+        self.result_cache.set(&state.queries.result_cache());
         self.storage.set(&state.storage.status());
         text::encode(format, &self.registry)
     }

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use m3rs_core::ErrorKind;
 use m3rs_core::model::Matcher;
 use m3rs_query::render::StatsDetail;
+use m3rs_query::result_cache::ResultCacheCounts;
 use m3rs_query::source::{Cancel, SeriesSource, SourceError};
 
 /// When to evaluate.
@@ -237,6 +238,11 @@ pub trait QueryService: Send + Sync {
     /// # Errors
     /// [`ErrorType::BadData`] for a text that is no such selector.
     fn selector(&self, text: &str) -> Result<Vec<Matcher>, QueryFailure>;
+
+    /// What became of the results that are kept; zeros if none are.
+    fn result_cache(&self) -> ResultCacheCounts {
+        ResultCacheCounts::default()
+    }
 }
 
 /// A source for one query, which knows afterwards what the query's user should know.

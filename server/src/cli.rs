@@ -61,6 +61,17 @@ pub(crate) struct ServerArgs {
     )]
     pub(crate) lookback: DurationNs,
 
+    /// Whether results of range queries are kept, so that a dashboard that refreshes evaluates new
+    /// steps alone.
+    #[arg(
+        long = "query.result-cache",
+        env = "M3RS_QUERY_RESULT_CACHE",
+        value_name = "SWITCH",
+        default_value = "off",
+        value_enum
+    )]
+    pub(crate) result_cache: Switch,
+
     /// Features of Prometheus to switch on, separated by commas, such as
     /// promql-delayed-name-removal; docs/operate/features.md has the names.
     #[arg(long, env = "M3RS_ENABLE_FEATURE", value_name = "NAMES")]
@@ -97,6 +108,15 @@ pub(crate) struct ServerArgs {
         value_enum
     )]
     pub(crate) log_format: LogFormat,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// Yes.
+    On,
+    /// No.
+    Off,
 }
 
 /// When the commit log is synced.

@@ -124,6 +124,7 @@ section!(Query {
     body_bytes_max: usize => edge.query.body_bytes_max,
     selectors_max: usize => edge.query.selectors_max,
     exemplar_series_max: usize => edge.query.exemplar_series_max,
+    result_cache_bytes: u64 => edge.query.result_cache_bytes,
     log_slower_than: Span => edge.query.log_slower_than,
     history_texts_max: usize => edge.query.history_texts_max,
     nesting_max: usize => parse.nesting_max,

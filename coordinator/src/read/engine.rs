@@ -13,6 +13,7 @@ use m3rs_query::promql::print::pretty;
 use m3rs_query::promql::{ParseError, ParseOptions, parse, parse_metric_selector, tree};
 use m3rs_query::render::{Rendering, StatsDetail};
 use m3rs_query::result::{QueryOutput, Value};
+use m3rs_query::result_cache::{ResultCache, ResultCacheCounts};
 use m3rs_query::source::Cancel;
 
 use crate::read::{
@@ -25,6 +26,7 @@ pub struct EngineService {
     engine: Arc<Engine>,
     sources: Arc<dyn QuerySources>,
     parse: ParseOptions,
+    results: Option<ResultCache>,
 }
 
 impl fmt::Debug for EngineService {
@@ -37,7 +39,13 @@ impl EngineService {
     /// Queries `sources` with `engine`; texts are parsed as `parse` says.
     #[must_use]
     pub fn new(engine: Arc<Engine>, sources: Arc<dyn QuerySources>, parse: ParseOptions) -> Self {
-        Self { engine, sources, parse }
+        Self { engine, sources, parse, results: None }
+    }
+
+    /// The same, with results of range queries kept in `results`.
+    #[must_use]
+    pub fn with_result_cache(self, results: ResultCache) -> Self {
+        Self { results: Some(results), ..self }
     }
 }
 
@@ -66,7 +74,12 @@ impl QueryService for EngineService {
             }
             QueryTime::Range { start_ms, end_ms, step_ms } => {
                 let times = (start_ms, end_ms, step_ms);
-                self.engine.range(&*source, query, times, &options, cancel)
+                match &self.results {
+                    Some(results) => {
+                        results.range(&self.engine, &*source, query, times, &options, cancel)
+                    }
+                    None => self.engine.range(&*source, query, times, &options, cancel),
+                }
             }
         }?;
         output.warnings.extend(source.notes());
@@ -107,6 +120,10 @@ impl QueryService for EngineService {
         let text = "match[] must contain at least one non-empty matcher";
         Err(QueryFailure::new(ErrorType::BadData, text))
     }
+
+    fn result_cache(&self) -> ResultCacheCounts {
+        self.results.as_ref().map(ResultCache::counts).unwrap_or_default()
+    }
 }
 
 impl EngineService {
@@ -145,10 +162,7 @@ fn truncate(value: &mut Value, limit: usize) -> bool {
         return false;
     }
     match value {
-        Value::Vector(vector) => {
-            vector.labels.truncate(limit);
-            vector.values.truncate(limit);
-        }
+        Value::Vector(vector) => vector.truncate(limit),
         Value::Matrix(matrix) => matrix.series.truncate(limit),
         Value::Scalar { .. } | Value::String { .. } => {}
     }

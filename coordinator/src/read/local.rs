@@ -11,7 +11,7 @@ use m3rs_core::ErrorKind;
 use m3rs_core::model::Labels;
 use m3rs_core::time::{NS_PER_MS, TimestampMs, TimestampNs};
 use m3rs_query::source::{
-    Cancel, LabelRequest, Listing, SampleBatch, SampleColumns, SelectRequest, Selection,
+    Cancel, Changes, LabelRequest, Listing, SampleBatch, SampleColumns, SelectRequest, Selection,
     SeriesReader, SeriesSource, SourceError, TimeRange,
 };
 use m3rs_tsdb::{Columns, Detail, Limited, Most, Rich, Select, TsdbError, Wanted};
@@ -136,6 +136,40 @@ impl SeriesSource for LocalSource {
         let namespace = self.storage.namespace()?;
         let range = ns_range(request.range);
         listing(namespace.series(&request.matcher_sets, range, request.limit))
+    }
+
+    fn changes(&self) -> Option<&dyn Changes> {
+        (self.fetch == FetchLimits::default()).then_some(self)
+    }
+}
+
+impl Changes for LocalSource {
+    fn set(&self) -> u64 {
+        self.storage.namespace().map_or(u64::MAX, |namespace| u64::from(namespace.number()))
+    }
+
+    fn mark(&self) -> u64 {
+        self.storage.namespace().map_or(u64::MAX, |namespace| namespace.mark_changes())
+    }
+
+    fn earliest_since(&self, mark: u64) -> Option<i64> {
+        match self.storage.namespace() {
+            Ok(namespace) => {
+                namespace.earliest_change_since(mark).map(|t| t.0.div_euclid(NS_PER_MS))
+            }
+            Err(_) => Some(i64::MIN),
+        }
+    }
+
+    fn oldest(&self) -> i64 {
+        // The millisecond after the one of which a part is kept.
+        self.storage
+            .namespace()
+            .map_or(i64::MAX, |namespace| namespace.horizon().0.div_euclid(NS_PER_MS) + 1)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.notes().is_empty()
     }
 }
 

@@ -66,9 +66,9 @@ impl Looks {
                 self.at(&aggregate.expr, depth)
             }
             ExprKind::Call { function, .. } if OF_THE_WHOLE.contains(&function.as_str()) => None,
-            ExprKind::Call { args, .. } => {
-                args.iter().try_fold(Reach::default(), |all, arg| Some(all.and(self.at(arg, depth)?)))
-            }
+            ExprKind::Call { args, .. } => args
+                .iter()
+                .try_fold(Reach::default(), |all, arg| Some(all.and(self.at(arg, depth)?))),
         }
     }
 

@@ -20,6 +20,7 @@ use m3rs_core::spawn::{Tasks, ThreadCount, io_runtime};
 use m3rs_core::telemetry::log;
 use m3rs_core::time::NS_PER_MS;
 use m3rs_query::engine::{Engine, EngineOptions};
+use m3rs_query::result_cache::ResultCache;
 use m3rs_tsdb::{
     DEFAULT_NAMESPACE, Database, DatabaseOptions, NamespaceOptions, Progress, TsdbError,
 };
@@ -28,7 +29,7 @@ use tokio::sync::watch;
 
 use crate::banner::Banner;
 use crate::build_info::build_info;
-use crate::cli::ServerArgs;
+use crate::cli::{ServerArgs, Switch};
 use crate::features::{self, Features};
 use crate::lock_owner;
 use crate::settings::Settings;
@@ -176,6 +177,10 @@ fn routes(
     }))?;
     let parse = features.parse_options(settings.parse);
     let sources = Arc::new(LocalSources::new(Arc::clone(storage)));
+    let mut queries = EngineService::new(Arc::new(engine), sources, parse);
+    if args.result_cache == Switch::On {
+        queries = queries.with_result_cache(ResultCache::new(limits.query.result_cache_bytes));
+    }
     let build = build_info();
     let metrics = Metrics::new(Registry::default(), &build, clock, Arc::clone(fs));
     Ok(Routes::new(HttpState {
@@ -183,7 +188,7 @@ fn routes(
             LocalStore::new(Arc::clone(storage)),
             limits.write,
         )),
-        queries: Arc::new(EngineService::new(Arc::new(engine), sources, parse)),
+        queries: Arc::new(queries),
         source: Arc::new(LocalSource::new(Arc::clone(storage))),
         exemplars: Arc::new(LocalSource::new(Arc::clone(storage))),
         storage: Arc::clone(storage) as _,
