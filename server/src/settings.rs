@@ -159,6 +159,7 @@ section!(Storage {
     open_filesets_max: usize => storage.open_filesets_max,
     cache_decoded_bytes: u64 => storage.cache_decoded_bytes,
     cache_postings_bytes: u64 => storage.cache_postings_bytes,
+    cache_labels_bytes: u64 => storage.cache_labels_bytes,
     active_sets_bytes: u64 => storage.active_sets_bytes,
 });
 

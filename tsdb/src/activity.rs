@@ -115,18 +115,33 @@ impl<'a> Activity<'a> {
             return Ok(found.ids(Some(&self.union()), limit)?);
         }
         let mut ids = found.ids(None, usize::MAX)?;
+        let mut sets: Vec<Option<Vec<Arc<RoaringBitmap>>>> = vec![None; self.shards.len()];
         let tables = self.namespace.registry.read();
         // A series without a place has no samples yet.
         ids.retain(|&id| {
-            tables
-                .place(id)
-                .is_some_and(|p| self.shards[usize::from(p.shard)].holds(id, self.range))
+            tables.place(id).is_some_and(|p| {
+                let shard = usize::from(p.shard);
+                let of_shard = sets[shard].get_or_insert_with(|| self.sets_of(shard));
+                of_shard.iter().any(|set| set.contains(id))
+            })
         });
+        drop(tables);
         let matched = ids.len() as u64;
         if matched > limit as u64 {
             return Err(IndexError::TooMany { matched, limit }.into());
         }
         Ok(ids)
+    }
+
+    /// The sets of all that holds samples of a shard in the range.
+    fn sets_of(&self, shard: usize) -> Vec<Arc<RoaringBitmap>> {
+        let shard = &self.shards[shard];
+        let mut sets: Vec<_> = shard.windows.iter().map(|(_, refs)| Arc::clone(refs)).collect();
+        for files in shard.overlapping(self.range) {
+            sets.extend(files.frozen().map(|frozen| Arc::clone(frozen.refs())));
+            sets.extend(files.files().map(|file| self.namespace.active.of_file(file)));
+        }
+        sets
     }
 
     /// All series that are active; `None` for all that there are.
@@ -213,12 +228,6 @@ impl ShardView {
         let reached = move |(id, _): &(BlockId, &BlockFiles)| id.overlaps(from, to);
         self.blocks.iter().filter(reached).map(|(_, files)| files)
     }
-
-    /// Whether a series has samples in the range.
-    fn holds(&self, series: u32, range: (i64, i64)) -> bool {
-        self.windows.iter().any(|(_, refs)| refs.contains(series))
-            || self.overlapping(range).any(|files| files.holds(series))
-    }
 }
 
 impl BlockFiles {
@@ -228,15 +237,6 @@ impl BlockFiles {
             Layer::Memory(frozen) => Some(&**frozen),
             Layer::File(_) | Layer::Deletion(_) => None,
         })
-    }
-
-    /// Whether a series has samples here. A file that cannot say counts, so that a reader meets
-    /// the damage.
-    fn holds(&self, series: u32) -> bool {
-        self.frozen().any(|frozen| frozen.refs().contains(series))
-            || self.files().any(|file| {
-                file.reader().map_or(true, |file| !matches!(file.find(series), Ok(None)))
-            })
     }
 }
 

@@ -1,11 +1,14 @@
 //! What reads keep between queries, for the whole process: which filesets are mapped, decoded
-//! pieces of long blocks ([`pieces`]), and what regular expressions found in the indexes.
+//! pieces of long blocks ([`pieces`]), last samples of blocks ([`lasts`]), labels of series
+//! ([`labels`]), and what regular expressions found in the indexes.
 //!
 //! Linux allows a process 65,530 mappings, and a node with many shards and a long retention has
 //! more files than that. So of a served fileset only a few numbers are held; it is mapped when
 //! somebody reads it, and the least useful mapping goes when there are too many. Who reads holds
 //! the mapping, whatever the cache does meanwhile.
 
+mod labels;
+mod lasts;
 mod pieces;
 
 use std::ops::Deref;
@@ -13,16 +16,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use labels::LabelsCache;
+pub(crate) use lasts::LastSamples;
+use lasts::Lasts;
 use m3rs_core::fs::SharedFs;
 use m3rs_index::PostingsCache;
 use pieces::{Division, Pieces};
 use quick_cache::sync::Cache;
 
-use crate::buffer::Columns;
+use crate::buffer::{Columns, Slot};
 use crate::error::FilesetError;
 use crate::fileset::{FilesetEntry, FilesetInfo, FilesetReader, FilesetTotals};
 use crate::limits::Limits;
 use crate::namespace::Counter;
+
+/// The part of the bytes for decoded samples that is for last samples of blocks.
+const LASTS_SHARE: u64 = 4;
 
 /// Caches of one process.
 #[derive(Debug)]
@@ -30,7 +39,9 @@ pub(crate) struct ReadCache {
     fs: SharedFs,
     mapped: Cache<u64, Arc<MappedFile>>,
     pub(crate) pieces: Arc<Pieces>,
+    pub(crate) lasts: Arc<Lasts>,
     pub(crate) postings: PostingsCache,
+    pub(crate) labels: LabelsCache,
     next_file: AtomicU64,
     /// Files that a read found mapped.
     pub(crate) mapped_hits: Counter,
@@ -40,11 +51,14 @@ pub(crate) struct ReadCache {
 
 impl ReadCache {
     pub(crate) fn new(fs: SharedFs, limits: &Limits) -> Self {
+        let lasts_bytes = limits.cache_decoded_bytes / LASTS_SHARE;
         Self {
             fs,
             mapped: Cache::new(limits.open_filesets_max.max(1)),
-            pieces: Arc::new(Pieces::new(limits.cache_decoded_bytes)),
+            pieces: Arc::new(Pieces::new(limits.cache_decoded_bytes - lasts_bytes)),
+            lasts: Arc::new(Lasts::new(lasts_bytes)),
             postings: PostingsCache::new(limits.cache_postings_bytes),
+            labels: LabelsCache::new(limits.cache_labels_bytes),
             next_file: AtomicU64::new(0),
             mapped_hits: Counter::default(),
             mapped_misses: Counter::default(),
@@ -59,6 +73,11 @@ impl ReadCache {
     /// Files that are mapped and not only held by those who read them.
     pub(crate) fn mapped(&self) -> u64 {
         self.mapped.len() as u64
+    }
+
+    /// Bytes of decoded samples.
+    pub(crate) fn decoded_bytes(&self) -> u64 {
+        self.pieces.bytes() + self.lasts.bytes()
     }
 
     /// Opens a fileset to be served. It is checked as [`FilesetReader::open`] does.
@@ -135,7 +154,8 @@ impl ServedFile {
     }
 
     fn with(&self, reader: FilesetReader) -> Arc<MappedFile> {
-        Arc::new(MappedFile { id: self.id, reader, pieces: Arc::clone(&self.cache.pieces) })
+        let (pieces, lasts) = (Arc::clone(&self.cache.pieces), Arc::clone(&self.cache.lasts));
+        Arc::new(MappedFile { id: self.id, reader, pieces, lasts })
     }
 
     /// A number that no other file of the process has.
@@ -174,6 +194,7 @@ pub(crate) struct MappedFile {
     id: u64,
     reader: FilesetReader,
     pieces: Arc<Pieces>,
+    lasts: Arc<Lasts>,
 }
 
 impl Deref for MappedFile {
@@ -185,6 +206,11 @@ impl Deref for MappedFile {
 }
 
 impl MappedFile {
+    /// The last samples of its blocks around a slot, as far as they are known.
+    pub(crate) fn last_samples(&self, slot: Slot) -> LastSamples {
+        self.lasts.around(self.id, slot)
+    }
+
     /// As [`Pieces::divide`].
     pub(crate) fn divide(&self, entry: &FilesetEntry, range: (i64, i64)) -> Option<Division> {
         self.pieces.divide(entry, range)

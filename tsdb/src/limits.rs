@@ -68,6 +68,9 @@ pub struct Limits {
     /// Bytes of series that regular expressions found, which are kept over all namespaces
     /// (`limits.cache_postings_bytes`); 0 keeps none.
     pub cache_postings_bytes: u64,
+    /// Bytes of labels of series that selections found, which are kept over all namespaces
+    /// (`limits.cache_labels_bytes`); 0 keeps none.
+    pub cache_labels_bytes: u64,
     /// Bytes of the sets of series by file and block of the index that are kept in memory, over
     /// all namespaces (`limits.active_sets_bytes`).
     pub active_sets_bytes: u64,
@@ -91,6 +94,7 @@ impl Default for Limits {
             open_filesets_max: 16_384,
             cache_decoded_bytes: 64 << 20,
             cache_postings_bytes: 64 << 20,
+            cache_labels_bytes: 64 << 20,
             active_sets_bytes: 64 << 20,
             metadata: MetadataLimits::default(),
         }

@@ -61,10 +61,30 @@ pub enum Detail {
 #[derive(Debug, Default)]
 struct ReadMemory {
     shard: ReadScratch,
-    /// Shards and numbers of the series of a batch.
-    order: Vec<(u16, usize)>,
+    /// Numbers of the series of a batch, by shard.
+    numbers: Vec<Vec<usize>>,
+    /// The shards that have some.
+    of_batch: Vec<u16>,
     /// Ref and slot of those of a shard.
     slots: Vec<(u32, Slot)>,
+}
+
+impl ReadMemory {
+    /// Gathers the numbers of series, of which the first has number `first`, by shard.
+    fn sort_by_shard(&mut self, places: &[(u32, Place)], first: usize) {
+        let Self { numbers, of_batch, .. } = self;
+        of_batch.drain(..).for_each(|shard| numbers[usize::from(shard)].clear());
+        for ((_, place), number) in places.iter().zip(first..) {
+            let shard = usize::from(place.shard);
+            if numbers.len() <= shard {
+                numbers.resize_with(shard + 1, Vec::new);
+            }
+            if numbers[shard].is_empty() {
+                of_batch.push(place.shard);
+            }
+            numbers[shard].push(number);
+        }
+    }
 }
 
 thread_local! {
@@ -100,10 +120,7 @@ impl Selection {
         let mut labels = Vec::with_capacity(found.len());
         let mut places = Vec::with_capacity(found.len());
         {
-            let of_found = match select.labels {
-                None => namespace.index.labels_of(&found)?,
-                Some(names) => namespace.index.some_labels_of(&found, names)?,
-            };
+            let of_found = namespace.labels_of((select.matchers, select.labels), &found)?;
             let tables = namespace.registry.read();
             for (series, found) in found.into_iter().zip(of_found) {
                 // A series is in the index an instant before it is in the table; it has no
@@ -163,19 +180,19 @@ impl Selection {
     ) {
         let first = numbers.start;
         let Some(places) = self.places.get(numbers) else { return };
-        MEMORY.with_borrow_mut(|ReadMemory { shard: scratch, order, slots }| {
+        MEMORY.with_borrow_mut(|memory| {
+            memory.sort_by_shard(places, first);
+            let ReadMemory { shard: scratch, numbers, of_batch, slots } = memory;
             scratch.out.values_only = detail == Detail::Values;
-            order.clear();
-            order.extend(places.iter().zip(first..).map(|((_, place), n)| (place.shard, n)));
-            order.sort_unstable();
-            for of_shard in order.chunk_by(|a, b| a.0 == b.0) {
+            for shard in of_batch.iter().map(|&shard| usize::from(shard)) {
+                let of_shard = &numbers[shard];
                 slots.clear();
-                slots.extend(of_shard.iter().map(|(_, number)| {
-                    let (series, place) = self.places[*number];
+                slots.extend(of_shard.iter().map(|&number| {
+                    let (series, place) = self.places[number];
                     (series, place.slot)
                 }));
-                let shard = &self.namespace.shards[usize::from(of_shard[0].0)];
-                let take = |number: usize, found: &mut Columns| take(of_shard[number].1, found);
+                let shard = &self.namespace.shards[shard];
+                let take = |number: usize, found: &mut Columns| take(of_shard[number], found);
                 shard.read(slots, (self.range, wanted), scratch, take, |e| self.note_damage(&e));
             }
         });

@@ -8,28 +8,19 @@
 
 use std::ops::Range;
 
+mod kept;
 mod parts;
 
 use m3rs_core::Corrupt;
 use m3rs_core::model::SampleKind;
-use m3rs_core::wire::Cursor;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::buffer::{Columns, overlay_stream};
-use crate::codec::times::{TimeEncoder, decode_times};
+use crate::codec::times::TimeEncoder;
 use crate::codec::values::{COUNT_MAX, ValueCodec, ValueDecoder, ValueEncoder};
 use crate::fileset::BlockCodec;
+use kept::{BlockTimes, Kept, Millis, times_of};
 
 pub use crate::codec::values::Effort;
-
-/// Columns of times that a decoder keeps.
-const KEPT_COLUMNS: usize = 64;
-
-/// Bytes of all columns that a decoder keeps. Two columns of 32 days at 15 s fit.
-const KEPT_BYTES_MAX: usize = 4 << 20;
-
-/// The longest column that is kept.
-const KEPT_COUNT_MAX: usize = KEPT_BYTES_MAX / 2 / size_of::<i64>();
 
 /// An encoded series block; borrows the memory of its encoder, or of a file.
 #[derive(Clone, Copy, Debug)]
@@ -124,66 +115,7 @@ pub struct BlockDecoder {
     values: ValueDecoder,
     kept: Kept,
     own: Vec<i64>,
-}
-
-/// A column of times that was decoded last in its place.
-#[derive(Debug, Default)]
-struct KeptTimes {
-    bytes: Vec<u8>,
-    times: Vec<i64>,
-}
-
-impl KeptTimes {
-    fn held_bytes(&self) -> usize {
-        self.bytes.capacity() + self.times.capacity() * size_of::<i64>()
-    }
-}
-
-/// Columns that were decoded lately, by a hash of their bytes.
-#[derive(Debug)]
-struct Kept {
-    columns: Box<[KeptTimes]>,
-    /// Bytes that all of them hold.
-    held_bytes: usize,
-}
-
-impl Default for Kept {
-    fn default() -> Self {
-        let columns = (0..KEPT_COLUMNS).map(|_| KeptTimes::default()).collect();
-        Self { columns, held_bytes: 0 }
-    }
-}
-
-impl Kept {
-    /// The times of a block, whose number is in bounds and which are nothing but a column.
-    fn column(&mut self, block: &EncodedBlock<'_>) -> Result<&mut Vec<i64>, Corrupt> {
-        let count = block.count as usize;
-        let hash = xxh3_64_with_seed(block.times, u64::from(block.count));
-        let place = usize::try_from(hash % KEPT_COLUMNS as u64).expect("BUG: it is below 64");
-        let kept = &self.columns[place];
-        if kept.times.len() != count || kept.bytes != block.times {
-            let wanted = block.times.len() + count * size_of::<i64>();
-            if self.held_bytes + wanted > KEPT_BYTES_MAX {
-                *self = Self::default();
-            }
-            let kept = &mut self.columns[place];
-            self.held_bytes -= kept.held_bytes();
-            kept.bytes.clear();
-            kept.times.clear();
-            kept.times.reserve_exact(count);
-            let decoded = decode_column(block, &mut kept.times);
-            kept.bytes.reserve_exact(block.times.len());
-            kept.bytes.extend_from_slice(block.times);
-            self.held_bytes += kept.held_bytes();
-            if decoded.is_err() {
-                // Else these bytes would have a column of no times.
-                kept.bytes.clear();
-                kept.times.clear();
-            }
-            decoded?;
-        }
-        Ok(&mut self.columns[place].times)
-    }
+    millis: Millis,
 }
 
 impl BlockDecoder {
@@ -199,9 +131,13 @@ impl BlockDecoder {
     ) -> Result<(), Corrupt> {
         match (block.kind, block.codec) {
             (SampleKind::Float, BlockCodec::M3tsz) => {
+                self.millis.stop();
                 overlay_stream(block.bytes, from, to, &mut self.columns, out)
             }
-            (SampleKind::Mixed, BlockCodec::Parts) => self.overlay_parts(block, (from, to), out),
+            (SampleKind::Mixed, BlockCodec::Parts) => {
+                self.millis.stop();
+                self.overlay_parts(block, (from, to), out)
+            }
             (SampleKind::Mixed, BlockCodec::TimedParts) => {
                 self.overlay_timed_parts(block, (from, to), out)
             }
@@ -224,7 +160,8 @@ impl BlockDecoder {
     ) -> Result<(), Corrupt> {
         let (times, bytes) = times_of(block, &mut self.kept, &mut self.own)?;
         let values = Values { codec, bytes, decoder: &mut self.values };
-        overlay_values(times, values, (from, to), &mut self.columns, out)
+        let memory = (&mut self.columns, &mut self.millis);
+        overlay_values(times, values, (from, to), memory, out)
     }
 
     /// Empty columns, whose memory is to be given back.
@@ -236,6 +173,21 @@ impl BlockDecoder {
     pub(crate) fn give_spare(&mut self, mut spare: Columns) {
         spare.clear();
         self.spare = spare;
+    }
+
+    /// Follows the times of empty columns in milliseconds, as blocks are laid over them.
+    pub(crate) fn start_millis(&mut self) {
+        self.millis.start();
+    }
+
+    /// Lets them be: other things than blocks are laid over the columns too.
+    pub(crate) fn stop_millis(&mut self) {
+        self.millis.stop();
+    }
+
+    /// Leaves the times of `columns` in milliseconds there, if all of them are known and differ.
+    pub(crate) fn give_millis(&mut self, columns: &mut Columns) {
+        self.millis.give(columns);
     }
 
     /// Columns for a caller's own use between blocks.
@@ -253,10 +205,10 @@ struct Values<'a> {
 
 /// Lays values at `times`, as far as these are in the range, over `out`.
 fn overlay_values(
-    times: &[i64],
+    BlockTimes { times, millis: in_millis }: BlockTimes<'_>,
     values: Values<'_>,
     (from, to): (i64, i64),
-    scratch: &mut Columns,
+    (scratch, millis): (&mut Columns, &mut Millis),
     out: &mut Columns,
 ) -> Result<(), Corrupt> {
     let Values { codec, bytes, decoder } = values;
@@ -273,9 +225,11 @@ fn overlay_values(
             return decoded;
         }
         keep_range(&mut out.vs, begin, wanted.clone());
+        millis.extend(out.ts.len(), in_millis.map(|all| &all[wanted.clone()]));
         out.ts.extend_from_slice(&times[wanted]);
         return Ok(());
     }
+    millis.stop();
     scratch.clear();
     decoder.decode(codec, bytes, times.len(), &mut scratch.vs)?;
     keep_range(&mut scratch.vs, 0, wanted.clone());
@@ -290,62 +244,13 @@ fn keep_range(values: &mut Vec<f64>, begin: usize, wanted: Range<usize>) {
     values.drain(begin..begin + wanted.start);
 }
 
-/// The times of a block, and the bytes of its values.
-fn times_of<'k, 'b>(
-    block: &EncodedBlock<'b>,
-    kept: &'k mut Kept,
-    own: &'k mut Vec<i64>,
-) -> Result<(&'k [i64], &'b [u8]), Corrupt> {
-    let count = block.count as usize;
-    if block.times.is_empty() {
-        let mut cursor = Cursor::new("series block", block.bytes);
-        own.clear();
-        decode_times(&mut cursor, count, block.first_ns, own)?;
-        check_last(own, block)?;
-        return Ok((own, cursor.rest()));
-    }
-    if count > KEPT_COUNT_MAX {
-        own.clear();
-        decode_column(block, own)?;
-        return Ok((own, block.bytes));
-    }
-    let times = kept.column(block)?;
-    // The same differences from another first time.
-    let shift = block.first_ns.wrapping_sub(times[0]);
-    if shift != 0 {
-        times.iter_mut().for_each(|t| *t = t.wrapping_add(shift));
-    }
-    check_last(times, block)?;
-    Ok((times, block.bytes))
-}
-
-/// Decodes times that are nothing but a column.
-fn decode_column(block: &EncodedBlock<'_>, out: &mut Vec<i64>) -> Result<(), Corrupt> {
-    let mut cursor = Cursor::new("shared times", block.times);
-    decode_times(&mut cursor, block.count as usize, block.first_ns, out)?;
-    if !cursor.is_empty() {
-        let got = format!("{} more bytes", cursor.remaining());
-        return Err(Corrupt::new("shared times", cursor.position(), "the end", got));
-    }
-    check_last(out, block)
-}
-
-/// The last time is the one that the block says; so times that were shifted ascend as well.
-fn check_last(times: &[i64], block: &EncodedBlock<'_>) -> Result<(), Corrupt> {
-    let last = times.last().copied();
-    if last == Some(block.last_ns) && block.last_ns >= block.first_ns {
-        return Ok(());
-    }
-    let want = format!("times from {} to {}", block.first_ns, block.last_ns);
-    Err(Corrupt::new("series block", 0, want, format!("the last one is {last:?}")))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
 
+    use super::kept::KEPT_COUNT_MAX;
     use super::*;
 
     #[test]
@@ -412,11 +317,7 @@ mod tests {
                 decoder.overlay(&block, (i64::MIN, i64::MAX), &mut out).expect("sound");
                 assert_eq!(out.ts, columns.ts);
             }
-            let held: usize = decoder.kept.columns.iter().map(KeptTimes::held_bytes).sum();
-            assert_eq!(held, decoder.kept.held_bytes);
-            assert!(held <= KEPT_BYTES_MAX, "{held} bytes after {count} times");
-            let is_kept = decoder.kept.columns.iter().any(|kept| kept.times == columns.ts);
-            assert_eq!(is_kept, count <= KEPT_COUNT_MAX, "{count} times");
+            assert_eq!(decoder.kept.has(&columns.ts), count <= KEPT_COUNT_MAX, "{count} times");
         }
     }
 

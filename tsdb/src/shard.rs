@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use m3rs_core::model::SampleKind;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::blocks::{BlockId, Blocks, Layer, OpenBlock, OpenFiles, OpenLayer};
 use crate::buffer::{Buffer, Columns, Copies, Frozen, Slot};
-use crate::cache::{self, MappedFile};
+use crate::cache::{self, LastSamples, MappedFile};
 use crate::delete::Deletion;
 use crate::error::TsdbError;
 use crate::fileset::{FilesetEntry, FilesetReader, Finder};
@@ -125,7 +126,7 @@ impl Shard {
         scratch.block.values_only = scratch.out.values_only;
         for number in 0..all.len() {
             scratch.out.clear();
-            read_series(&mut blocks, number, range, scratch, &mut damaged);
+            read_series(&mut blocks, number, (range, wanted), scratch, &mut damaged);
             take(number, &mut scratch.out);
         }
     }
@@ -179,7 +180,7 @@ impl Shard {
 fn read_series(
     blocks: &mut [BlockReader<'_>],
     number: usize,
-    (mut from, to): (i64, i64),
+    ((mut from, to), wanted): ((i64, i64), Wanted),
     scratch: &mut ReadScratch,
     damaged: &mut impl FnMut(TsdbError),
 ) {
@@ -193,25 +194,31 @@ fn read_series(
         from = t.saturating_add(1);
     }
     let mut in_buffer = copies.of_series(number).iter().peekable();
+    decoder.start_millis();
     for BlockReader { block: open, files } in blocks {
         if from > to || !open.id.overlaps(from, to) {
             continue;
         }
         if !open.is_longer {
             while let Some(copy) = in_buffer.next_if(|copy| copy.block_start < open.id.start()) {
+                decoder.stop_millis();
                 let laid = copies.overlay_on(copy, (from, to), decoder.columns(), out);
                 laid.unwrap_or_else(|corrupt| damaged(TsdbError::Buffer(corrupt)));
             }
         }
-        files.overlay_on((slot, series), (from, to), decoder, block, out, &mut *damaged);
+        let what = ((from, to), wanted);
+        files.overlay_on((slot, series), what, decoder, block, out, &mut *damaged);
     }
     for copy in in_buffer {
+        decoder.stop_millis();
         let laid = copies.overlay_on(copy, (from, to), decoder.columns(), out);
         laid.unwrap_or_else(|corrupt| damaged(TsdbError::Buffer(corrupt)));
     }
     if let (true, Some((t, v))) = (out.ts.is_empty(), last) {
+        decoder.stop_millis();
         out.push(t, v);
     }
+    decoder.give_millis(out);
 }
 
 /// A block that series are read from, one after the other.
@@ -244,11 +251,13 @@ enum LayerReader<'a> {
 struct FileReader<'a> {
     file: &'a MappedFile,
     finder: Finder<'a>,
+    /// Those around the slot whose sample was wanted last.
+    lasts: Option<LastSamples>,
 }
 
 impl<'a> FileReader<'a> {
     fn new(file: &'a MappedFile) -> Self {
-        Self { file, finder: Finder::new(file) }
+        Self { file, finder: Finder::new(file), lasts: None }
     }
 }
 
@@ -270,16 +279,21 @@ impl<'a> FilesReader<'a> {
     fn overlay_on(
         &mut self,
         (slot, series): (Slot, u32),
-        range: (i64, i64),
+        (range, wanted): ((i64, i64), Wanted),
         decoder: &mut BlockDecoder,
         block: &mut Columns,
         out: &mut Columns,
         damaged: impl FnMut(TsdbError),
     ) {
         if self.layers.is_empty() {
+            if let (Wanted::Last, Some(volume)) = (wanted, &mut self.volume) {
+                let laid = volume.overlay_last((slot, series), range, decoder, out);
+                return laid.unwrap_or_else(damaged);
+            }
             self.read((slot, series), range, decoder, out, damaged);
             return;
         }
+        decoder.stop_millis();
         block.clear();
         self.read((slot, series), range, decoder, block, damaged);
         // They are done; a longer block below has its own.
@@ -323,24 +337,75 @@ impl<'a> FilesReader<'a> {
     }
 }
 
+impl FileReader<'_> {
+    /// Lays the last sample of the block of a series over `out`, if it is in the range; else all
+    /// that are.
+    fn overlay_last(
+        &mut self,
+        (slot, series): (Slot, u32),
+        (from, to): (i64, i64),
+        decoder: &mut BlockDecoder,
+        out: &mut Columns,
+    ) -> Result<(), TsdbError> {
+        let file = self.file;
+        let lasts = match self.lasts.take().filter(|lasts| lasts.has(slot)) {
+            Some(lasts) => self.lasts.insert(lasts),
+            None => self.lasts.insert(file.last_samples(slot)),
+        };
+        let after = out.bounds().map(|(_, last)| last);
+        let is_wanted = |t: i64| (from..=to).contains(&t) && after.is_none_or(|after| after < t);
+        let known = lasts.get(slot);
+        if let Some((t, v)) = known.filter(|(t, _)| is_wanted(*t)) {
+            out.push(t, v);
+            return Ok(());
+        }
+        let Some(entry) = self.finder.find(series)? else { return Ok(()) };
+        let t = entry.last_ns;
+        if known.is_some() || entry.kind != SampleKind::Float || !is_wanted(t) {
+            return overlay_entry(file, &entry, (from, to), decoder, out);
+        }
+        overlay_block(file, &entry, (t, t), decoder, out)?;
+        if let (Some(&found), Some(&v)) = (out.ts.last(), out.vs.last())
+            && found == t
+        {
+            lasts.set(slot, (t, v));
+        }
+        Ok(())
+    }
+}
+
 /// Lays the block of `series` in `file` over `out`; nothing if the file does not have it.
 fn overlay_file(
-    FileReader { file, finder }: &mut FileReader<'_>,
+    FileReader { file, finder, .. }: &mut FileReader<'_>,
     series: u32,
+    range: (i64, i64),
+    decoder: &mut BlockDecoder,
+    out: &mut Columns,
+) -> Result<(), TsdbError> {
+    match finder.find(series)? {
+        Some(entry) => overlay_entry(file, &entry, range, decoder, out),
+        None => Ok(()),
+    }
+}
+
+/// Lays the samples of a block of a file over `out`, by way of decoded pieces if that is cheaper.
+fn overlay_entry(
+    file: &MappedFile,
+    entry: &FilesetEntry,
     (from, to): (i64, i64),
     decoder: &mut BlockDecoder,
     out: &mut Columns,
 ) -> Result<(), TsdbError> {
-    let Some(entry) = finder.find(series)? else { return Ok(()) };
     if entry.first_ns > to || entry.last_ns < from {
         return Ok(());
     }
-    let Some(division) = file.divide(&entry, (from, to)) else {
-        return overlay_block(file, &entry, (from, to), decoder, out);
+    let Some(division) = file.divide(entry, (from, to)) else {
+        return overlay_block(file, entry, (from, to), decoder, out);
     };
+    decoder.stop_millis();
     let mut part = decoder.take_spare();
-    let read = file.read_pieces(&entry, &division, (from, to), &mut part, |range, part| {
-        overlay_block(file, &entry, range, decoder, part)
+    let read = file.read_pieces(entry, &division, (from, to), &mut part, |range, part| {
+        overlay_block(file, entry, range, decoder, part)
     });
     if read.is_ok() {
         out.overlay(&part);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use m3rs_core::fs::Fs;
 use m3rs_core::model::{Histogram, Matcher, STALE_NAN};
-use m3rs_core::time::{NS_PER_S, TimestampNs};
+use m3rs_core::time::{NS_PER_MS, NS_PER_S, TimestampNs};
 use m3rs_sim::disk::Unsynced;
 use m3rs_tsdb::{Columns, DEFAULT_NAMESPACE, Detail, NamespaceOptions, Selection, Wanted};
 use rand::rngs::StdRng;
@@ -125,6 +125,48 @@ fn compare(world: &World, model: &BTreeMap<u32, BTreeMap<i64, u64>>, (from, to):
         assert_eq!(one, want);
     }
     assert_eq!(found.damage(), Vec::<String>::new());
+}
+
+/// Series that are scraped together share their times, which reads give in milliseconds as well:
+/// the right ones or none, whatever lies over the files.
+#[test]
+fn milliseconds_are_those_of_the_times() {
+    for (seed, step) in [15 * NS_PER_S, 14_999_999_999, 700_000].into_iter().enumerate() {
+        let world = World::new(300 + seed as u64);
+        let time = |i: i64| START + i * step + i % 3;
+        let rows: Vec<_> =
+            (0..900).flat_map(|i| (0..6).map(move |series| (series, time(i), i as f64))).collect();
+        world.pass(4 * HOUR);
+        world.write(DEFAULT_NAMESPACE, &rows).expect("written");
+        world.database().flush_all().expect("flushed");
+        let known = count_millis(&world, (time(1), time(880)));
+        assert_eq!(known > 0, step > NS_PER_MS, "{known} with a step of {step}");
+        let one = time(850) + 500;
+        world.write(DEFAULT_NAMESPACE, &[(0, one, 1.0), (1, time(2), 2.0)]).expect("written");
+        assert!(count_millis(&world, (time(1), i64::MAX)) <= known);
+        world.delete(DEFAULT_NAMESPACE, 2, time(5), time(9)).expect("deleted");
+        assert!(count_millis(&world, (time(1), i64::MAX)) <= known);
+    }
+}
+
+/// Checks the milliseconds of all series; says how many series have them.
+fn count_millis(world: &World, (from, to): (i64, i64)) -> usize {
+    let found = world
+        .namespace(DEFAULT_NAMESPACE)
+        .select(&every_series(), TimestampNs(from), TimestampNs(to), 1000)
+        .expect("selected");
+    let mut known = 0;
+    for wanted in [Wanted::All, Wanted::Last] {
+        found.read_many(0..found.labels().len(), (wanted, Detail::Values), |_, columns| {
+            let millis: Vec<_> = columns.ts.iter().map(|t| t.div_euclid(NS_PER_MS)).collect();
+            if !columns.millis.is_empty() {
+                assert_eq!(columns.millis, millis);
+                assert!(millis.is_sorted_by(|a, b| a < b));
+                known += 1;
+            }
+        });
+    }
+    known
 }
 
 /// The last sample of any kind: its time, the bits of a float, or a histogram.

@@ -19,6 +19,7 @@ pub(super) struct ReadMetrics {
     decoded_hits: Counter,
     decoded_misses: Counter,
     postings_bytes: Gauge,
+    labels_bytes: Gauge,
 }
 
 impl ReadMetrics {
@@ -59,6 +60,11 @@ impl ReadMetrics {
                 "m3rs_storage_postings_cache_bytes",
                 "Bytes of series that regular expressions found, which are kept",
             ),
+            labels_bytes: put(
+                r,
+                "m3rs_storage_labels_cache_bytes",
+                "Bytes of labels of series that queries found lately, which are kept",
+            ),
         }
     }
 
@@ -70,5 +76,6 @@ impl ReadMetrics {
         self.decoded_hits.inner().store(status.decoded_cache_hits, Ordering::Relaxed);
         self.decoded_misses.inner().store(status.decoded_cache_misses, Ordering::Relaxed);
         self.postings_bytes.set(gauge(status.postings_cache_bytes));
+        self.labels_bytes.set(gauge(status.labels_cache_bytes));
     }
 }

@@ -88,7 +88,11 @@ impl LocalSource {
             false => Wanted::All,
         };
         let what = (wanted, detail);
-        let reader = LocalReader { found, what, rows_next: AtomicUsize::new(1) };
+        let rows_next = match wanted {
+            Wanted::Last => BATCH_ROWS_LAST,
+            Wanted::All => 1,
+        };
+        let reader = LocalReader { found, what, rows_next: AtomicUsize::new(rows_next) };
         Ok(Selection { series, reader: Box::new(reader), warnings: Vec::new() })
     }
 }
@@ -179,6 +183,9 @@ const BATCH_SAMPLES: usize = 32 * 1024;
 /// The most series in a batch, so that a query that was cancelled ends soon.
 const BATCH_ROWS_MAX: usize = 256;
 
+/// The same where one sample of each series is read.
+const BATCH_ROWS_LAST: usize = 1024;
+
 /// How many times more rows than a batch the next one may have: nobody knows how long they are.
 const BATCH_GROWTH_MAX: usize = 4;
 
@@ -212,7 +219,11 @@ impl SeriesReader for LocalReader {
             to_milliseconds(columns, &mut rows[number - first]);
         });
         let fit = BATCH_SAMPLES * count / read.max(1);
-        let grown = BATCH_ROWS_MAX.min(count * BATCH_GROWTH_MAX);
+        let most = match self.what.0 {
+            Wanted::Last => BATCH_ROWS_LAST,
+            Wanted::All => BATCH_ROWS_MAX,
+        };
+        let grown = most.min(count * BATCH_GROWTH_MAX);
         self.rows_next.store(fit.min(grown).max(1), Ordering::Relaxed);
         Ok(())
     }
@@ -225,7 +236,12 @@ fn to_milliseconds(columns: &mut Columns, out: &mut SampleColumns) {
     if !rich.starts.is_empty() || !rich.histograms.is_empty() {
         return rich_to_milliseconds(columns, out);
     }
-    let Columns { ts, vs, .. } = columns;
+    let Columns { ts, vs, millis, .. } = columns;
+    if !ts.is_empty() && millis.len() == ts.len() {
+        std::mem::swap(millis, &mut out.ts);
+        std::mem::swap(vs, &mut out.vs);
+        return;
+    }
     if times_to_milliseconds(ts) {
         std::mem::swap(ts, &mut out.ts);
         std::mem::swap(vs, &mut out.vs);

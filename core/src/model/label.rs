@@ -187,8 +187,41 @@ impl Default for Labels {
 
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        // What is equal in front is skipped by lengths alone, and texts are ordered as their bytes.
+        let (a, b) = (self.as_bytes(), other.as_bytes());
+        let same = same_len(a, b);
+        let mut at = 0;
+        // Most texts are short: their length is one byte.
+        while let Some(&len @ 0..0x80) = a.get(at) {
+            let end = at + 1 + usize::from(len);
+            if end > same {
+                break;
+            }
+            at = end;
+        }
+        while let Some((text, end)) = text_at(a, at) {
+            if end > same {
+                return text_at(b, at).map_or(Ordering::Greater, |(other, _)| text.cmp(other));
+            }
+            at = end;
+        }
+        a.len().cmp(&b.len())
     }
+}
+
+/// How many bytes in front are the same.
+fn same_len(a: &[u8], b: &[u8]) -> usize {
+    let (whole_a, whole_b) = (a.as_chunks::<16>().0, b.as_chunks::<16>().0);
+    let same = 16 * whole_a.iter().zip(whole_b).take_while(|(a, b)| a == b).count();
+    same + a[same..].iter().zip(&b[same..]).take_while(|(a, b)| a == b).count()
+}
+
+/// The name or value at a place of canonical bytes, and where it ends; `None` at their end.
+fn text_at(canonical: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let rest = canonical.get(at..).filter(|rest| !rest.is_empty())?;
+    let mut cursor = Cursor::new("labels", rest);
+    let text = read_bytes(&mut cursor).ok()?;
+    Some((text, at + cursor.position()))
 }
 
 impl PartialOrd for Labels {
@@ -229,16 +262,23 @@ impl<'a> LabelsIter<'a> {
 
     /// The next label as bytes, which spares the look at whether they are UTF-8.
     pub fn next_bytes(&mut self) -> Option<(&'a [u8], &'a [u8])> {
-        let mut cursor = Cursor::new("labels", self.rest);
-        let name = read_bytes(&mut cursor).ok()?;
-        let value = read_bytes(&mut cursor).ok()?;
-        self.rest = cursor.rest();
-        Some((name, value))
+        Some((self.take_bytes()?, self.take_bytes()?))
     }
 
-    fn take_str(&mut self) -> Option<&'a str> {
+    #[inline]
+    fn take_bytes(&mut self) -> Option<&'a [u8]> {
+        // Most texts are short: their length is one byte.
+        if let [len @ 0..0x80, rest @ ..] = self.rest
+            && let Some((text, rest)) = rest.split_at_checked(usize::from(*len))
+        {
+            self.rest = rest;
+            return Some(text);
+        }
+        if self.rest.is_empty() {
+            return None;
+        }
         let mut cursor = Cursor::new("labels", self.rest);
-        let text = read_str(&mut cursor).ok()?;
+        let text = read_bytes(&mut cursor).ok()?;
         self.rest = cursor.rest();
         Some(text)
     }
@@ -251,7 +291,8 @@ impl<'a> Iterator for LabelsIter<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        Some((self.take_str()?, self.take_str()?))
+        let (name, value) = self.next_bytes()?;
+        Some((as_text(name).ok()?, as_text(value).ok()?))
     }
 }
 
@@ -311,10 +352,6 @@ fn push_pair(bytes: &mut Vec<u8>, name: &str, value: &str) {
     bytes.extend_from_slice(value.as_bytes());
 }
 
-fn read_str<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, LabelError> {
-    as_text(read_bytes(cursor)?)
-}
-
 fn read_bytes<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], LabelError> {
     // Most texts are short: their length is one byte.
     if let [len @ 0..0x80, rest @ ..] = cursor.rest()
@@ -332,6 +369,8 @@ fn as_text(bytes: &[u8]) -> Result<&str, LabelError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -363,5 +402,19 @@ mod tests {
         let short = Labels::from_pairs([("a", "b")]).expect("valid");
         let long = Labels::from_pairs([("a", "aaaa")]).expect("valid");
         assert!(long < short);
+    }
+
+    proptest! {
+        /// Names and values that begin alike, are empty ends of each other, or are long.
+        #[test]
+        fn order_is_that_of_the_pairs(
+            sets in prop::collection::vec(
+                prop::collection::btree_map("[ab]{1,3}|a{126,130}", "[ab]{1,3}|b{126,130}", 0..4),
+                2),
+        ) {
+            let [a, b] = [0, 1].map(|i| Labels::from_pairs(sets[i].iter()).expect("valid"));
+            prop_assert_eq!(a.cmp(&b), a.iter().cmp(b.iter()));
+            prop_assert_eq!(a.cmp(&b) == Ordering::Equal, a == b);
+        }
     }
 }

@@ -16,6 +16,8 @@ pub struct Columns {
     pub ts: Vec<i64>,
     /// Values of the floats.
     pub vs: Vec<f64>,
+    /// `ts` in milliseconds since 1970, if a read knows them and each is there once; else empty.
+    pub millis: Vec<i64>,
     /// What is not a plain float. Empty for most series, and costs nothing then.
     pub rich: Rich,
     /// Whether reads into this leave out what samples carry beside their value, which costs time.
@@ -119,6 +121,7 @@ impl Columns {
     pub fn clear(&mut self) {
         self.ts.clear();
         self.vs.clear();
+        self.millis.clear();
         self.rich.histograms.clear();
         self.rich.starts.clear();
         self.rich.annotations.clear();

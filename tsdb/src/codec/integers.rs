@@ -467,7 +467,8 @@ impl Run {
             1 => {
                 let mut last = self.last;
                 out.extend(frame.iter().map(|u| {
-                    last = last.wrapping_add(base).wrapping_add(factor.wrapping_mul(*u));
+                    // Only one addition waits for the one before.
+                    last = last.wrapping_add(base.wrapping_add(factor.wrapping_mul(*u)));
                     last.cast_signed()
                 }));
                 self.last = last;
@@ -475,8 +476,8 @@ impl Run {
             _ => {
                 let (mut last, mut difference) = (self.last, self.difference);
                 out.extend(frame.iter().map(|u| {
-                    difference =
-                        difference.wrapping_add(base).wrapping_add(factor.wrapping_mul(*u));
+                    let step = base.wrapping_add(factor.wrapping_mul(*u));
+                    difference = difference.wrapping_add(step);
                     last = last.wrapping_add(difference);
                     last.cast_signed()
                 }));

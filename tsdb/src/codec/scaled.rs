@@ -97,6 +97,27 @@ fn unscale(integer: i64, power: f64) -> f64 {
     integer as f64 / power
 }
 
+/// Appends integers over `power`, if there is one.
+///
+/// Those of 52 bits are done two at once, for which processors have no conversion before AVX-512:
+/// such an integer in the lower bits of a float from 2^52 on is that float but for a constant.
+fn extend_unscaled(integers: &[i64], power: Option<f64>, out: &mut Vec<f64>) {
+    const HALF: i64 = 1 << 51;
+    const FLOAT: f64 = (1u64 << 52) as f64;
+    let shifted = |integer: &i64| integer.wrapping_add(HALF).cast_unsigned();
+    let is_short = integers.iter().fold(0, |all, integer| all | shifted(integer)) >> 52 == 0;
+    let short =
+        |integer: &i64| f64::from_bits(shifted(integer) | FLOAT.to_bits()) - (FLOAT + HALF as f64);
+    match (power, is_short) {
+        (None, true) => out.extend(integers.iter().map(short)),
+        (None, false) => out.extend(integers.iter().map(|integer| *integer as f64)),
+        (Some(power), true) => out.extend(integers.iter().map(|integer| short(integer) / power)),
+        (Some(power), false) => {
+            out.extend(integers.iter().map(|&integer| unscale(integer, power)));
+        }
+    }
+}
+
 /// Appends `count` values.
 ///
 /// # Errors
@@ -127,11 +148,7 @@ pub(crate) fn decode(
     scratch.clear();
     integers::decode(cursor, count, 0, scratch)?;
     let begin = out.len();
-    if exponent == 0 {
-        out.extend(scratch.iter().map(|&integer| integer as f64));
-    } else {
-        out.extend(scratch.iter().map(|&integer| unscale(integer, power)));
-    }
+    extend_unscaled(scratch, (exponent > 0).then_some(power), out);
     let values = &mut out[begin..];
     let mut place = 0usize;
     for _ in 0..beside_count {
@@ -205,6 +222,21 @@ mod tests {
             let mut out = Vec::new();
             let read = decode(&mut Cursor::new("t", &bytes), count, &mut Vec::new(), &mut out);
             prop_assert!(read.is_err() || out.len() == count);
+        }
+    }
+
+    #[test]
+    fn integers_of_any_length_are_floats() {
+        let edges = [0i64, 1, 7, 1 << 50, (1 << 51) - 1, 1 << 51, (1 << 51) + 1, 1 << 52, 1 << 61];
+        for &edge in &edges {
+            let all: Vec<i64> = edges.iter().copied().filter(|other| *other <= edge).collect();
+            let all: Vec<i64> = all.iter().flat_map(|&i| [i, -i]).collect();
+            for (exponent, &power) in POWERS.iter().enumerate() {
+                let mut out = Vec::new();
+                extend_unscaled(&all, (exponent > 0).then_some(power), &mut out);
+                let want = all.iter().map(|&integer| unscale(integer, power).to_bits());
+                assert!(out.iter().map(|v| v.to_bits()).eq(want), "up to {edge} over {power}");
+            }
         }
     }
 

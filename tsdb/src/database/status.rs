@@ -70,6 +70,8 @@ pub struct Status {
     pub decoded_cache_misses: u64,
     /// Bytes of series that regular expressions found, which are kept.
     pub postings_cache_bytes: u64,
+    /// Bytes of labels of series that selections found, which are kept.
+    pub labels_cache_bytes: u64,
     /// Files that scrubs read since start.
     pub scrubbed_files: u64,
     /// Bytes that scrubs read since start.
@@ -155,10 +157,11 @@ impl Core {
             filesets_mapped: self.opener.cache.mapped(),
             fileset_map_hits: self.opener.cache.mapped_hits.get(),
             fileset_map_misses: self.opener.cache.mapped_misses.get(),
-            decoded_cache_bytes: self.opener.cache.pieces.bytes(),
+            decoded_cache_bytes: self.opener.cache.decoded_bytes(),
             decoded_cache_hits: self.opener.cache.pieces.hits.get(),
             decoded_cache_misses: self.opener.cache.pieces.misses.get(),
             postings_cache_bytes: self.opener.cache.postings.bytes(),
+            labels_cache_bytes: self.opener.cache.labels.bytes(),
             scrubbed_files: self.scrub.files.get(),
             scrubbed_bytes: self.scrub.bytes.get(),
             quarantined: self.scrub.quarantined(),

@@ -252,7 +252,7 @@ impl BlockDecoder {
         range: (i64, i64),
         out: &mut Columns,
     ) -> Result<(), Corrupt> {
-        let Self { columns, parts: found, values: decoder, kept, own, .. } = self;
+        let Self { columns, parts: found, values: decoder, kept, own, millis, .. } = self;
         let (times, bytes) = times_of(block, kept, own)?;
         let parts = Parts::of(bytes)?;
         let (Some(body), None, None) = (parts.floats, parts.histograms, parts.deletions) else {
@@ -264,10 +264,11 @@ impl BlockDecoder {
             .ok_or_else(|| Corrupt::new(WHAT, 0, "a codec of values", codec.to_string()))?;
         let values = Values { codec, bytes: cursor.rest(), decoder };
         if out.values_only {
-            return overlay_values(times, values, range, columns, out);
+            return overlay_values(times, values, range, (columns, millis), out);
         }
+        millis.stop();
         found.clear();
-        overlay_values(times, values, range, columns, found)?;
+        overlay_values(times, values, range, (columns, millis), found)?;
         read_carried(&parts, block.first_ns, found)?;
         out.overlay(found);
         Ok(())

@@ -60,8 +60,10 @@ impl AnswerRest for SeriesList {
 /// `{"name":"value",…}`
 fn push_labels(out: &mut Vec<u8>, labels: &Labels) {
     out.push(b'{');
-    for (i, (name, value)) in labels.iter().enumerate() {
-        if i > 0 {
+    let mut rest = labels.iter();
+    let mut is_first = true;
+    while let Some((name, value)) = rest.next_bytes() {
+        if !std::mem::take(&mut is_first) {
             out.push(b',');
         }
         push_json_string(out, name);
@@ -71,8 +73,17 @@ fn push_labels(out: &mut Vec<u8>, labels: &Labels) {
     out.push(b'}');
 }
 
-fn push_json_string(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("BUG: writing a string to memory cannot fail");
+/// A text of labels, which is UTF-8 always.
+fn push_json_string(out: &mut Vec<u8>, text: &[u8]) {
+    let is_plain = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
+    if text.iter().fold(true, |all, byte| all & is_plain(byte)) {
+        out.push(b'"');
+        out.extend_from_slice(text);
+        out.push(b'"');
+        return;
+    }
+    let text = String::from_utf8_lossy(text);
+    serde_json::to_writer(out, &*text).expect("BUG: writing a string to memory cannot fail");
 }
 
 #[cfg(test)]
