@@ -165,21 +165,26 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let write = (0u8..4, -60i64..4000, 0u8..100);
+    let delete = (0u8..4, 0i64..4000, 0i64..600);
+    let range_s = prop_oneof![Just(600i64), Just(3600), Just(RETENTION_S)];
+    let step_s = prop_oneof![Just(15i64), Just(60)];
+    let ask = (0..QUERIES.len(), range_s, step_s, prop::bool::weighted(0.8));
     let step = prop_oneof![
         6 => (0i64..20).prop_map(|late_s| Step::Scrape { late_s }),
-        1 => (0u8..4, -60i64..4000, 0.0..100.0f64).prop_map(|(series, ago_s, v)| Step::Write { series, ago_s, v: v.floor() }),
-        1 => (0u8..4, 0i64..4000, 0i64..600).prop_map(|(series, ago_s, for_s)| Step::Delete { series, ago_s, for_s }),
+        1 => write.prop_map(|(series, ago_s, v)| Step::Write { series, ago_s, v: v.into() }),
+        1 => delete.prop_map(|(series, ago_s, for_s)| Step::Delete { series, ago_s, for_s }),
         6 => prop_oneof![8 => 1i64..60, 1 => 60i64..4000].prop_map(|s| Step::Pass { s }),
         1 => Just(Step::Tick),
-        8 => (0..QUERIES.len(), prop_oneof![Just(600i64), Just(3600), Just(RETENTION_S)],
-              prop_oneof![Just(15i64), Just(60)], prop::bool::weighted(0.8))
-            .prop_map(|(query, range_s, step_s, is_aligned)| Step::Ask { query, range_s, step_s, is_aligned }),
+        8 => ask.prop_map(|(query, range_s, step_s, is_aligned)| {
+            Step::Ask { query, range_s, step_s, is_aligned }
+        }),
     ];
     prop::collection::vec(step, 20..120)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 400, ..ProptestConfig::with_cases(96) })]
 
     #[test]
     fn a_kept_result_is_never_stale(steps in steps()) {
@@ -190,9 +195,9 @@ proptest! {
             match step {
                 Step::Scrape { late_s } => {
                     value += 1.0;
-                    let samples: Vec<(u8, i64, f64)> =
-                        (0..4).map(|series| (series, now - late_s, value * f64::from(series + 1))).collect();
-                    world.write(&samples);
+                    let t = now - late_s;
+                    let sample = |series| (series, t, value * f64::from(series + 1));
+                    world.write(&(0..4).map(sample).collect::<Vec<_>>());
                 }
                 Step::Write { series, ago_s, v } => world.write(&[(series, now - ago_s, v)]),
                 Step::Delete { series, ago_s, for_s } => {

@@ -11,8 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use m3rs_core::model::{Labels, is_stale};
-use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
-use rayon::slice::ParallelSlice;
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::histogram::{FloatHistogram, write_json};
 use crate::number::{write_float, write_plain, write_short_time, write_time};
@@ -88,9 +87,9 @@ impl Rendering {
         let next = self.next_batch(first);
         let batch = first..next;
         match &self.output.value {
-            Value::Vector(vector) => parts.extend(pool.install(|| vector_parts(vector, batch))),
+            Value::Vector(vector) => parts.extend(vector_parts(pool, vector, batch)),
             Value::Matrix(matrix) => {
-                parts.extend(pool.install(|| matrix_parts(matrix, &self.times, batch)));
+                parts.extend(matrix_parts(pool, matrix, &self.times, batch));
             }
             Value::Scalar { .. } | Value::String { .. } => {}
         }
@@ -176,7 +175,23 @@ fn head(value: &Value) -> Vec<u8> {
     head
 }
 
-fn vector_parts(vector: &InstantVector, batch: Range<usize>) -> Vec<Vec<u8>> {
+/// Writes runs of series on the pool; a single one here, as waking a thread may take longer.
+fn write_runs(
+    pool: &rayon::ThreadPool,
+    runs: &[Range<usize>],
+    write: impl Fn(&Range<usize>) -> Vec<u8> + Sync,
+) -> Vec<Vec<u8>> {
+    match runs {
+        [run] => vec![write(run)],
+        runs => pool.install(|| runs.par_iter().map(&write).collect()),
+    }
+}
+
+fn vector_parts(
+    pool: &rayon::ThreadPool,
+    vector: &InstantVector,
+    batch: Range<usize>,
+) -> Vec<Vec<u8>> {
     let mut time = b"},\"value\":[".to_vec();
     write_time(&mut time, vector.t_ms);
     time.extend_from_slice(b",\"");
@@ -184,33 +199,29 @@ fn vector_parts(vector: &InstantVector, batch: Range<usize>) -> Vec<Vec<u8>> {
     write_time(&mut histogram_time, vector.t_ms);
     histogram_time.push(b',');
     let len = POINTS_PER_PART / POINTS_OF_LABELS;
-    vector.labels[batch.clone()]
-        .par_chunks(len)
-        .zip(vector.values[batch.clone()].par_chunks(len))
-        .enumerate()
-        .map(|(index, (labels, values))| {
-            let mut out = Vec::with_capacity(labels.len() * 256);
-            let first = batch.start + index * len;
-            let mut natives = histograms_from(vector, first).peekable();
-            for (i, (labels, v)) in labels.iter().zip(values).enumerate() {
-                if first + i > 0 {
-                    out.push(b',');
-                }
-                out.extend_from_slice(b"{\"metric\":{");
-                write_labels(&mut out, labels);
-                if let Some((_, h)) = natives.next_if(|(series, _)| *series == first + i) {
-                    out.extend_from_slice(&histogram_time);
-                    write_json(&mut out, h);
-                    out.extend_from_slice(b"]}");
-                } else {
-                    out.extend_from_slice(&time);
-                    write_float(&mut out, *v);
-                    out.extend_from_slice(b"\"]}");
-                }
+    let runs: Vec<Range<usize>> =
+        batch.clone().step_by(len).map(|first| first..batch.end.min(first + len)).collect();
+    write_runs(pool, &runs, |run| {
+        let mut out = Vec::with_capacity(run.len() * 256);
+        let mut natives = histograms_from(vector, run.start).peekable();
+        for i in run.clone() {
+            if i > 0 {
+                out.push(b',');
             }
-            out
-        })
-        .collect()
+            out.extend_from_slice(b"{\"metric\":{");
+            write_labels(&mut out, &vector.labels[i]);
+            if let Some((_, h)) = natives.next_if(|(series, _)| *series == i) {
+                out.extend_from_slice(&histogram_time);
+                write_json(&mut out, h);
+                out.extend_from_slice(b"]}");
+            } else {
+                out.extend_from_slice(&time);
+                write_float(&mut out, vector.values[i]);
+                out.extend_from_slice(b"\"]}");
+            }
+        }
+        out
+    })
 }
 
 /// The histograms of series number `first` and later ones.
@@ -222,7 +233,12 @@ fn histograms_from(
     vector.histograms[at..].iter()
 }
 
-fn matrix_parts(matrix: &Matrix, times: &Times, batch: Range<usize>) -> Vec<Vec<u8>> {
+fn matrix_parts(
+    pool: &rayon::ThreadPool,
+    matrix: &Matrix,
+    times: &Times,
+    batch: Range<usize>,
+) -> Vec<Vec<u8>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     let (mut start, mut points) = (batch.start, 0);
     for i in batch.clone() {
@@ -232,18 +248,16 @@ fn matrix_parts(matrix: &Matrix, times: &Times, batch: Range<usize>) -> Vec<Vec<
             (start, points) = (i + 1, 0);
         }
     }
-    runs.par_iter()
-        .map(|run| {
-            let mut out = Vec::with_capacity(POINTS_PER_PART * 40);
-            for i in run.clone() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                write_series(&mut out, &matrix.series[i], times);
+    write_runs(pool, &runs, |run| {
+        let mut out = Vec::with_capacity(POINTS_PER_PART * 40);
+        for i in run.clone() {
+            if i > 0 {
+                out.push(b',');
             }
-            out
-        })
-        .collect()
+            write_series(&mut out, &matrix.series[i], times);
+        }
+        out
+    })
 }
 
 /// `,[TIME,"` for each step, one after the other.

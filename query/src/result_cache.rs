@@ -6,9 +6,9 @@
 //! ([`reach`]): steps that end before it are taken from the last result, the others are evaluated.
 //!
 //! A result is kept only if it is whole and each step stands for itself: not if it came with a
-//! warning or an info, if the query fixes a time (`@`) or asks for its own range, or if storage left
-//! something out. What is answered is what an evaluation would give, up to the rounding of sums
-//! over more series than one thread adds up at once.
+//! warning or an info, if the query fixes a time (`@`) or asks for its own range, or if storage
+//! left something out. What is answered is what an evaluation would give, up to the rounding of
+//! sums over more series than one thread adds up at once.
 //!
 //! Cost: a copy of the result for keeping, and one for answering.
 
@@ -137,28 +137,25 @@ impl ResultCache {
         engine: &Engine,
         source: &dyn SeriesSource,
         query: Query<'_>,
-        (start_ms, end_ms, step_ms): (i64, i64, i64),
+        times: (i64, i64, i64),
         options: &QueryOptions,
         cancel: &Cancel,
     ) -> Result<QueryOutput, QueryError> {
-        engine.check_range((start_ms, end_ms, step_ms))?;
+        engine.check_range(times)?;
+        let (start_ms, end_ms, step_ms) = times;
         let grid = StepGrid::range(start_ms, end_ms, step_ms);
         let evaluate = |grid: StepGrid| {
-            // The end as asked for counts where it is not on the grid.
-            let times = (grid.start_ms, end_ms, step_ms);
-            engine.range(source, query, times, options, cancel)
+            // The end as asked for, which need not be a step.
+            engine.range(source, query, (grid.start_ms, end_ms, step_ms), options, cancel)
         };
         let lookback_ms = options.lookback_ms.unwrap_or(engine.options().lookback_ms);
         let reach = reach::reach(query.expr, lookback_ms, engine.options().subquery_step_ms);
-        let (Some(changes), Some(reach)) = (source.changes(), reach) else {
+        // One evaluation time alone is another kind of query.
+        let is_kept = !options.explains && !options.counts_steps && grid.count >= 3;
+        let (Some(changes), Some(reach), true) = (source.changes(), reach, is_kept) else {
             self.bypasses.fetch_add(1, Ordering::Relaxed);
             return evaluate(grid);
         };
-        // One evaluation time alone is another kind of query.
-        if options.explains || options.counts_steps || grid.count < 3 {
-            self.bypasses.fetch_add(1, Ordering::Relaxed);
-            return evaluate(grid);
-        }
         let key = Key {
             set: changes.set(),
             text: query.text.to_owned(),
@@ -168,29 +165,17 @@ impl ResultCache {
             lookback_ms,
         };
         let mark = changes.mark();
-        let reused = self.results.get(&key).and_then(|kept| {
-            let steps = steps_that_hold(&kept, (grid, reach), changes)?;
-            Some((stitch::cut(&kept.matrix, steps), steps.count))
-        });
-        let mut output = match reused {
-            None => {
-                self.misses.fetch_add(1, Ordering::Relaxed);
-                evaluate(grid)?
-            }
-            Some((head, count)) => {
-                self.hits.fetch_add(1, Ordering::Relaxed);
-                self.steps_reused.fetch_add(count as u64, Ordering::Relaxed);
-                if count == grid.count {
-                    whole(head)
-                } else {
-                    let rest = StepGrid::range(grid.time_ms(count), grid.end_ms(), step_ms);
-                    let mut output = evaluate(rest)?;
-                    output.value = match output.value {
-                        Value::Matrix(tail) => Value::Matrix(stitch::join(head, tail, grid)),
-                        other => other,
-                    };
-                    output
-                }
+        let mut output = match self.reuse(&key, (grid, reach), changes) {
+            None => evaluate(grid)?,
+            Some(whole) if whole.grid == grid => answer(whole),
+            Some(head) => {
+                let rest = grid.time_ms(head.grid.count);
+                let mut output = evaluate(StepGrid::range(rest, grid.end_ms(), step_ms))?;
+                output.value = match output.value {
+                    Value::Matrix(tail) => Value::Matrix(stitch::join(head, tail, grid)),
+                    other => other,
+                };
+                output
             }
         };
         output.stats.steps = grid.count as u64;
@@ -204,6 +189,27 @@ impl ResultCache {
             }
         }
         Ok(output)
+    }
+
+    /// The first steps of `grid`, as far as the result before has them and they still hold.
+    fn reuse(
+        &self,
+        key: &Key,
+        (grid, reach): (StepGrid, Reach),
+        changes: &dyn Changes,
+    ) -> Option<Matrix> {
+        let found = self.results.get(key).and_then(|kept| {
+            let steps = steps_that_hold(&kept, (grid, reach), changes)?;
+            Some(stitch::cut(&kept.matrix, steps))
+        });
+        match &found {
+            None => self.misses.fetch_add(1, Ordering::Relaxed),
+            Some(head) => {
+                self.steps_reused.fetch_add(head.grid.count as u64, Ordering::Relaxed);
+                self.hits.fetch_add(1, Ordering::Relaxed)
+            }
+        };
+        found
     }
 }
 
@@ -235,7 +241,7 @@ fn steps_that_hold(
 }
 
 /// The answer where nothing is left to evaluate.
-fn whole(matrix: Matrix) -> QueryOutput {
+fn answer(matrix: Matrix) -> QueryOutput {
     QueryOutput {
         value: Value::Matrix(matrix),
         warnings: Vec::new(),

@@ -13,6 +13,7 @@ mod change;
 mod extended;
 pub mod histogram;
 pub mod label;
+mod lanes;
 pub mod logarithm;
 pub mod math;
 pub mod native;

@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(of("x"), Some((300, 0)));
         assert_eq!(of("sum by (a) (rate(x[10m])) / on () y"), Some((600, 0)));
         assert_eq!(of("rate(x[10m] offset 1h)"), Some((4200, 0)));
-        assert_eq!(of("x offset -10m"), Some((0, 600)));
+        assert_eq!(of("x offset -10m"), Some((-300, 600)));
         assert_eq!(of("max_over_time(rate(x[5m] offset -1m)[1h:2m] offset 10m)"), Some((4560, 0)));
         assert_eq!(of("max_over_time(x[1h:] offset -1h)"), Some((360, 3600)));
         assert_eq!(of("rate(x[5m] smoothed)"), Some((600, 300)));
@@ -132,7 +132,7 @@ mod tests {
             "x @ end()",
             "sum_over_time((x @ start())[5m:])",
             "max_over_time(x[5m:] @ 100)",
-            "x[step() * 2] or x",
+            "count_over_time(x[step() * 2])",
             "info(x)",
             "topk(scalar(few), vector(1))",
             "x / range()",

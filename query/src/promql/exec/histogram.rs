@@ -56,10 +56,14 @@ pub(crate) fn open<'a>(
     let _ = exchange::fill_chunks(ctx, &mut values, run.max(1), |index, _, out| {
         for (place, out) in out.chunks_exact_mut(steps).enumerate() {
             let row = index * (run / steps) + place;
+            let found = applied.compute(row, out);
+            if found.is_empty() {
+                continue;
+            }
             let name = series.name(row).unwrap_or_default();
-            for (step, found) in applied.compute(row, out) {
-                let mut all = forced.lock();
-                let all: &mut ForcedSteps = all.entry(name.to_owned()).or_default();
+            let mut all = forced.lock();
+            let all: &mut ForcedSteps = all.entry(name.to_owned()).or_default();
+            for (step, found) in found {
                 all.add(step, steps, grid.time_ms(step), found);
             }
         }

@@ -79,6 +79,11 @@ pub(super) struct FiniteSum {
 }
 
 impl FiniteSum {
+    #[inline]
+    pub(super) fn of(sum: f64, lost: f64) -> Self {
+        Self { sum, lost }
+    }
+
     /// Whether the parts are as [`CompensatedSum`] has them.
     #[inline]
     pub(super) fn is_finite(&self) -> bool {
@@ -104,37 +109,6 @@ impl Summation for FiniteSum {
     #[inline]
     fn total(&self) -> f64 {
         self.sum + self.lost
-    }
-}
-
-/// Several of [`FiniteSum`], laid out so that they are added side by side.
-#[derive(Clone, Copy)]
-pub(super) struct Sums<const N: usize> {
-    sum: [f64; N],
-    lost: [f64; N],
-}
-
-impl<const N: usize> Default for Sums<N> {
-    fn default() -> Self {
-        Self { sum: [0.0; N], lost: [0.0; N] }
-    }
-}
-
-impl<const N: usize> Sums<N> {
-    /// Adds a value to each.
-    #[inline]
-    pub(super) fn add(&mut self, vs: [f64; N]) {
-        for (n, v) in vs.into_iter().enumerate() {
-            let total = self.sum[n] + v;
-            let added = total - self.sum[n];
-            self.lost[n] += (self.sum[n] - (total - added)) + (v - added);
-            self.sum[n] = total;
-        }
-    }
-
-    /// Sum number `n`.
-    pub(super) fn lane(&self, n: usize) -> FiniteSum {
-        FiniteSum { sum: self.sum[n], lost: self.lost[n] }
     }
 }
 

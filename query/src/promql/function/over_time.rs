@@ -6,8 +6,11 @@
 
 use std::collections::VecDeque;
 
+use fearless_simd::{Level, dispatch};
+
 use super::RangeInput;
-use super::aggregate::{CompensatedSum, CompensatedVariance, FiniteSum, Mean, Summation, Sums};
+use super::aggregate::{CompensatedSum, CompensatedVariance, FiniteSum, Mean, Summation};
+use super::lanes::{self, Groups};
 use super::window::{Fold, Window, fold_windows, map_windows, walk};
 
 impl Fold for CompensatedVariance<FiniteSum> {
@@ -46,40 +49,17 @@ pub(super) fn avg(input: &RangeInput<'_>, out: &mut [f64]) {
 /// Gives `finish` the sum of each window.
 #[inline]
 fn sums(input: &RangeInput<'_>, mut finish: impl FnMut(FiniteSum, Window)) {
-    let mut group = [Window::default(); WINDOWS];
-    let mut filled = 0;
+    let level = Level::new();
+    let of = |group| dispatch!(level, simd => lanes::sums(simd, input.vs, group));
+    let mut groups = Groups::default();
     walk(input, |w| {
-        group[filled] = w;
-        filled += 1;
-        if filled == WINDOWS {
-            filled = 0;
-            let sums = sums_of(input.vs, group);
-            sums.into_iter().zip(group).for_each(|(sum, w)| finish(sum, w));
+        if let Some(group) = groups.push(w) {
+            of(group).into_iter().zip(group).for_each(|(sum, w)| finish(sum, w));
         }
     });
-    for w in &group[..filled] {
-        let [sum] = sums_of(input.vs, [*w]);
-        finish(sum, *w);
+    if let Some((group, count)) = groups.rest() {
+        of(group).into_iter().zip(group).take(count).for_each(|(sum, w)| finish(sum, w));
     }
-}
-
-/// Windows whose sums are chains side by side.
-const WINDOWS: usize = 4;
-
-#[expect(clippy::needless_range_loop, reason = "N rows of one length move together")]
-#[inline]
-fn sums_of<const N: usize>(all: &[f64], group: [Window; N]) -> [FiniteSum; N] {
-    let shared = group.iter().map(Window::len).min().unwrap_or(0);
-    let vs = group.map(|w| &all[w.lo..w.lo + shared]);
-    let mut sums = Sums::<N>::default();
-    for i in 0..shared {
-        sums.add(std::array::from_fn(|n| vs[n][i]));
-    }
-    std::array::from_fn(|n| {
-        let mut sum = sums.lane(n);
-        all[group[n].lo + shared..group[n].hi].iter().for_each(|v| sum.add(*v));
-        sum
-    })
 }
 
 /// `stddev_over_time`

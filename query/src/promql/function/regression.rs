@@ -1,10 +1,12 @@
 //! `deriv`, `predict_linear` and `double_exponential_smoothing`.
 
+use fearless_simd::{Level, Simd, SimdBase, SimdFrom, dispatch, f64x4};
 use m3rs_core::model::STALE_NAN;
 
 use super::RangeInput;
-use super::aggregate::{CompensatedSum, FiniteSum, Summation, Sums};
-use super::window::{Fold, LANES, Piece, Regular, Window, fold_window, map_windows, walk_pieces};
+use super::aggregate::{CompensatedSum, FiniteSum, Summation};
+use super::lanes::{self, Groups, LANES, LaneSums};
+use super::window::{Fold, Piece, Window, fold_window, map_windows, walk_pieces};
 
 /// Sums for a line of least squares; times count from `origin_ms`.
 #[derive(Clone, Copy)]
@@ -70,59 +72,98 @@ fn lines(
         }
         out[w.step] = finish(slope, intercept, w);
     };
-    let mut group = [Window::default(); LANES];
-    let mut filled = 0;
+    let level = Level::new();
+    let offsets = Offsets::new(input.ts);
+    let lines_of = |group: [Window; LANES]| {
+        let origins = group.map(|w| offsets.of(origin(w)));
+        let series = (&*offsets.ms, input.vs);
+        dispatch!(level, simd => side_by_side(simd, series, group, origins))
+    };
+    let mut groups = Groups::default();
     walk_pieces(input, |piece| match piece {
         Piece::One(w) => {
-            group[filled] = w;
-            filled += 1;
-            if filled == LANES {
-                filled = 0;
-                let lines = side_by_side(input, group, group.map(&origin));
-                lines.into_iter().zip(group).for_each(|(line, w)| solved(line, w));
+            if let Some(group) = groups.push(w) {
+                lines_of(group).into_iter().zip(group).for_each(|(line, w)| solved(line, w));
             }
         }
         Piece::Even(windows) => {
-            for w in &group[..std::mem::take(&mut filled)] {
-                let [line] = side_by_side(input, [*w], [origin(*w)]);
-                solved(line, *w);
+            if let Some((group, count)) = groups.rest() {
+                let found = lines_of(group).into_iter().zip(group);
+                found.take(count).for_each(|(line, w)| solved(line, w));
             }
             let first = windows.window(0);
             let times = Times::new(&input.ts[first.lo..first.hi], origin(first));
-            times.lines(input.vs, &windows, &mut solved);
+            let mut groups = Groups::default();
+            let solve = |group| dispatch!(level, simd => times.solve(simd, input.vs, group));
+            for w in windows.iter() {
+                if let Some(group) = groups.push(w) {
+                    solve(group).into_iter().zip(group).for_each(|(line, w)| solved(line, w));
+                }
+            }
+            if let Some((group, count)) = groups.rest() {
+                let found = solve(group).into_iter().zip(group);
+                found.take(count).for_each(|(line, w)| solved(line, w));
+            }
         }
     });
-    for w in &group[..filled] {
-        let [line] = side_by_side(input, [*w], [origin(*w)]);
-        solved(line, *w);
+    if let Some((group, count)) = groups.rest() {
+        let found = lines_of(group).into_iter().zip(group);
+        found.take(count).for_each(|(line, w)| solved(line, w));
     }
 }
 
-/// The lines of windows whose values differ, each with its own chains of additions.
-#[inline]
-fn side_by_side<const N: usize>(
-    input: &RangeInput<'_>,
-    group: [Window; N],
-    origins_ms: [i64; N],
-) -> [(f64, f64); N] {
-    let shared = group.iter().map(Window::len).min().unwrap_or(0);
-    let ts = group.map(|w| &input.ts[w.lo..w.lo + shared]);
-    let vs = group.map(|w| &input.vs[w.lo..w.lo + shared]);
-    let (mut x, mut xx) = (Sums::<N>::default(), Sums::<N>::default());
-    let (mut y, mut xy) = (Sums::<N>::default(), Sums::<N>::default());
-    for i in 0..shared {
-        let at: [f64; N] = std::array::from_fn(|n| seconds_since(ts[n][i], origins_ms[n]));
-        let v: [f64; N] = std::array::from_fn(|n| vs[n][i]);
+/// Times as floats, counted from the first, so that vectors compute with them.
+struct Offsets {
+    first_ms: i64,
+    /// NaN where a time is too far from the first to be exact.
+    ms: Vec<f64>,
+}
+
+impl Offsets {
+    fn new(ts: &[i64]) -> Self {
+        let mut offsets = Self { first_ms: ts.first().copied().unwrap_or(0), ms: Vec::new() };
+        offsets.ms = ts.iter().map(|t| offsets.of(*t)).collect();
+        offsets
+    }
+
+    /// A time; NaN if it is too far from the first to be exact.
+    #[inline]
+    fn of(&self, t_ms: i64) -> f64 {
+        const EXACT: u64 = 1 << 52;
+        let offset = t_ms.wrapping_sub(self.first_ms);
+        if offset.unsigned_abs() < EXACT { offset as f64 } else { f64::NAN }
+    }
+}
+
+/// The lines of windows that differ in times and values, each with its own chains of additions; a
+/// line that is not finite is to be found by other means.
+#[inline(always)]
+fn side_by_side<S: Simd>(
+    simd: S,
+    (ms, vs): (&[f64], &[f64]),
+    group: [Window; LANES],
+    origins: [f64; LANES],
+) -> [(f64, f64); LANES] {
+    let (times, count) = lanes::shared(ms, &group);
+    let (values, _) = lanes::shared(vs, &group);
+    let (origin, second) = (f64x4::simd_from(simd, origins), f64x4::splat(simd, 1e3));
+    let (mut x, mut xx) = (LaneSums::new(simd), LaneSums::new(simd));
+    let (mut y, mut xy) = (LaneSums::new(simd), LaneSums::new(simd));
+    for i in 0..count {
+        let at = f64x4::simd_from(simd, times.map(|times| times[i]));
+        let at = (at - origin) / second;
+        let v = f64x4::simd_from(simd, values.map(|values| values[i]));
         x.add(at);
         y.add(v);
-        xy.add(std::array::from_fn(|n| at[n] * v[n]));
-        xx.add(std::array::from_fn(|n| at[n] * at[n]));
+        xy.add(at * v);
+        xx.add(at * at);
     }
+    let (x, xx, y, xy) = (x.each(), xx.each(), y.each(), xy.each());
     std::array::from_fn(|n| {
         let w = group[n];
-        let (mut x, mut y, mut xy, mut xx) = (x.lane(n), y.lane(n), xy.lane(n), xx.lane(n));
-        for i in w.lo + shared..w.hi {
-            let (at, v) = (seconds_since(input.ts[i], origins_ms[n]), input.vs[i]);
+        let (mut x, mut xx, mut y, mut xy) = (x[n], xx[n], y[n], xy[n]);
+        for i in w.lo + count..w.hi {
+            let (at, v) = ((ms[i] - origins[n]) / 1e3, vs[i]);
             x.add(at);
             y.add(v);
             xy.add(at * v);
@@ -150,36 +191,19 @@ impl Times {
         Self { xs, x, xx }
     }
 
-    /// Gives the line of each window to `solved`.
-    fn lines(&self, vs: &[f64], windows: &Regular, solved: &mut impl FnMut((f64, f64), Window)) {
-        let grouped = windows.count() / LANES * LANES;
-        for index in (0..grouped).step_by(LANES) {
-            let group: [Window; LANES] = std::array::from_fn(|lane| windows.window(index + lane));
-            for (line, w) in self.solve(vs, group).into_iter().zip(group) {
-                solved(line, w);
-            }
-        }
-        for w in (grouped..windows.count()).map(|index| windows.window(index)) {
-            let [line] = self.solve(vs, [w]);
-            solved(line, w);
-        }
-    }
-
-    /// The lines of windows whose values differ, each with its own chains of additions.
-    #[inline]
-    fn solve<const N: usize>(&self, vs: &[f64], group: [Window; N]) -> [(f64, f64); N] {
+    /// The lines of windows, each with its own chains of additions.
+    #[inline(always)]
+    fn solve<S: Simd>(&self, simd: S, vs: &[f64], group: [Window; LANES]) -> [(f64, f64); LANES] {
         let count = self.xs.len();
-        let vs = group.map(|w| &vs[w.lo..w.lo + count]);
-        let (mut y, mut xy) = (Sums::<N>::default(), Sums::<N>::default());
+        let values = group.map(|w| &vs[w.lo..w.lo + count]);
+        let (mut y, mut xy) = (LaneSums::new(simd), LaneSums::new(simd));
         for (i, x) in self.xs.iter().enumerate() {
-            let v: [f64; N] = std::array::from_fn(|n| vs[n][i]);
+            let v = f64x4::simd_from(simd, values.map(|values| values[i]));
             y.add(v);
-            xy.add(v.map(|v| x * v));
+            xy.add(f64x4::splat(simd, *x) * v);
         }
-        let (x, xx) = (self.x.total(), self.xx.total());
-        std::array::from_fn(|n| {
-            least_squares(count as f64, (x, xx), (y.lane(n).total(), xy.lane(n).total()))
-        })
+        let (x, xx, y, xy) = (self.x.total(), self.xx.total(), y.each(), xy.each());
+        std::array::from_fn(|n| least_squares(count as f64, (x, xx), (y[n].total(), xy[n].total())))
     }
 }
 
