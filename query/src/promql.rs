@@ -13,5 +13,5 @@ pub mod print;
 pub mod signature;
 pub mod tree;
 
-pub use error::ParseError;
+pub use error::{ParseError, ParseErrorCause};
 pub use parse::{ParseLimits, ParseOptions, parse, parse_duration_ms, parse_metric_selector};

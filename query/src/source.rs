@@ -131,6 +131,9 @@ pub struct HistogramColumns {
     pub hs: Vec<Arc<Histogram>>,
     /// Start timestamps in milliseconds, 0 for one that has none. Empty if none has one.
     pub starts: Vec<i64>,
+    /// The sample before the range, if the source knows it and it is a histogram: it tells whether
+    /// there was a reset between it and the first one here.
+    pub before: Option<Arc<Histogram>>,
 }
 
 impl SampleColumns {
@@ -157,7 +160,7 @@ impl SampleColumns {
     /// Whether columns that belong together have the same length.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        let HistogramColumns { ts, hs, starts } = &self.histograms;
+        let HistogramColumns { ts, hs, starts, .. } = &self.histograms;
         self.ts.len() == self.vs.len()
             && (self.starts.is_empty() || self.starts.len() == self.ts.len())
             && ts.len() == hs.len()
@@ -171,6 +174,7 @@ impl HistogramColumns {
         self.ts.clear();
         self.hs.clear();
         self.starts.clear();
+        self.before = None;
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use m3rs_core::model::{Labels, Matcher};
+use m3rs_core::model::{Histogram, Labels, Matcher};
 use m3rs_core::time::TimestampNs;
 use parking_lot::Mutex;
 
@@ -164,6 +164,29 @@ impl Selection {
             let what = (self.range, Wanted::All);
             shard.read(&[(series, place.slot)], what, scratch, take, |e| self.note_damage(&e));
         });
+    }
+
+    /// The last sample of series `number` before the selected range, and at most `within_ns` before,
+    /// if it is a histogram.
+    #[must_use]
+    pub fn histogram_before(&self, number: usize, within_ns: i64) -> Option<Arc<Histogram>> {
+        let &(series, place) = self.places.get(number)?;
+        let shard = &self.namespace.shards[usize::from(place.shard)];
+        let (start, _) = self.range;
+        let range = (start.saturating_sub(within_ns), start.saturating_sub(1));
+        let mut before = None;
+        MEMORY.with_borrow_mut(|ReadMemory { shard: scratch, .. }| {
+            scratch.out.values_only = true;
+            let take = |_, found: &mut Columns| {
+                let histograms = &found.rich.histograms;
+                let last = histograms.ts.last().zip(histograms.values.last());
+                let is_last = |t| found.ts.last().is_none_or(|float| float < t);
+                before = last.filter(|(t, _)| is_last(*t)).map(|(_, h)| Arc::clone(h));
+            };
+            let what = (range, Wanted::Last);
+            shard.read(&[(series, place.slot)], what, scratch, take, |e| self.note_damage(&e));
+        });
+        before
     }
 
     /// Reads the samples of several series in the selected range, and gives each to `take` by its

@@ -10,7 +10,7 @@ use m3rs_core::regexp::AnchoredRegex;
 use m3rs_query::engine::{Engine, Query, QueryOptions};
 use m3rs_query::error::QueryError;
 use m3rs_query::promql::print::pretty;
-use m3rs_query::promql::{ParseError, ParseOptions, parse, parse_metric_selector, tree};
+use m3rs_query::promql::{ParseError, ParseErrorCause, ParseOptions, parse, parse_metric_selector, tree};
 use m3rs_query::render::{Rendering, StatsDetail};
 use m3rs_query::result::{QueryOutput, Value};
 use m3rs_query::result_cache::{ResultCache, ResultCacheCounts};
@@ -57,7 +57,10 @@ impl QueryService for EngineService {
     ) -> Result<QueryAnswer, QueryFailure> {
         let clock = &self.engine.options().clock;
         let started = clock.monotonic();
-        let expr = parse(&request.text, &self.parse).map_err(|e| query_parameter(&e))?;
+        let expr = parse(&request.text, &self.parse).map_err(|e| match e.cause() {
+            ParseErrorCause::Evaluation => QueryFailure::new(ErrorType::Execution, e.message()),
+            _ => query_parameter(&e),
+        })?;
         let parsed = clock.monotonic().saturating_sub(started);
         let query = Query { text: &request.text, expr: &expr };
         let options = QueryOptions {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use m3rs_core::ErrorKind;
 use m3rs_core::model::Labels;
-use m3rs_core::time::{NS_PER_MS, TimestampMs, TimestampNs};
+use m3rs_core::time::{NS_PER_MS, NS_PER_S, TimestampMs, TimestampNs};
 use m3rs_query::source::{
     Cancel, Changes, LabelRequest, Listing, SampleBatch, SampleColumns, SelectRequest, Selection,
     SeriesReader, SeriesSource, SourceError, TimeRange,
@@ -205,6 +205,7 @@ impl SeriesReader for LocalReader {
         self.found.read_many(index..index + 1, self.what, |_, columns| {
             to_milliseconds(columns, out);
         });
+        self.add_histogram_before(index, out);
         Ok(())
     }
 
@@ -218,6 +219,9 @@ impl SeriesReader for LocalReader {
             read += columns.len() + columns.rich.histograms.ts.len() * SAMPLES_PER_HISTOGRAM;
             to_milliseconds(columns, &mut rows[number - first]);
         });
+        for (place, row) in rows.iter_mut().enumerate().take(count) {
+            self.add_histogram_before(first + place, row);
+        }
         let fit = BATCH_SAMPLES * count / read.max(1);
         let most = match self.what.0 {
             Wanted::Last => BATCH_ROWS_LAST,
@@ -226,6 +230,19 @@ impl SeriesReader for LocalReader {
         let grown = most.min(count * BATCH_GROWTH_MAX);
         self.rows_next.store(fit.min(grown).max(1), Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// How long before a range the sample before it is looked for: as long as a block of Prometheus,
+/// in which it takes note of resets.
+const BEFORE_NS: i64 = 2 * 3600 * NS_PER_S;
+
+impl LocalReader {
+    /// Adds the histogram before the range to those of series `number`, if it has any.
+    fn add_histogram_before(&self, number: usize, out: &mut SampleColumns) {
+        if !out.histograms.ts.is_empty() {
+            out.histograms.before = self.found.histogram_before(number, BEFORE_NS);
+        }
     }
 }
 

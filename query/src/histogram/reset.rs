@@ -117,28 +117,33 @@ fn fell(now: impl Iterator<Item = (i32, f64)>, before: impl Iterator<Item = (i32
 /// was no reset between them. Where there was one, or nothing is known, the hint is unknown.
 ///
 /// PARITY(prometheus): its storage forgets the hints of counters and gives these, so that
-/// functions need not compare the same two histograms in each window. The first histogram keeps
-/// the hint it has.
-pub fn settle_hints(histograms: &mut [Arc<FloatHistogram>]) {
-    if let Some(first) = histograms.first_mut()
-        && first.hint == ResetHint::Reset
-    {
-        Arc::make_mut(first).hint = ResetHint::Unknown;
+/// functions need not compare the same two histograms in each window. Where `before` is not known,
+/// the first histogram keeps the hint it has.
+pub fn settle_hints(before: Option<&FloatHistogram>, histograms: &mut [Arc<FloatHistogram>]) {
+    match (before, histograms.first_mut()) {
+        (Some(before), Some(first)) => settle_hint(before, first),
+        (None, Some(first)) if first.hint == ResetHint::Reset => {
+            Arc::make_mut(first).hint = ResetHint::Unknown;
+        }
+        _ => {}
     }
     for at in 1..histograms.len() {
         let (before, rest) = histograms.split_at_mut(at);
-        let (previous, h) = (&before[at - 1], &mut rest[0]);
-        if h.hint == ResetHint::Gauge {
-            continue;
-        }
-        let is_known_reset = h.hint == ResetHint::Reset;
-        if h.hint != ResetHint::Unknown {
-            Arc::make_mut(h).hint = ResetHint::Unknown;
-        }
-        let follows = previous.hint != ResetHint::Gauge && !previous.is_stale() && !h.is_stale();
-        if follows && !is_known_reset && h.continues(previous) {
-            Arc::make_mut(h).hint = ResetHint::NoReset;
-        }
+        settle_hint(&before[at - 1], &mut rest[0]);
+    }
+}
+
+fn settle_hint(previous: &FloatHistogram, h: &mut Arc<FloatHistogram>) {
+    if h.hint == ResetHint::Gauge {
+        return;
+    }
+    let is_known_reset = h.hint == ResetHint::Reset;
+    if h.hint != ResetHint::Unknown {
+        Arc::make_mut(h).hint = ResetHint::Unknown;
+    }
+    let follows = previous.hint != ResetHint::Gauge && !previous.is_stale() && !h.is_stale();
+    if follows && !is_known_reset && h.continues(previous) {
+        Arc::make_mut(h).hint = ResetHint::NoReset;
     }
 }
 
@@ -220,7 +225,7 @@ mod tests {
             h(Gauge, &[4.0]),
             h(Unknown, &[5.0]),
         ];
-        settle_hints(&mut run);
+        settle_hints(None, &mut run);
         // A reset that does not show is not known any more.
         assert_eq!(run.map(|h| h.hint), [Unknown, NoReset, Unknown, Unknown, Gauge, Unknown]);
     }

@@ -17,6 +17,8 @@ pub enum ParseErrorCause {
     Limit,
     /// The text uses a feature that the options switch off.
     Unsupported,
+    /// A fault that Prometheus finds when it evaluates the query, and tells without its place.
+    Evaluation,
 }
 
 /// A refused query text. The messages are Prometheus's.

@@ -50,7 +50,7 @@ impl VectorSource {
     ) {
         let columns = self.columns(labels);
         take_out(t_ms, &mut columns.ts, &mut columns.vs, &mut columns.starts);
-        let HistogramColumns { ts, hs, starts } = &mut columns.histograms;
+        let HistogramColumns { ts, hs, starts, .. } = &mut columns.histograms;
         put(t_ms, h, start_ms, (ts, hs, starts));
     }
 

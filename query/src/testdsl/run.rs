@@ -234,7 +234,7 @@ fn add_natives(
     natives: Vec<(i64, i64, Arc<FloatHistogram>)>,
 ) {
     let mut hs: Vec<_> = natives.iter().map(|(_, _, h)| Arc::clone(h)).collect();
-    settle_hints(&mut hs);
+    settle_hints(None, &mut hs);
     for ((t_ms, start_ms, _), h) in natives.into_iter().zip(hs) {
         source.append_histogram(labels, t_ms, Arc::new(to_stored(&h)), start_ms);
     }

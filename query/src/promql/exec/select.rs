@@ -217,7 +217,8 @@ fn convert(
     out.ts.extend_from_slice(&from.ts);
     out.starts.extend_from_slice(&from.starts);
     out.hs.extend(from.hs.iter().map(|h| Arc::new(converter.convert(h))));
-    settle_hints(&mut out.hs);
+    let before = from.before.as_ref().map(|before| converter.convert(before));
+    settle_hints(before.as_ref(), &mut out.hs);
     if skips_buckets {
         strip_buckets(&mut out.hs);
     }

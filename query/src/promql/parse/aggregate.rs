@@ -4,7 +4,7 @@ use super::parser::{Expected, Parsed, Parser, join};
 use super::string;
 use super::token::{Keyword, Token, TokenKind};
 use crate::promql::ast::{Aggregate, AggregateOp, Expr, ExprKind, Span};
-use crate::promql::error::ParseError;
+use crate::promql::error::{ParseError, ParseErrorCause};
 use crate::promql::print::quote::{quote, quote_bytes};
 
 pub(super) const GROUPING: &str = "grouping opts";
@@ -77,7 +77,8 @@ impl Parser<'_> {
         match string::unquote_bytes(self.text_at(error.span())) {
             Some(bytes) if before.trim().is_empty() && std::str::from_utf8(&bytes).is_err() => {
                 let message = format!("invalid label name {}", quote_bytes(&bytes));
-                self.error(error.span(), message)
+                let (cause, span) = (ParseErrorCause::Evaluation, error.span());
+                ParseError::new(cause, self.text, span, message)
             }
             _ => error,
         }

@@ -293,6 +293,7 @@ impl Lowering {
         let Lowered { plan, is_invariant } = self.expr(expr, None)?;
         let plan = match plan {
             plan @ (Plan::Scalar(_) | Plan::Vector(_)) if !is_minus => plan,
+            Plan::Scalar(ScalarNode::Number(v)) => Plan::Scalar(ScalarNode::Number(-v)),
             Plan::Scalar(node) => Plan::Scalar(ScalarNode::Negate(Box::new(node))),
             Plan::Vector(node) => {
                 let input = Box::new(node);
@@ -323,8 +324,15 @@ impl Lowering {
                         binary.op.as_str()
                     ))
                 })?;
-                let (lhs, rhs) = (Box::new(lhs), Box::new(rhs));
-                Plan::Scalar(ScalarNode::Apply { f, lhs, rhs })
+                Plan::Scalar(match (lhs, rhs) {
+                    (ScalarNode::Number(lhs), ScalarNode::Number(rhs)) => {
+                        ScalarNode::Number(f(lhs, rhs))
+                    }
+                    (lhs, rhs) => {
+                        let (lhs, rhs) = (Box::new(lhs), Box::new(rhs));
+                        ScalarNode::Apply { f, lhs, rhs }
+                    }
+                })
             }
             (Plan::Vector(vector), Plan::Scalar(scalar)) => {
                 vector_scalar((binary, span), vector, scalar, false)?
