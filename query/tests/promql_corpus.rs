@@ -87,7 +87,7 @@ fn takes_every_expression_of_the_scripts() {
                     // Strings of any bytes are the one thing that we do not take.
                     Err(error) => {
                         let (cause, message) = match text.contains("count_values") {
-                            true => (ParseErrorCause::Syntax, "invalid label name"),
+                            true => (ParseErrorCause::Evaluation, "invalid label name"),
                             false => (ParseErrorCause::Unsupported, "not valid UTF-8"),
                         };
                         assert_eq!(error.cause(), cause, "{text}: {error}");

@@ -336,6 +336,7 @@ fn refuses_in_prometheus_words() {
 fn labels_must_be_utf_8() {
     let error = parse(r#"count_values("a\xc5z", v)"#, &ParseOptions::default()).expect_err("bytes");
     assert_eq!(error.message(), r#"invalid label name "a\xc5z""#);
+    assert_eq!(error.cause(), ParseErrorCause::Evaluation);
     for text in [r#"count_values("x", label_replace(v, "\xff", "", "", ""))"#, r#""\xff""#] {
         let error = parse(text, &ParseOptions::default()).expect_err(text);
         assert_eq!(error.cause(), ParseErrorCause::Unsupported);

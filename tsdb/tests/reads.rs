@@ -340,3 +340,42 @@ fn damage_is_found_when_a_file_is_mapped_again() {
     assert!(columns.len() <= 1, "{:?}", columns.ts);
     assert_eq!(found.damage().len(), 3 - columns.len(), "{:?}", found.damage());
 }
+
+/// A query wants to know whether the first histogram of its range follows a reset.
+#[test]
+fn the_histogram_before_a_range_is_found_where_it_is_the_last_sample() {
+    let world = World::new(1);
+    let namespace = world.namespace(DEFAULT_NAMESPACE);
+    let mut rng = StdRng::seed_from_u64(1);
+    let (first, second) = (sum_of(&mut rng), sum_of(&mut rng));
+    let write = |series: u32, t: i64, h: Option<&Histogram>| {
+        let mut session = namespace.writer();
+        let handle = session.resolve_labels(&labels(series)).expect("resolved");
+        match h {
+            Some(h) => session.push_histogram(handle, TimestampNs(t), h.clone(), TimestampNs(0)),
+            None => session.push(handle, TimestampNs(t), 1.0),
+        }
+        .expect("in the window");
+        world.commit(session).expect("durable");
+    };
+    for series in [1, 2] {
+        write(series, START, Some(&first));
+        write(series, START + 120 * NS_PER_S, Some(&second));
+    }
+    write(2, START + 60 * NS_PER_S, None);
+    let before = |from: i64, within: i64| {
+        let range = (TimestampNs(START + from * NS_PER_S), TimestampNs(START + HOUR));
+        let found = namespace.select(&every_series(), range.0, range.1, 10).expect("selected");
+        let number = |series| found.labels().iter().position(|l| *l == labels(series));
+        [1, 2].map(|series| {
+            let number = number(series).expect("both are there");
+            found.histogram_before(number, within * NS_PER_S).map(|h| (*h).clone())
+        })
+    };
+    assert_eq!(before(90, 3600), [Some(first.clone()), None]);
+    assert_eq!(before(90, 80), [None, None]);
+    assert_eq!(before(30, 3600), [Some(first.clone()), Some(first.clone())]);
+    assert_eq!(before(0, 3600), [None, None]);
+    world.database().flush_all().expect("flushed");
+    assert_eq!(before(90, 3600), [Some(first), None]);
+}
