@@ -166,8 +166,8 @@ impl Selection {
         });
     }
 
-    /// The last sample of series `number` before the selected range, and at most `within_ns` before,
-    /// if it is a histogram.
+    /// The last sample of series `number` before the selected range, if it is a histogram and at
+    /// most `within_ns` before the range.
     #[must_use]
     pub fn histogram_before(&self, number: usize, within_ns: i64) -> Option<Arc<Histogram>> {
         let &(series, place) = self.places.get(number)?;

@@ -10,7 +10,9 @@ use m3rs_core::regexp::AnchoredRegex;
 use m3rs_query::engine::{Engine, Query, QueryOptions};
 use m3rs_query::error::QueryError;
 use m3rs_query::promql::print::pretty;
-use m3rs_query::promql::{ParseError, ParseErrorCause, ParseOptions, parse, parse_metric_selector, tree};
+use m3rs_query::promql::{
+    ParseError, ParseErrorCause, ParseOptions, parse, parse_metric_selector, tree,
+};
 use m3rs_query::render::{Rendering, StatsDetail};
 use m3rs_query::result::{QueryOutput, Value};
 use m3rs_query::result_cache::{ResultCache, ResultCacheCounts};

@@ -87,3 +87,39 @@ impl Groups {
         Some((std::array::from_fn(|n| self.windows[n.min(last)]), filled))
     }
 }
+
+/// Sums of whole numbers that stay exact: those of any window at the price of two of them.
+pub(super) struct WholeSums {
+    /// The sum of all values before each, and that of all.
+    before: Vec<f64>,
+}
+
+impl WholeSums {
+    /// `None` if a value is no whole number, or if a sum could need rounding. Most series that are
+    /// not of whole numbers show it by their first value.
+    pub(super) fn of(vs: &[f64]) -> Option<Self> {
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        let mut before = Vec::new();
+        let (mut sum, mut size) = (0.0, 0.0);
+        for v in vs {
+            size += v.abs();
+            // A number beyond the exact ones fails here, and so does NaN.
+            if (*v as i64) as f64 != *v || size >= EXACT {
+                return None;
+            }
+            if before.is_empty() {
+                before.reserve_exact(vs.len() + 1);
+                before.push(0.0);
+            }
+            sum += v;
+            before.push(sum);
+        }
+        Some(Self { before })
+    }
+
+    /// The sum of a window, as compensated additions give it.
+    #[inline]
+    pub(super) fn of_window(&self, w: Window) -> FiniteSum {
+        FiniteSum::of(self.before[w.hi] - self.before[w.lo], 0.0)
+    }
+}

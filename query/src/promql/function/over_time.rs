@@ -10,7 +10,7 @@ use fearless_simd::{Level, dispatch};
 
 use super::RangeInput;
 use super::aggregate::{CompensatedSum, CompensatedVariance, FiniteSum, Mean, Summation};
-use super::lanes::{self, Groups};
+use super::lanes::{self, Groups, WholeSums};
 use super::window::{Fold, Window, fold_windows, map_windows, walk};
 
 impl Fold for CompensatedVariance<FiniteSum> {
@@ -49,6 +49,9 @@ pub(super) fn avg(input: &RangeInput<'_>, out: &mut [f64]) {
 /// Gives `finish` the sum of each window.
 #[inline]
 fn sums(input: &RangeInput<'_>, mut finish: impl FnMut(FiniteSum, Window)) {
+    if let Some(whole) = WholeSums::of(input.vs) {
+        return walk(input, |w| finish(whole.of_window(w), w));
+    }
     let level = Level::new();
     let of = |group| dispatch!(level, simd => lanes::sums(simd, input.vs, group));
     let mut groups = Groups::default();

@@ -5,7 +5,7 @@ use m3rs_core::model::STALE_NAN;
 
 use super::RangeInput;
 use super::aggregate::{CompensatedSum, FiniteSum, Summation};
-use super::lanes::{self, Groups, LANES, LaneSums};
+use super::lanes::{self, Groups, LANES, LaneSums, WholeSums};
 use super::window::{Fold, Piece, Window, fold_window, map_windows, walk_pieces};
 
 /// Sums for a line of least squares; times count from `origin_ms`.
@@ -74,10 +74,19 @@ fn lines(
     };
     let level = Level::new();
     let offsets = Offsets::new(input.ts);
+    let whole = WholeSums::of(input.vs);
     let lines_of = |group: [Window; LANES]| {
         let origins = group.map(|w| offsets.of(origin(w)));
         let series = (&*offsets.ms, input.vs);
-        dispatch!(level, simd => side_by_side(simd, series, group, origins))
+        let whole = whole.as_ref();
+        match whole {
+            Some(_) => dispatch!(level, simd => {
+                side_by_side::<_, true>(simd, series, (group, origins), whole)
+            }),
+            None => dispatch!(level, simd => {
+                side_by_side::<_, false>(simd, series, (group, origins), whole)
+            }),
+        }
     };
     let mut groups = Groups::default();
     walk_pieces(input, |piece| match piece {
@@ -136,13 +145,14 @@ impl Offsets {
 }
 
 /// The lines of windows that differ in times and values, each with its own chains of additions; a
-/// line that is not finite is to be found by other means.
+/// line that is not finite is to be found by other means. `IS_WHOLE` if sums of values are in
+/// `whole`.
 #[inline(always)]
-fn side_by_side<S: Simd>(
+fn side_by_side<S: Simd, const IS_WHOLE: bool>(
     simd: S,
     (ms, vs): (&[f64], &[f64]),
-    group: [Window; LANES],
-    origins: [f64; LANES],
+    (group, origins): ([Window; LANES], [f64; LANES]),
+    whole: Option<&WholeSums>,
 ) -> [(f64, f64); LANES] {
     let (times, count) = lanes::shared(ms, &group);
     let (values, _) = lanes::shared(vs, &group);
@@ -154,7 +164,9 @@ fn side_by_side<S: Simd>(
         let at = (at - origin) / second;
         let v = f64x4::simd_from(simd, values.map(|values| values[i]));
         x.add(at);
-        y.add(v);
+        if !IS_WHOLE {
+            y.add(v);
+        }
         xy.add(at * v);
         xx.add(at * at);
     }
@@ -168,6 +180,9 @@ fn side_by_side<S: Simd>(
             y.add(v);
             xy.add(at * v);
             xx.add(at * at);
+        }
+        if let Some(whole) = whole {
+            y = whole.of_window(w);
         }
         least_squares(w.len() as f64, (x.total(), xx.total()), (y.total(), xy.total()))
     })
@@ -321,6 +336,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Series of whole numbers, whose sums need no additions, have the lines that the same series
+    /// have beside one number that is none.
+    #[test]
+    fn whole_numbers_have_the_lines_of_others() {
+        let value = |i: i64| ((i * 7919) % 1000 * 4096) as f64;
+        let mut samples: Vec<_> = (0..300).map(|i| (i * 15_000 + i % 7, value(i))).collect();
+        let ends = StepGrid { start_ms: 0, step_ms: 60_000, count: 70 };
+        let all = ["deriv", "predict_linear", "sum_over_time", "avg_over_time"];
+        let of =
+            |samples: &[(i64, f64)]| all.map(|name| run(name, samples, ends, 600_000, &[60.0]));
+        let whole = of(&samples);
+        samples.push((100_000_000, 0.5));
+        assert_eq!(whole, of(&samples));
     }
 
     #[test]
