@@ -73,21 +73,14 @@ fn lines(
         out[w.step] = finish(slope, intercept, w);
     };
     let level = Level::new();
-    let offsets = Offsets::new(input.ts);
-    let whole = WholeSums::of(input.vs);
-    let lines_of = |group: [Window; LANES]| {
-        let origins = group.map(|w| offsets.of(origin(w)));
-        let series = (&*offsets.ms, input.vs);
-        let whole = whole.as_ref();
-        match whole {
-            Some(_) => dispatch!(level, simd => {
-                side_by_side::<_, true>(simd, series, (group, origins), whole)
-            }),
-            None => dispatch!(level, simd => {
-                side_by_side::<_, false>(simd, series, (group, origins), whole)
-            }),
-        }
+    let kernel = Kernel {
+        level,
+        ts: input.ts,
+        offsets: Offsets::new(input.ts),
+        vs: input.vs,
+        whole: WholeSums::of(input.vs),
     };
+    let lines_of = |group: [Window; LANES]| kernel.lines(group, group.map(&origin));
     let mut groups = Groups::default();
     walk_pieces(input, |piece| match piece {
         Piece::One(w) => {
@@ -144,48 +137,78 @@ impl Offsets {
     }
 }
 
-/// The lines of windows that differ in times and values, each with its own chains of additions; a
-/// line that is not finite is to be found by other means. `IS_WHOLE` if sums of values are in
-/// `whole`.
-#[inline(always)]
-fn side_by_side<S: Simd, const IS_WHOLE: bool>(
-    simd: S,
-    (ms, vs): (&[f64], &[f64]),
-    (group, origins): ([Window; LANES], [f64; LANES]),
-    whole: Option<&WholeSums>,
-) -> [(f64, f64); LANES] {
-    let (times, count) = lanes::shared(ms, &group);
-    let (values, _) = lanes::shared(vs, &group);
-    let (origin, second) = (f64x4::simd_from(simd, origins), f64x4::splat(simd, 1e3));
-    let (mut x, mut xx) = (LaneSums::new(simd), LaneSums::new(simd));
-    let (mut y, mut xy) = (LaneSums::new(simd), LaneSums::new(simd));
-    for i in 0..count {
-        let at = f64x4::simd_from(simd, times.map(|times| times[i]));
-        let at = (at - origin) / second;
-        let v = f64x4::simd_from(simd, values.map(|values| values[i]));
-        x.add(at);
-        if !IS_WHOLE {
-            y.add(v);
-        }
-        xy.add(at * v);
-        xx.add(at * at);
+/// Windows that differ in times and values, each with its own chains of additions.
+struct Kernel<'a> {
+    level: Level,
+    ts: &'a [i64],
+    offsets: Offsets,
+    vs: &'a [f64],
+    whole: Option<WholeSums>,
+}
+
+impl Kernel<'_> {
+    /// The lines of windows, whose times count from `origins_ms`; one that is not finite is to be
+    /// found by other means.
+    fn lines(&self, group: [Window; LANES], origins_ms: [i64; LANES]) -> [(f64, f64); LANES] {
+        let mut ends = group.iter().zip(&origins_ms);
+        let is_before = ends.all(|(w, origin)| w.len() > 0 && self.ts[w.hi - 1] <= *origin);
+        let of = (group, origins_ms.map(|origin| self.offsets.of(origin)));
+        dispatch!(self.level, simd => match (self.whole.is_some(), is_before) {
+            (true, true) => self.side_by_side::<_, true, true>(simd, of),
+            (true, false) => self.side_by_side::<_, true, false>(simd, of),
+            (false, true) => self.side_by_side::<_, false, true>(simd, of),
+            (false, false) => self.side_by_side::<_, false, false>(simd, of),
+        })
     }
-    let (x, xx, y, xy) = (x.each(), xx.each(), y.each(), xy.each());
-    std::array::from_fn(|n| {
-        let w = group[n];
-        let (mut x, mut xx, mut y, mut xy) = (x[n], xx[n], y[n], xy[n]);
-        for i in w.lo + count..w.hi {
-            let (at, v) = ((ms[i] - origins[n]) / 1e3, vs[i]);
-            x.add(at);
-            y.add(v);
+
+    /// `IS_WHOLE` if sums of values are in `whole`, `IS_BEFORE` if no sample is later than the
+    /// origin of its window: then its distance from there is no larger than the sum of those before
+    /// it.
+    #[inline(always)]
+    fn side_by_side<S: Simd, const IS_WHOLE: bool, const IS_BEFORE: bool>(
+        &self,
+        simd: S,
+        (group, origins): ([Window; LANES], [f64; LANES]),
+    ) -> [(f64, f64); LANES] {
+        let ms = &*self.offsets.ms;
+        let (times, count) = lanes::side_by_side(ms, &group);
+        let (values, _) = lanes::side_by_side(self.vs, &group);
+        let origin = f64x4::simd_from(simd, origins);
+        let (mut x, mut xx) = (LaneSums::new(simd), LaneSums::new(simd));
+        let (mut y, mut xy) = (LaneSums::new(simd), LaneSums::new(simd));
+        for (at, v) in times.zip(values) {
+            let at = lanes::seconds(simd, f64x4::simd_from(simd, at) - origin);
+            let v = f64x4::simd_from(simd, v);
+            if IS_BEFORE {
+                x.add_smaller(at);
+                xx.add_smaller(at * at);
+            } else {
+                x.add(at);
+                xx.add(at * at);
+            }
+            if !IS_WHOLE {
+                y.add(v);
+            }
             xy.add(at * v);
-            xx.add(at * at);
         }
-        if let Some(whole) = whole {
-            y = whole.of_window(w);
-        }
-        least_squares(w.len() as f64, (x.total(), xx.total()), (y.total(), xy.total()))
-    })
+        let (x, xx, y, xy) = (x.each(), xx.each(), y.each(), xy.each());
+        std::array::from_fn(|n| {
+            let w = group[n];
+            let (mut x, mut xx, mut y, mut xy) = (x[n], xx[n], y[n], xy[n]);
+            let rest = w.lo + count..w.hi;
+            for (at, v) in ms[rest.clone()].iter().zip(&self.vs[rest]) {
+                let at = (at - origins[n]) / 1e3;
+                x.add(at);
+                y.add(*v);
+                xy.add(at * v);
+                xx.add(at * at);
+            }
+            if let Some(whole) = &self.whole {
+                y = whole.of_window(w);
+            }
+            least_squares(w.len() as f64, (x.total(), xx.total()), (y.total(), xy.total()))
+        })
+    }
 }
 
 /// What the times of samples contribute to the lines of windows that differ in values alone.
