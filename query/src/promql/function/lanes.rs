@@ -6,6 +6,7 @@
 
 use fearless_simd::{Level, Simd, SimdBase, SimdFloat, SimdFrom, f64x4};
 
+use super::RangeInput;
 use super::aggregate::{FiniteSum, Summation};
 use super::window::Window;
 
@@ -130,6 +131,9 @@ impl Groups {
     }
 }
 
+/// In how many windows a value must be for its sum with all before it to pay for itself.
+const WINDOWS_PER_VALUE_MIN: i64 = 4;
+
 /// Sums of whole numbers that stay exact: those of any window at the price of two of them.
 pub(super) struct WholeSums {
     /// The sum of all values before each, and that of all.
@@ -137,10 +141,15 @@ pub(super) struct WholeSums {
 }
 
 impl WholeSums {
-    /// `None` if a value is no whole number, or if a sum could need rounding. Most series that are
-    /// not of whole numbers show it by their first value.
-    pub(super) fn of(vs: &[f64]) -> Option<Self> {
+    /// `None` if a value is no whole number, if a sum could need rounding, or if windows overlap too
+    /// little to pay for it. Most series that are not of whole numbers show it by their first value.
+    pub(super) fn of(input: &RangeInput<'_>) -> Option<Self> {
         const EXACT: f64 = 9_007_199_254_740_992.0;
+        let windows_per_value = input.range_ms.checked_div(input.ends.step_ms).unwrap_or(0);
+        if windows_per_value < WINDOWS_PER_VALUE_MIN {
+            return None;
+        }
+        let vs = input.vs;
         let mut before = Vec::new();
         let (mut sum, mut size) = (0.0, 0.0);
         for v in vs {

@@ -49,7 +49,7 @@ pub(super) fn avg(input: &RangeInput<'_>, out: &mut [f64]) {
 /// Gives `finish` the sum of each window.
 #[inline]
 fn sums(input: &RangeInput<'_>, mut finish: impl FnMut(FiniteSum, Window)) {
-    if let Some(whole) = WholeSums::of(input.vs) {
+    if let Some(whole) = WholeSums::of(input) {
         return walk(input, |w| finish(whole.of_window(w), w));
     }
     let level = Level::new();

@@ -78,7 +78,7 @@ fn lines(
         ts: input.ts,
         offsets: Offsets::new(input.ts),
         vs: input.vs,
-        whole: WholeSums::of(input.vs),
+        whole: WholeSums::of(input),
     };
     let lines_of = |group: [Window; LANES]| kernel.lines(group, group.map(&origin));
     let mut groups = Groups::default();
