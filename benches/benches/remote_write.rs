@@ -7,8 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use m3rs_coordinator::ingest::{Refusals, walk_write_request, walk_write_request_2};
-use m3rs_coordinator::limits::LabelLimits;
+use m3rs_coordinator::ingest::{LabelPolicy, Refusals, walk_write_request, walk_write_request_2};
 use m3rs_coordinator::local::LocalStorage;
 use m3rs_coordinator::write::{LocalStore, WriteStore, WriteTarget};
 use m3rs_core::clock::{SharedClock, SystemClock};
@@ -132,7 +131,7 @@ impl World {
     fn walk(&self, body: &[u8], is_2: bool, commits: bool) {
         let target = self.store.target();
         let mut session = target.session();
-        let limits = LabelLimits::default();
+        let limits = LabelPolicy::default();
         let mut refusals = Refusals::new(3);
         let counts = match is_2 {
             false => walk_write_request(body, &mut session, &limits, &mut refusals),

@@ -11,6 +11,7 @@ mod params;
 mod prometheus;
 mod response;
 mod serve;
+mod short;
 mod time;
 
 use std::fmt;

@@ -67,6 +67,9 @@ pub enum WriteRefusal {
         /// Their length.
         bytes: usize,
     },
+    /// A part of a request that cannot be read, while the rest can.
+    #[error("{0}")]
+    Malformed(String),
     /// A series without samples and histograms.
     #[error("a series needs at least one sample or histogram")]
     NoSamples,
@@ -87,7 +90,9 @@ impl WriteRefusal {
     #[must_use]
     pub fn reason(&self) -> RefusalReason {
         match self {
+            Self::Labels(LabelRefusal::Dropped) => RefusalReason::Dropped,
             Self::Labels(_) => RefusalReason::Labels,
+            Self::Malformed(_) => RefusalReason::Malformed,
             Self::TooOld { .. } => RefusalReason::TooOld,
             Self::TooNew { .. } => RefusalReason::TooNew,
             Self::SeriesRate { .. } => RefusalReason::SeriesRate,
@@ -120,11 +125,15 @@ pub enum RefusalReason {
     Symbols,
     /// See [`WriteRefusal::NoSamples`].
     NoSamples,
+    /// See [`WriteRefusal::Malformed`].
+    Malformed,
+    /// See [`LabelRefusal::Dropped`].
+    Dropped,
 }
 
 impl RefusalReason {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Labels,
         Self::TooOld,
         Self::TooNew,
@@ -133,6 +142,8 @@ impl RefusalReason {
         Self::Histogram,
         Self::Symbols,
         Self::NoSamples,
+        Self::Malformed,
+        Self::Dropped,
     ];
 
     /// The word for metrics and answers.
@@ -147,6 +158,8 @@ impl RefusalReason {
             Self::Histogram => "histogram",
             Self::Symbols => "symbols",
             Self::NoSamples => "no_samples",
+            Self::Malformed => "malformed",
+            Self::Dropped => "dropped",
         }
     }
 }

@@ -7,6 +7,7 @@ mod namespaces;
 use std::path::Path;
 use std::time::Duration;
 
+use m3rs_coordinator::ingest::{RelabelConfig, Relabeler};
 use m3rs_coordinator::limits::{Limits, ServeLimits};
 use m3rs_core::config::{Environment, from_file};
 use m3rs_core::fs::DiskFs;
@@ -33,9 +34,22 @@ pub(crate) struct Settings {
     pub(crate) storage: m3rs_tsdb::Limits,
     /// Namespaces, and how they keep samples.
     pub(crate) namespaces: NamespaceSections,
+    /// What is made of the labels of written series.
+    pub(crate) relabel: Vec<RelabelConfig>,
 }
 
 impl Settings {
+    /// The rules of relabelling.
+    ///
+    /// # Errors
+    /// The first rule that cannot be.
+    pub(crate) fn relabeler(&self) -> anyhow::Result<Relabeler> {
+        Relabeler::new(&self.relabel).map_err(|(i, error)| {
+            anyhow::Error::new(error)
+                .context(format!("ingest.write_relabel_configs, rule {}", i + 1))
+        })
+    }
+
     /// Reads `path`; without one these are the defaults.
     ///
     /// # Errors
@@ -45,6 +59,7 @@ impl Settings {
         if let Some(path) = path {
             let file: SettingsFile = from_file(&DiskFs, path, &Environment::of_process())?;
             file.apply(&mut settings)?;
+            settings.relabeler()?;
         }
         Ok(settings)
     }
@@ -108,6 +123,7 @@ section!(Ingest {
     label_name_bytes_max: usize => edge.write.labels.name_bytes_max,
     label_value_bytes_max: usize => edge.write.labels.value_bytes_max,
     label_set_bytes_max: usize => edge.write.labels.set_bytes_max,
+    write_relabel_configs: Vec<RelabelConfig> => relabel,
 });
 
 section!(Metadata {
@@ -211,6 +227,7 @@ mod tests {
             ("query:\n  serie_max: 5\n", "m3rs.yml:2:", "serie_max"),
             ("query:\n  timeout: soon\n", "m3rs.yml:2:", "soon"),
             ("limits:\n  series_max: -1\n", "m3rs.yml:2:15: ", "u32"),
+            ("ingest:\n  write_relabel_configs:\n    - acton: drop\n", "m3rs.yml:3:", "acton"),
         ] {
             let error = load(text).expect_err(text).to_string();
             assert!(error.contains(place) && error.contains(told), "{error}");

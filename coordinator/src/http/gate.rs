@@ -1,13 +1,16 @@
 //! Lets queries run: a few at a time, each within its time, none longer than its client stays.
 
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
 use m3rs_core::clock::SharedClock;
 use m3rs_query::source::Cancel;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::error::ApiError;
+use crate::http::short::{ShortWork, WorkKey};
 use crate::limits::QueryLimits;
 use crate::metrics::Metrics;
 use crate::queries::Stop;
@@ -20,6 +23,7 @@ pub(crate) struct QueryGate {
     queue_timeout: Duration,
     metrics: Arc<Metrics>,
     clock: SharedClock,
+    short: Arc<ShortWork>,
 }
 
 /// What a query knows when it has its turn.
@@ -52,11 +56,18 @@ impl QueryGate {
             queue_timeout: limits.queue_timeout,
             metrics,
             clock,
+            short: Arc::default(),
         }
     }
 
+    /// The key of work that `kind` describes.
+    pub(crate) fn key(&self, kind: impl Hash) -> WorkKey {
+        self.short.key(kind)
+    }
+
     /// Waits for a turn, runs `work` and returns what it returned. `timeout` is the time from now
-    /// to the end.
+    /// to the end. Work whose `key` was short the last time runs on this thread; whether the client
+    /// is still there is not looked at meanwhile.
     ///
     /// # Errors
     /// [`ErrorType::Unavailable`] if no turn came, [`ErrorType::Timeout`] if it took longer than
@@ -66,6 +77,7 @@ impl QueryGate {
         &self,
         timeout: Duration,
         stop: &Stop,
+        key: WorkKey,
         work: impl FnOnce(Turn<'_>) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
         let came = self.clock.monotonic();
@@ -78,16 +90,25 @@ impl QueryGate {
         let time_left = timeout.saturating_sub(queued);
         let cancel = stop.cancel().clone();
         let guard = CancelOnDrop(cancel.clone());
-        let in_flight = self.metrics.queries_in_flight.clone();
+        let (in_flight, short) = (self.metrics.queries_in_flight.clone(), Arc::clone(&self.short));
+        let clock = Arc::clone(&self.clock);
         in_flight.inc();
         // The permit goes with the work: a query that does not stop at once still counts.
-        let task = tokio::task::spawn_blocking(move || {
+        let run = move || {
             let turn = Turn { cancel: &cancel, queued, time_left };
+            let start = clock.monotonic();
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(turn)));
+            short.took(key, clock.monotonic().saturating_sub(start));
             in_flight.dec();
             drop(permit);
             result
-        });
+        };
+        if self.short.was_short(key) && has_other_threads() {
+            drop(guard);
+            let result = tokio::task::block_in_place(run);
+            return Ok(result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        let task = tokio::task::spawn_blocking(run);
         let finished = tokio::select! {
             biased;
             () = stop.told() => return Err(canceled()),
@@ -129,6 +150,11 @@ impl QueryGate {
             self.concurrent_max
         )
     }
+}
+
+/// Whether other threads go on with what this one would have done.
+fn has_other_threads() -> bool {
+    Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread
 }
 
 fn canceled() -> ApiError {

@@ -7,6 +7,7 @@ use m3rs_core::model::{LabelError, Labels};
 use m3rs_core::wire::Cursor;
 use m3rs_core::wire::proto::Fields;
 
+use crate::ingest::relabel::Relabeler;
 use crate::limits::LabelLimits;
 
 /// The longest description of a series in an answer, in bytes of labels.
@@ -30,6 +31,9 @@ pub enum LabelRefusal {
     /// No metric name.
     #[error("the label __name__ is missing")]
     NoMetricName,
+    /// A rule of relabelling drops the series, which is no fault of the sender's.
+    #[error("dropped by a rule (ingest.write_relabel_configs)")]
+    Dropped,
     /// Too many labels.
     #[error("{count} labels, the limit is {limit} (ingest.labels_max)")]
     TooMany {
@@ -69,7 +73,53 @@ pub enum LabelRefusal {
     },
 }
 
-/// Parses a run of label fields of a `TimeSeries` message.
+/// What labels may be, and what is made of them.
+#[derive(Debug, Default)]
+pub struct LabelPolicy {
+    limits: LabelLimits,
+    relabel: Relabeler,
+}
+
+impl From<LabelLimits> for LabelPolicy {
+    fn from(limits: LabelLimits) -> Self {
+        Self::new(limits, Relabeler::default())
+    }
+}
+
+impl LabelPolicy {
+    /// Limits for labels as sent, and the rules that are applied to what keeps them.
+    #[must_use]
+    pub fn new(limits: LabelLimits, relabel: Relabeler) -> Self {
+        Self { limits, relabel }
+    }
+
+    /// Parses a run of label fields of a `TimeSeries` message and applies the rules.
+    ///
+    /// # Errors
+    /// As [`parse_labels`], and [`LabelRefusal::Dropped`].
+    pub(super) fn parse_fields(&self, raw: &[u8]) -> Result<Labels, LabelRefusal> {
+        self.finish(parse_labels(raw, &self.limits)?)
+    }
+
+    /// Parses labels that stand in any order as varint length and name, varint length and value,
+    /// and applies the rules.
+    ///
+    /// # Errors
+    /// As [`Self::parse_fields`].
+    pub(super) fn parse_canonical(&self, raw: &[u8]) -> Result<Labels, LabelRefusal> {
+        self.finish(parse_canonical(raw, &self.limits)?)
+    }
+
+    fn finish(&self, labels: Labels) -> Result<Labels, LabelRefusal> {
+        let labels = self.relabel.apply(labels).ok_or(LabelRefusal::Dropped)?;
+        match labels.metric_name() {
+            Some(_) => Ok(labels),
+            None => Err(LabelRefusal::NoMetricName),
+        }
+    }
+}
+
+/// Parses a run of label fields of a `TimeSeries` message; a metric name may be missing.
 ///
 /// Labels may come in any order. A label with an empty value is an absent label, as in Prometheus.
 ///
@@ -88,11 +138,7 @@ pub fn parse_labels(raw: &[u8], limits: &LabelLimits) -> Result<Labels, LabelRef
     labels_of(pairs, limits)
 }
 
-/// Parses labels that stand in any order as varint length and name, varint length and value.
-///
-/// # Errors
-/// The first rule that does not hold.
-pub(super) fn parse_canonical(raw: &[u8], limits: &LabelLimits) -> Result<Labels, LabelRefusal> {
+fn parse_canonical(raw: &[u8], limits: &LabelLimits) -> Result<Labels, LabelRefusal> {
     if raw.len() > limits.set_bytes_max {
         return Err(LabelRefusal::SetTooLong { len: raw.len(), limit: limits.set_bytes_max });
     }
@@ -109,15 +155,11 @@ fn labels_of(pairs: Vec<(&str, &str)>, limits: &LabelLimits) -> Result<Labels, L
     if pairs.len() > limits.labels_max {
         return Err(LabelRefusal::TooMany { count: pairs.len(), limit: limits.labels_max });
     }
-    let labels = Labels::from_pairs(pairs).map_err(|error| match error {
+    Labels::from_pairs(pairs).map_err(|error| match error {
         LabelError::Duplicate(name) => LabelRefusal::Duplicate(name),
         LabelError::EmptyName => LabelRefusal::EmptyName,
         other => unreachable!("BUG: from_pairs does not answer {other}"),
-    })?;
-    match labels.metric_name() {
-        Some(_) => Ok(labels),
-        None => Err(LabelRefusal::NoMetricName),
-    }
+    })
 }
 
 /// The name and value of a `Label` message. A field that is absent is empty; of several the last
@@ -234,7 +276,7 @@ mod tests {
     }
 
     fn parse(labels: &[(&[u8], &[u8])]) -> Result<Labels, LabelRefusal> {
-        parse_labels(&raw(labels), &LabelLimits::default())
+        LabelPolicy::default().parse_fields(&raw(labels))
     }
 
     #[test]

@@ -1,35 +1,28 @@
 //! A write request from its compressed body to a commit.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
 use m3rs_core::Corrupt;
 
+use crate::ingest::encoding::Encoding;
+use crate::ingest::labels::LabelPolicy;
+use crate::ingest::relabel::Relabeler;
 use crate::ingest::{Refusals, WalkCounts, WalkError, walk_write_request, walk_write_request_2};
 use crate::limits::WriteLimits;
 use crate::write::{StoreError, WriteSession, WriteStore, WriteTarget};
 
-/// How much decompressed memory a thread keeps between requests. Larger bodies give theirs back.
-const SCRATCH_KEPT_BYTES_MAX: usize = 4 << 20;
-
-thread_local! {
-    /// The decompressed body. Fresh memory for each request would cost more in page faults than
-    /// the decompression itself.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
 /// Completes when a request's samples are durable.
 pub type DurableFuture = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
-/// Which message a body holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteProtocol {
+/// What a body holds. One that comes in pieces keeps here what a piece must know of those before.
+#[derive(Debug)]
+pub enum Format {
     /// `prometheus.WriteRequest`, Remote Write 1.0.
-    V1,
+    RemoteWrite,
     /// `io.prometheus.write.v2.Request`, Remote Write 2.0.
-    V2,
+    RemoteWrite2,
 }
 
 /// What became of a request that could be read.
@@ -73,9 +66,9 @@ pub enum WriteFailure {
         /// The limit.
         limit: usize,
     },
-    /// The body is no snappy block.
+    /// The body does not have the encoding that it is said to have.
     #[error("cannot decompress the body: {0}")]
-    Snappy(#[from] snap::Error),
+    Encoding(String),
     /// The body is no write request.
     #[error("cannot decode the write request: {0}")]
     Malformed(#[from] Corrupt),
@@ -93,36 +86,42 @@ impl From<WalkError> for WriteFailure {
     }
 }
 
-/// Takes compressed write requests. One virtual call per request.
+/// Takes write requests of every format. One virtual call per request.
 pub trait WriteReceiver: Send + Sync {
     /// Decompresses, walks and commits `body`. Does not wait for disks.
     ///
     /// # Errors
     /// Why nothing was written.
-    fn receive(&self, body: &[u8], protocol: WriteProtocol) -> Result<WriteOutcome, WriteFailure>;
+    fn receive(
+        &self,
+        body: &[u8],
+        encoding: Encoding,
+        format: &mut Format,
+    ) -> Result<WriteOutcome, WriteFailure>;
 }
 
-/// Remote Write into a store.
+/// Every format into one store.
 #[derive(Debug)]
-pub struct RemoteWriteReceiver<S> {
+pub struct Receiver<S> {
     store: S,
     limits: WriteLimits,
+    labels: LabelPolicy,
 }
 
-impl<S: WriteStore> RemoteWriteReceiver<S> {
-    /// Writes to `store`.
-    pub fn new(store: S, limits: WriteLimits) -> Self {
-        Self { store, limits }
+impl<S: WriteStore> Receiver<S> {
+    /// Writes what keeps `limits` to `store`, as `relabel` says.
+    pub fn new(store: S, limits: WriteLimits, relabel: Relabeler) -> Self {
+        Self { store, limits, labels: LabelPolicy::new(limits.labels, relabel) }
     }
 
-    fn write(&self, body: &[u8], protocol: WriteProtocol) -> Result<WriteOutcome, WriteFailure> {
+    fn write(&self, body: &[u8], format: &mut Format) -> Result<WriteOutcome, WriteFailure> {
         let mut refusals = Refusals::new(self.limits.refusals_told_max);
         let target = self.store.target();
         let mut session = target.session();
-        let labels = &self.limits.labels;
-        let counts = match protocol {
-            WriteProtocol::V1 => walk_write_request(body, &mut session, labels, &mut refusals)?,
-            WriteProtocol::V2 => walk_write_request_2(body, &mut session, labels, &mut refusals)?,
+        let into = (&mut session, &self.labels, &mut refusals);
+        let counts = match format {
+            Format::RemoteWrite => walk_write_request(body, into.0, into.1, into.2)?,
+            Format::RemoteWrite2 => walk_write_request_2(body, into.0, into.1, into.2)?,
         };
         let (mut samples_written, mut durable) = (0, None);
         let holds = [counts.samples, counts.histograms, counts.exemplars, counts.metadata];
@@ -142,22 +141,13 @@ impl<S: WriteStore> RemoteWriteReceiver<S> {
     }
 }
 
-impl<S: WriteStore> WriteReceiver for RemoteWriteReceiver<S> {
-    fn receive(&self, body: &[u8], protocol: WriteProtocol) -> Result<WriteOutcome, WriteFailure> {
-        let len = snap::raw::decompress_len(body)?;
-        if len > self.limits.decoded_bytes_max {
-            return Err(WriteFailure::TooLarge { len, limit: self.limits.decoded_bytes_max });
-        }
-        SCRATCH.with_borrow_mut(|scratch| {
-            if scratch.len() < len {
-                scratch.resize(len, 0);
-            }
-            let len = snap::raw::Decoder::new().decompress(body, scratch)?;
-            let outcome = self.write(&scratch[..len], protocol);
-            if scratch.len() > SCRATCH_KEPT_BYTES_MAX {
-                *scratch = Vec::new();
-            }
-            outcome
-        })
+impl<S: WriteStore> WriteReceiver for Receiver<S> {
+    fn receive(
+        &self,
+        body: &[u8],
+        encoding: Encoding,
+        format: &mut Format,
+    ) -> Result<WriteOutcome, WriteFailure> {
+        encoding.decode(body, self.limits.decoded_bytes_max, |body| self.write(body, format))?
     }
 }

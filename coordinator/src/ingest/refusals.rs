@@ -40,10 +40,12 @@ impl Refusals {
         RefusalReason::ALL.iter().map(|&reason| (reason, self.samples[reason as usize]))
     }
 
-    /// All refused samples.
+    /// All refused samples; those that a rule drops are not refused.
     #[must_use]
     pub fn samples(&self) -> u64 {
-        self.samples.iter().sum()
+        let refused =
+            |(reason, samples)| if reason == RefusalReason::Dropped { 0 } else { samples };
+        self.samples_by_reason().map(refused).sum()
     }
 
     /// Adds `samples` samples of the series with the label fields `raw`.
@@ -61,6 +63,9 @@ impl Refusals {
         refusal: &WriteRefusal,
     ) {
         self.samples[refusal.reason() as usize] += samples;
+        if refusal.reason() == RefusalReason::Dropped {
+            return;
+        }
         if self.told.len() < self.told_max {
             self.told.push(format!("{}: {refusal}", describe()));
         } else {

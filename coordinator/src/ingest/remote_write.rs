@@ -11,11 +11,10 @@ use m3rs_core::model::Labels;
 use m3rs_core::time::{TimestampMs, TimestampNs};
 use m3rs_core::wire::proto::Fields;
 
+use crate::ingest::Refusals;
 use crate::ingest::histogram::{Version, WireHistogram, parse_histogram};
-use crate::ingest::labels::label_bytes;
+use crate::ingest::labels::{LabelPolicy, label_bytes};
 use crate::ingest::metadata::parse_metadata;
-use crate::ingest::{Refusals, parse_labels};
-use crate::limits::LabelLimits;
 use crate::write::{StoreError, WriteError, WriteRefusal, WriteSession};
 
 const REQUEST: &str = "write request";
@@ -79,10 +78,10 @@ pub enum WalkError {
 pub fn walk_write_request<W: WriteSession>(
     body: &[u8],
     session: &mut W,
-    limits: &LabelLimits,
+    policy: &LabelPolicy,
     refusals: &mut Refusals,
 ) -> Result<WalkCounts, WalkError> {
-    let mut walk = Walk { session, limits, refusals, counts: WalkCounts::default() };
+    let mut walk = Walk { session, policy, refusals, counts: WalkCounts::default() };
     let mut fields = Fields::new(REQUEST, body);
     loop {
         while let Some(message) = fields.take_short(SERIES_TAG) {
@@ -104,7 +103,7 @@ pub fn walk_write_request<W: WriteSession>(
 
 struct Walk<'a, W> {
     session: &'a mut W,
-    limits: &'a LabelLimits,
+    policy: &'a LabelPolicy,
     refusals: &'a mut Refusals,
     counts: WalkCounts,
 }
@@ -209,8 +208,8 @@ impl<W: WriteSession> Walk<'_, W> {
     }
 
     fn resolve(&mut self, raw: &[u8], samples: u64) -> Result<Option<W::Series>, WalkError> {
-        let limits = self.limits;
-        match self.session.resolve(raw, || parse_labels(raw, limits)) {
+        let policy = self.policy;
+        match self.session.resolve(raw, || policy.parse_fields(raw)) {
             Ok(series) => Ok(Some(series)),
             Err(WriteError::Refused(refusal)) => {
                 self.refusals.add(raw, samples, &refusal);

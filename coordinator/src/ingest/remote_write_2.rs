@@ -9,16 +9,15 @@
 use hashbrown::HashSet;
 use m3rs_core::Corrupt;
 use m3rs_core::model::{METRIC_NAME, Metadata, MetricType};
-use m3rs_core::time::TimestampMs;
+use m3rs_core::wire::Cursor;
 use m3rs_core::wire::proto::{Field, Fields, Value};
-use m3rs_core::wire::{Cursor, put_length_prefixed};
 
 use crate::ingest::histogram::{Version, WireHistogram, parse_histogram};
-use crate::ingest::labels::{describe_canonical, parse_canonical};
+use crate::ingest::intake::{Intake, SampleTime};
+use crate::ingest::labels::LabelPolicy;
 use crate::ingest::remote_write::{WireExemplar, exemplar_labels, whole_varint};
 use crate::ingest::{Refusals, WalkCounts, WalkError};
-use crate::limits::LabelLimits;
-use crate::write::{WriteError, WriteRefusal, WriteSession};
+use crate::write::{WriteRefusal, WriteSession};
 
 const REQUEST: &str = "write request 2.0";
 const SERIES: &str = "TimeSeries";
@@ -41,9 +40,6 @@ const VALUE_TAG: u8 = 0x09;
 const TIME_TAG: u8 = 0x10;
 const START_TAG: u8 = 0x18;
 
-/// What label bytes begin with here; label fields of 1.0 never do.
-const CANONICAL_MARK: u8 = 0;
-
 /// Walks `body`, a decompressed `io.prometheus.write.v2.Request`.
 ///
 /// A series or sample that cannot be taken is added to `refusals` and the walk goes on. Equal
@@ -54,16 +50,13 @@ const CANONICAL_MARK: u8 = 0;
 pub fn walk_write_request_2<W: WriteSession>(
     body: &[u8],
     session: &mut W,
-    limits: &LabelLimits,
+    policy: &LabelPolicy,
     refusals: &mut Refusals,
 ) -> Result<WalkCounts, WalkError> {
     let symbols = Symbols::of(body)?;
     let mut walk = Walk {
-        session,
-        limits,
-        refusals,
+        intake: Intake::new(session, policy, refusals),
         symbols,
-        counts: WalkCounts::default(),
         message: Message::default(),
         told: HashSet::new(),
     };
@@ -73,7 +66,7 @@ pub fn walk_write_request_2<W: WriteSession>(
             walk.series(field.bytes(SERIES)?)?;
         }
     }
-    Ok(walk.counts)
+    Ok(*walk.intake.counts())
 }
 
 /// The texts that all references of a request mean.
@@ -148,8 +141,6 @@ struct WireMetadata {
 /// One `TimeSeries`, in memory that is reused.
 #[derive(Default)]
 struct Message {
-    /// The mark and the labels in the order in which they came, as canonical bytes.
-    canonical: Vec<u8>,
     samples: Vec<WireSample>,
     histograms: Vec<WireHistogram>,
     exemplars: Vec<WireExemplar>,
@@ -160,9 +151,14 @@ struct Message {
 }
 
 impl Message {
-    fn read(&mut self, message: &[u8], symbols: &Symbols<'_>) -> Result<(), Corrupt> {
-        self.canonical.clear();
-        self.canonical.push(CANONICAL_MARK);
+    /// Reads a message, and the labels of its series into `intake`.
+    fn read<W: WriteSession>(
+        &mut self,
+        message: &[u8],
+        symbols: &Symbols<'_>,
+        intake: &mut Intake<'_, W>,
+    ) -> Result<(), Corrupt> {
+        intake.begin();
         self.samples.clear();
         self.histograms.clear();
         self.exemplars.clear();
@@ -171,7 +167,7 @@ impl Message {
         let mut fields = Fields::new(SERIES, message);
         while let Some(field) = fields.next_field()? {
             match field.number {
-                SERIES_LABEL_REFS => self.take_refs(&field, symbols)?,
+                SERIES_LABEL_REFS => self.take_refs(&field, symbols, intake)?,
                 SERIES_SAMPLE => self.samples.push(parse_sample(field.bytes(SAMPLE)?)?),
                 SERIES_HISTOGRAM => {
                     let message = field.bytes(SERIES)?;
@@ -192,26 +188,36 @@ impl Message {
     }
 
     /// References to names and values: packed, or a field for each.
-    fn take_refs(&mut self, field: &Field<'_>, symbols: &Symbols<'_>) -> Result<(), Corrupt> {
+    fn take_refs<W: WriteSession>(
+        &mut self,
+        field: &Field<'_>,
+        symbols: &Symbols<'_>,
+        intake: &mut Intake<'_, W>,
+    ) -> Result<(), Corrupt> {
         // Protobuf keeps the low 32 bits of a varint of that type.
         if let Value::Varint(reference) = field.value {
-            self.take_ref(reference as u32, symbols);
+            self.take_ref(reference as u32, symbols, intake);
             return Ok(());
         }
         let mut packed = Cursor::new(SERIES, field.bytes(SERIES)?);
         while !packed.is_empty() {
-            self.take_ref(packed.varint()? as u32, symbols);
+            self.take_ref(packed.varint()? as u32, symbols, intake);
         }
         Ok(())
     }
 
     #[inline]
-    fn take_ref(&mut self, reference: u32, symbols: &Symbols<'_>) {
+    fn take_ref<W: WriteSession>(
+        &mut self,
+        reference: u32,
+        symbols: &Symbols<'_>,
+        intake: &mut Intake<'_, W>,
+    ) {
         let Some(symbol) = symbols.get(reference) else {
             self.bad_symbols.get_or_insert_with(|| symbols.unknown(reference));
             return;
         };
-        put_length_prefixed(&mut self.canonical, symbol);
+        intake.text(symbol);
         match self.half_pair.take() {
             None => self.half_pair = Some(reference),
             Some(name) if symbols.metric_name == Some(name) => {
@@ -236,60 +242,38 @@ impl Message {
 }
 
 struct Walk<'a, 'b, W> {
-    session: &'b mut W,
-    limits: &'b LabelLimits,
-    refusals: &'b mut Refusals,
+    intake: Intake<'b, W>,
     symbols: Symbols<'a>,
-    counts: WalkCounts,
     message: Message,
     told: HashSet<WireMetadata>,
 }
 
 impl<W: WriteSession> Walk<'_, '_, W> {
     fn series(&mut self, message: &[u8]) -> Result<(), WalkError> {
-        self.message.read(message, &self.symbols)?;
+        self.message.read(message, &self.symbols, &mut self.intake)?;
         let samples = self.message.samples.len() as u64;
         let histograms = self.message.histograms.len() as u64;
-        self.counts.series += 1;
-        self.counts.samples += samples;
-        self.counts.histograms += histograms;
-        self.counts.exemplars += self.message.exemplars.len() as u64;
+        let counts = self.intake.counts();
+        counts.series += 1;
+        counts.samples += samples;
+        counts.histograms += histograms;
+        counts.exemplars += self.message.exemplars.len() as u64;
         if let Err(refusal) = self.check() {
-            self.refuse(samples + histograms, &refusal);
+            self.intake.refuse(samples + histograms, &refusal);
             return Ok(());
         }
         self.tell_metadata()?;
-        let Some(series) = self.resolve(samples + histograms)? else { return Ok(()) };
-        for i in 0..self.message.samples.len() {
-            let WireSample { t, v, start } = self.message.samples[i];
-            let (t, start) = (TimestampMs(t), TimestampMs(start));
-            let pushed = match start.0 {
-                0 => self.session.push(series, t.to_ns(), v),
-                _ => self.session.push_started(series, t.to_ns(), v, start.to_ns()),
-            };
-            if let Err(error) = pushed {
-                self.refuse_sample(t, error)?;
-            }
+        let Some(series) = self.intake.series(samples + histograms)? else { return Ok(()) };
+        for &WireSample { t, v, start } in &self.message.samples {
+            self.intake.float(series, SampleTime::of_ms(t), v, start)?;
         }
-        for wire in std::mem::take(&mut self.message.histograms) {
-            let (t, start) = (TimestampMs(wire.t), TimestampMs(wire.start));
-            let pushed = match wire.histogram {
-                Ok(h) => self.session.push_histogram(series, t.to_ns(), h, start.to_ns()),
-                Err(error) => Err(WriteRefusal::Histogram(error).into()),
-            };
-            match pushed {
-                Ok(()) => self.counts.histograms_taken += 1,
-                Err(error) => self.refuse_sample(t, error)?,
-            }
+        for wire in self.message.histograms.drain(..) {
+            let t = SampleTime::of_ms(wire.t);
+            self.intake.histogram(series, t, wire.histogram, wire.start)?;
         }
-        for exemplar in std::mem::take(&mut self.message.exemplars) {
-            let WireExemplar { t, value, labels } = exemplar;
-            let Some(labels) = labels else { continue };
-            match self.session.push_exemplar(series, TimestampMs(t).to_ns(), value, labels) {
-                Ok(()) => self.counts.exemplars_taken += 1,
-                // A sender cannot do anything about it, so it is counted and not told.
-                Err(WriteError::Refused(_)) => {}
-                Err(WriteError::Store(error)) => return Err(error.into()),
+        for WireExemplar { t, value, labels } in self.message.exemplars.drain(..) {
+            if let Some(labels) = labels {
+                self.intake.exemplar(series, SampleTime::of_ms(t), value, labels)?;
             }
         }
         Ok(())
@@ -324,39 +308,9 @@ impl<W: WriteSession> Walk<'_, '_, W> {
             let metric_type = MetricType::from_wire(metadata.metric_type);
             let (help, unit) = (help.to_owned(), unit.to_owned());
             let family = family_of(name, metric_type);
-            self.counts.metadata += 1;
-            self.session.push_metadata(family, Metadata { metric_type, help, unit })?;
+            self.intake.metadata(family, Metadata { metric_type, help, unit })?;
         }
         Ok(())
-    }
-
-    fn resolve(&mut self, samples: u64) -> Result<Option<W::Series>, WalkError> {
-        let (raw, limits) = (&self.message.canonical, self.limits);
-        match self.session.resolve(raw, || parse_canonical(&raw[1..], limits)) {
-            Ok(series) => Ok(Some(series)),
-            Err(WriteError::Refused(refusal)) => {
-                self.refuse(samples, &refusal);
-                Ok(None)
-            }
-            Err(WriteError::Store(error)) => Err(error.into()),
-        }
-    }
-
-    #[cold]
-    fn refuse(&mut self, samples: u64, refusal: &WriteRefusal) {
-        let labels = self.message.canonical.get(1..).unwrap_or_default();
-        self.refusals.add_of(|| describe_canonical(labels), samples, refusal);
-    }
-
-    #[cold]
-    fn refuse_sample(&mut self, t: TimestampMs, error: WriteError) -> Result<(), WalkError> {
-        match error {
-            WriteError::Refused(refusal) => {
-                self.refuse(1, &refusal.of_time(t));
-                Ok(())
-            }
-            WriteError::Store(error) => Err(error.into()),
-        }
     }
 }
 

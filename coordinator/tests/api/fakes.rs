@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use bytes::Bytes;
 use m3rs_coordinator::http::{BuildInfo, HttpState, Routes, StorageControl, StorageStatus};
-use m3rs_coordinator::ingest::{LabelRefusal, RemoteWriteReceiver};
+use m3rs_coordinator::ingest::{LabelRefusal, Receiver, Relabeler};
 use m3rs_coordinator::limits::Limits;
 use m3rs_coordinator::metrics::Metrics;
 use m3rs_coordinator::read::{
@@ -485,7 +485,8 @@ impl World {
         let build = BuildInfo { version: "0.1.0".into(), ..BuildInfo::default() };
         let registry = prometheus_client::registry::Registry::default();
         let metrics = Arc::new(Metrics::new(registry, &build, &clock, Arc::new(DiskFs)));
-        let writes = RemoteWriteReceiver::new(SharedStore(Arc::clone(&store)), limits.write);
+        let writes =
+            Receiver::new(SharedStore(Arc::clone(&store)), limits.write, Relabeler::default());
         let state = HttpState {
             writes: Arc::new(writes),
             queries: Arc::clone(&engine) as _,

@@ -6,7 +6,8 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use m3rs_coordinator::ingest::{
-    LabelRefusal, Refusals, WalkError, parse_labels, walk_write_request, walk_write_request_2,
+    LabelPolicy, LabelRefusal, Refusals, WalkError, parse_labels, walk_write_request,
+    walk_write_request_2,
 };
 use m3rs_coordinator::limits::LabelLimits;
 use m3rs_coordinator::write::{Committed, StoreError, WriteError, WriteSession};
@@ -271,7 +272,8 @@ fn is_group(error: &WalkError) -> bool {
 pub(crate) fn fuzz_remote_write(body: &[u8]) {
     let mut session = Session::default();
     let mut refusals = Refusals::new(3);
-    let walked = walk_write_request(body, &mut session, &NO_LIMITS, &mut refusals);
+    let walked =
+        walk_write_request(body, &mut session, &LabelPolicy::from(NO_LIMITS), &mut refusals);
     // As labels of a series, too: hostile bytes reach that parser alone on a miss.
     let _ = parse_labels(body, &LabelLimits::default());
     let Ok(theirs) = generated::WriteRequest::decode(body) else { return };
@@ -298,7 +300,8 @@ pub(crate) fn fuzz_remote_write(body: &[u8]) {
 pub(crate) fn fuzz_remote_write_2(body: &[u8]) {
     let mut session = Session::default();
     let mut refusals = Refusals::new(3);
-    let walked = walk_write_request_2(body, &mut session, &NO_LIMITS, &mut refusals);
+    let walked =
+        walk_write_request_2(body, &mut session, &LabelPolicy::from(NO_LIMITS), &mut refusals);
     let Ok(theirs) = generated2::Request::decode(body) else { return };
     let has_mark = theirs.symbols.first().is_none_or(String::is_empty)
         && (theirs.timeseries.is_empty() || !theirs.symbols.is_empty());

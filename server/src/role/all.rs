@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use m3rs_coordinator::http::{HttpState, Routes, serve};
-use m3rs_coordinator::ingest::RemoteWriteReceiver;
+use m3rs_coordinator::ingest::Receiver;
 use m3rs_coordinator::limits::ServeLimits;
 use m3rs_coordinator::local::LocalStorage;
 use m3rs_coordinator::metrics::Metrics;
@@ -184,9 +184,10 @@ fn routes(
     let build = build_info();
     let metrics = Metrics::new(Registry::default(), &build, clock, Arc::clone(fs));
     Ok(Routes::new(HttpState {
-        writes: Arc::new(RemoteWriteReceiver::new(
+        writes: Arc::new(Receiver::new(
             LocalStore::new(Arc::clone(storage)),
             limits.write,
+            settings.relabeler()?,
         )),
         queries: Arc::new(queries),
         source: Arc::new(LocalSource::new(Arc::clone(storage))),

@@ -40,10 +40,11 @@ pub(crate) async fn query(
     let range = TimeRange { start_ms, end_ms };
     let limits = app.state.limits.query;
     let request = ExemplarRequest { matcher_sets, range, series_max: limits.exemplar_series_max };
+    let key = app.gate.key(("exemplars", text, end_ms.saturating_sub(start_ms)));
     let worker = SharedApp::clone(&app);
     let ask = move || worker.state.exemplars.exemplars(&request).map_err(failure);
     let work = move |_: Turn<'_>| ask().map(|found| render(&found));
-    let found = app.gate.run(limits.timeout, &Stop::default(), work).await??;
+    let found = app.gate.run(limits.timeout, &Stop::default(), key, work).await??;
     Ok(success(found, &[]))
 }
 

@@ -4,7 +4,6 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use m3rs_query::source::{LabelRequest, Listing, SeriesSource, SourceError, TimeRange};
 
-use crate::http::SharedApp;
 use crate::http::error::ApiError;
 use crate::http::fetch_limits::{fetch_limits, tell_cut};
 use crate::http::gate::Turn;
@@ -12,7 +11,9 @@ use crate::http::params::Params;
 use crate::http::prometheus::series_list::SeriesList;
 use crate::http::prometheus::{check_ready, matcher_sets};
 use crate::http::response::success_json;
+use crate::http::short::WorkKey;
 use crate::http::time::{MAX_TIME_MS, MIN_TIME_MS};
+use crate::http::{App, SharedApp};
 use crate::queries::Stop;
 use crate::read::{AnswerRest, FetchLimits, NOT_EXHAUSTIVE, QueryFailure, TRUNCATED};
 
@@ -26,7 +27,8 @@ pub(crate) async fn names(
 ) -> Result<Response, ApiError> {
     let params = Params::read(&app, request).await?;
     let Asked { request, cut } = Asked::read(&app, &params, ApiError::bad_data)?;
-    let found = list(&app, move |source| source.label_names(&request)).await?;
+    let key = key(&app, "names", &params);
+    let found = list(&app, key, move |source| source.label_names(&request)).await?;
     let (warning, is_cut) = cut.told(&found).map_err(QueryFailure::from)?;
     Ok(tell_cut(success_json(&found.entries, &warning), is_cut))
 }
@@ -40,7 +42,8 @@ pub(crate) async fn values(
     let params = Params::read(&app, request).await?;
     let name = unescape_name(&name).unwrap_or(name);
     let Asked { request, cut } = Asked::read(&app, &params, ApiError::bad_data)?;
-    let found = list(&app, move |source| source.label_values(&name, &request)).await?;
+    let key = key(&app, &name, &params);
+    let found = list(&app, key, move |source| source.label_values(&name, &request)).await?;
     let (warning, is_cut) = cut.told(&found).map_err(QueryFailure::from)?;
     Ok(tell_cut(success_json(&found.entries, &warning), is_cut))
 }
@@ -56,7 +59,8 @@ pub(crate) async fn series(
     }
     let refuse = |why| ApiError::bad_parameter("match[]", why);
     let Asked { request, cut } = Asked::read(&app, &params, refuse)?;
-    let (first, rest, is_cut) = list(&app, move |source| {
+    let key = key(&app, "series", &params);
+    let (first, rest, is_cut) = list(&app, key, move |source| {
         let found = source.series(&request)?;
         let (warnings, is_cut) = cut.told(&found)?;
         let mut rest = SeriesList::new(found.entries, &warnings);
@@ -122,16 +126,22 @@ impl Cut {
     }
 }
 
-/// Asks the source on a query thread.
+/// The key of what is listed for the selectors of `params`.
+fn key(app: &App, what: &str, params: &Params) -> WorkKey {
+    app.gate.key(("lists", what, params.all("match[]").collect::<Vec<_>>()))
+}
+
+/// Asks the source under the limits of queries.
 async fn list<T: Send + 'static>(
     app: &SharedApp,
+    key: WorkKey,
     ask: impl FnOnce(&dyn SeriesSource) -> Result<T, SourceError> + Send + 'static,
 ) -> Result<T, ApiError> {
     check_ready(app)?;
     let worker = SharedApp::clone(app);
     let timeout = app.state.limits.query.timeout;
     let work = move |_: Turn<'_>| ask(&*worker.state.source);
-    let answer = app.gate.run(timeout, &Stop::default(), work).await?;
+    let answer = app.gate.run(timeout, &Stop::default(), key, work).await?;
     answer.map_err(|error| QueryFailure::from(error).into())
 }
 

@@ -106,6 +106,8 @@ async fn evaluate(
     let worker = SharedApp::clone(app);
     let start = app.state.clock.monotonic();
     let query = app.queries.begin(&request.text, time, params.client());
+    let (start_ms, end_ms, step_ms) = time.grid_ms();
+    let key = app.gate.key((&request.text, end_ms.saturating_sub(start_ms), step_ms));
     let working = Arc::clone(&query);
     let work = move |turn: Turn<'_>| {
         working.starts(turn.queued);
@@ -114,7 +116,7 @@ async fn evaluate(
         working.evaluated(&result);
         result
     };
-    let result = app.gate.run(timeout, query.stop(), work).await;
+    let result = app.gate.run(timeout, query.stop(), key, work).await;
     if let Err(error) = &result {
         query.failed(error.message());
     }

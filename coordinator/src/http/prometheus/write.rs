@@ -14,7 +14,7 @@ use m3rs_core::ErrorKind;
 use crate::http::body::{BodyError, BodyLimit, collect};
 use crate::http::error::RETRY_AFTER_SECONDS;
 use crate::http::{App, SharedApp};
-use crate::ingest::{WriteFailure, WriteOutcome, WriteProtocol};
+use crate::ingest::{Encoding, Format, WriteFailure, WriteOutcome};
 use crate::write::StoreError;
 
 /// Why a write was not done, or not in full. The body is plain text, as senders log it.
@@ -76,16 +76,16 @@ const EXEMPLARS_WRITTEN: HeaderName =
     HeaderName::from_static("x-prometheus-remote-write-exemplars-written");
 
 async fn answer(app: &App, request: Request<Body>, success: StatusCode) -> Response {
-    let protocol = match protocol_of(request.headers()) {
-        Ok(protocol) => protocol,
+    let (mut format, encoding) = match format_of(request.headers()) {
+        Ok(found) => found,
         Err(problem) => return problem.into_response(),
     };
     let mut written = Written::default();
-    let mut response = match write(app, request, protocol, &mut written).await {
+    let mut response = match write(app, request, encoding, &mut format, &mut written).await {
         Ok(()) => success.into_response(),
         Err(problem) => problem.into_response(),
     };
-    if protocol == WriteProtocol::V2 {
+    if matches!(format, Format::RemoteWrite2) {
         let headers = response.headers_mut();
         headers.insert(SAMPLES_WRITTEN, written.samples.into());
         headers.insert(HISTOGRAMS_WRITTEN, written.histograms.into());
@@ -97,7 +97,8 @@ async fn answer(app: &App, request: Request<Body>, success: StatusCode) -> Respo
 async fn write(
     app: &App,
     request: Request<Body>,
-    protocol: WriteProtocol,
+    encoding: Encoding,
+    format: &mut Format,
     written: &mut Written,
 ) -> Result<(), WriteProblem> {
     let limits = &app.state.limits.write;
@@ -122,7 +123,7 @@ async fn write(
     let outcome = {
         let body = collect(&parts.headers, body, limit, &app.write_buffers).await?;
         app.state.metrics.write_body_bytes.inc_by(body.as_slice().len() as u64);
-        app.state.writes.receive(body.as_slice(), protocol)?
+        app.state.writes.receive(body.as_slice(), encoding, format)?
     };
     finish(app, outcome, written).await
 }
@@ -151,46 +152,48 @@ async fn finish(
     Err(WriteProblem::new(status, outcome.refusals.to_string()))
 }
 
-/// Which message a request says that it holds.
+/// Which message a request says that it holds, and how it is compressed.
 ///
-/// PARITY(prometheus): an absent content type or encoding is taken for 1.0 with snappy.
-fn protocol_of(headers: &HeaderMap) -> Result<WriteProtocol, WriteProblem> {
+/// PARITY(prometheus): an absent content type or encoding is taken for 1.0 with snappy. zstd is what
+/// VictoriaMetrics's agents send until it is refused.
+fn format_of(headers: &HeaderMap) -> Result<(Format, Encoding), WriteProblem> {
     let text = |name| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()));
     let content_type = text(CONTENT_TYPE).unwrap_or("application/x-protobuf".into());
-    let Some(protocol) = protocol_named(&content_type) else {
+    let Some(format) = format_named(&content_type) else {
         let why = format!(
             "content type {content_type:?} is not accepted; send application/x-protobuf, \
              perhaps with proto=prometheus.WriteRequest or proto=io.prometheus.write.v2.Request"
         );
         return Err(WriteProblem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     };
-    if let Some(encoding) = text(CONTENT_ENCODING)
-        && !encoding.trim().eq_ignore_ascii_case("snappy")
-    {
-        let why = format!("content encoding {encoding:?} is not accepted; send snappy");
-        return Err(WriteProblem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+    let encoding = text(CONTENT_ENCODING).unwrap_or("snappy".into());
+    match Encoding::named(&encoding) {
+        Some(found @ (Encoding::Snappy | Encoding::Zstd)) => Ok((format, found)),
+        _ => {
+            let why = format!("content encoding {encoding:?} is not accepted; send snappy or zstd");
+            Err(WriteProblem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why))
+        }
     }
-    Ok(protocol)
 }
 
 /// The message of a content type; `None` if it is none of ours.
-fn protocol_named(content_type: &str) -> Option<WriteProtocol> {
+fn format_named(content_type: &str) -> Option<Format> {
     let mut parts = content_type.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
     if !essence.eq_ignore_ascii_case("application/x-protobuf") {
         return None;
     }
-    let mut protocol = WriteProtocol::V1;
+    let mut format = Format::RemoteWrite;
     for (name, value) in parts.filter_map(|p| p.split_once('=')) {
         if name.trim().eq_ignore_ascii_case("proto") {
-            protocol = match value.trim().trim_matches('"') {
-                "prometheus.WriteRequest" => WriteProtocol::V1,
-                "io.prometheus.write.v2.Request" => WriteProtocol::V2,
+            format = match value.trim().trim_matches('"') {
+                "prometheus.WriteRequest" => Format::RemoteWrite,
+                "io.prometheus.write.v2.Request" => Format::RemoteWrite2,
                 _ => return None,
             };
         }
     }
-    Some(protocol)
+    Some(format)
 }
 
 impl From<WriteFailure> for WriteProblem {
@@ -198,7 +201,7 @@ impl From<WriteFailure> for WriteProblem {
         match failure {
             WriteFailure::Store(error) => error.into(),
             WriteFailure::TooLarge { .. }
-            | WriteFailure::Snappy(_)
+            | WriteFailure::Encoding(_)
             | WriteFailure::Malformed(_) => Self::new(StatusCode::BAD_REQUEST, failure.to_string()),
         }
     }
