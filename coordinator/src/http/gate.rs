@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use m3rs_core::clock::SharedClock;
 use m3rs_query::source::Cancel;
-use tokio::runtime::{Handle, RuntimeFlavor};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::error::ApiError;
@@ -24,6 +25,8 @@ pub(crate) struct QueryGate {
     metrics: Arc<Metrics>,
     clock: SharedClock,
     short: Arc<ShortWork>,
+    /// Held by the one piece of work that may run on a thread that reads requests.
+    inline: Mutex<()>,
 }
 
 /// What a query knows when it has its turn.
@@ -57,6 +60,7 @@ impl QueryGate {
             metrics,
             clock,
             short: Arc::default(),
+            inline: Mutex::default(),
         }
     }
 
@@ -66,8 +70,9 @@ impl QueryGate {
     }
 
     /// Waits for a turn, runs `work` and returns what it returned. `timeout` is the time from now
-    /// to the end. Work whose `key` was short the last time runs on this thread; whether the client
-    /// is still there is not looked at meanwhile.
+    /// to the end. Work whose `key` was short the last time runs on this thread, one piece of it at a
+    /// time, so that others go on reading requests if it takes long after all; whether its client is
+    /// still there is not looked at meanwhile.
     ///
     /// # Errors
     /// [`ErrorType::Unavailable`] if no turn came, [`ErrorType::Timeout`] if it took longer than
@@ -103,9 +108,12 @@ impl QueryGate {
             drop(permit);
             result
         };
-        if self.short.was_short(key) && has_other_threads() {
+        if self.short.was_short(key)
+            && has_other_threads()
+            && let Some(_alone) = self.inline.try_lock()
+        {
+            let result = run();
             drop(guard);
-            let result = tokio::task::block_in_place(run);
             return Ok(result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
         let task = tokio::task::spawn_blocking(run);
@@ -152,11 +160,42 @@ impl QueryGate {
     }
 }
 
-/// Whether other threads go on with what this one would have done.
+/// Whether there are other threads that read requests.
 fn has_other_threads() -> bool {
-    Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread
+    Handle::current().metrics().num_workers() > 1
 }
 
 fn canceled() -> ApiError {
     ApiError::new(ErrorType::Canceled, "query was canceled in expression evaluation")
+}
+
+#[cfg(test)]
+mod tests {
+    use m3rs_core::clock::SystemClock;
+    use m3rs_core::fs::DiskFs;
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+    use crate::http::BuildInfo;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn work_that_was_short_runs_where_its_request_was_read() {
+        let clock: SharedClock = Arc::new(SystemClock::new());
+        let registry = Registry::default();
+        let metrics = Metrics::new(registry, &BuildInfo::default(), &clock, Arc::new(DiskFs));
+        let gate = QueryGate::new(&QueryLimits::default(), Arc::new(metrics), clock);
+        let key = gate.key("short");
+        let mut threads = Vec::new();
+        for _ in 0..3 {
+            let here = std::thread::current().id();
+            let work = |turn: Turn<'_>| (turn.cancel.is_cancelled(), std::thread::current().id());
+            let ran = gate.run(Duration::from_secs(9), &Stop::default(), key, work).await;
+            let (is_cancelled, there) = ran.expect("it has its turn");
+            assert!(!is_cancelled);
+            threads.push(there == here);
+        }
+        assert!(!threads[0]);
+        // One that was not short after all goes to another thread the next time.
+        assert!(threads[1] || threads[2], "{threads:?}");
+    }
 }

@@ -272,6 +272,7 @@ impl QueryService for FakeEngine {
         match request.text.as_str() {
             "" => fail(ErrorType::BadData, "invalid parameter \"query\": no expression found"),
             "execution" => fail(ErrorType::Execution, "many-to-many matching not allowed"),
+            _ if cancel.is_cancelled() => fail(ErrorType::Canceled, "cancelled before it began"),
             "internal" => fail(ErrorType::Internal, "block is damaged"),
             "panic" => panic!("a bug in the engine"),
             "block" => {
@@ -477,6 +478,10 @@ impl World {
     }
 
     pub(crate) fn with_limits(limits: Limits) -> Self {
+        Self::with(limits, Relabeler::default())
+    }
+
+    pub(crate) fn with(limits: Limits, relabel: Relabeler) -> Self {
         let store = Arc::new(FakeStore::default());
         let engine = Arc::new(FakeEngine::default());
         let control = Arc::new(FakeControl::default());
@@ -486,7 +491,7 @@ impl World {
         let registry = prometheus_client::registry::Registry::default();
         let metrics = Arc::new(Metrics::new(registry, &build, &clock, Arc::new(DiskFs)));
         let writes =
-            Receiver::new(SharedStore(Arc::clone(&store)), limits.write, Relabeler::default());
+            Receiver::new(SharedStore(Arc::clone(&store)), limits.write, relabel);
         let state = HttpState {
             writes: Arc::new(writes),
             queries: Arc::clone(&engine) as _,

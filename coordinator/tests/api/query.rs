@@ -297,6 +297,20 @@ async fn only_so_many_queries_run_at_a_time() {
     assert!(metrics.text().contains("m3rs_queries_in_flight 0\n"), "{}", metrics.text());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queries_that_were_short_are_answered_again() {
+    let world = World::new();
+    for _ in 0..50 {
+        let answer = get(&world.router, "/api/v1/query?query=up&time=4").await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    }
+    for _ in 0..2 {
+        assert_eq!(get(&world.router, "/api/v1/query?query=panic").await.status, 500);
+    }
+    let metrics = get(&world.router, "/metrics").await;
+    assert!(metrics.text().contains("m3rs_queries_in_flight 0\n"), "{}", metrics.text());
+}
+
 #[tokio::test]
 async fn large_answers_are_streamed() {
     let world = World::new();

@@ -3,9 +3,12 @@
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Request, StatusCode};
+use m3rs_coordinator::ingest::Relabeler;
 use m3rs_coordinator::limits::Limits;
 use m3rs_coordinator::write::StoreError;
 use m3rs_core::ErrorKind;
+use prost::Message;
+use serde_json::json;
 use std::sync::atomic::Ordering;
 
 use crate::client::{get, post_write, send};
@@ -202,8 +205,9 @@ async fn other_types_and_encodings_are_refused() {
         (None, None, 204),
         (Some("application/x-protobuf;proto=io.prometheus.write.v3.Request"), Some("snappy"), 415),
         (Some("application/json"), Some("snappy"), 415),
-        (Some("application/x-protobuf"), Some("zstd"), 415),
+        (Some("application/x-protobuf"), Some("zstd"), 400),
         (Some("application/x-protobuf"), Some("gzip"), 415),
+        (Some("application/x-protobuf"), Some("identity"), 415),
     ] {
         let mut request = Request::post(PROMETHEUS);
         if let Some(content_type) = content_type {
@@ -216,6 +220,51 @@ async fn other_types_and_encodings_are_refused() {
         let answer = send(&world.router, request).await;
         assert_eq!(answer.status.as_u16(), status, "{content_type:?} {encoding:?}");
     }
+}
+
+/// VictoriaMetrics's agents send zstd unless it is refused.
+#[tokio::test]
+async fn zstd_is_taken() {
+    let world = World::new();
+    let message = request(vec![series(UP, &[(1, 1.0)])]).encode_to_vec();
+    let bytes = zstd::bulk::compress(&message, 1).expect("short");
+    let request = Request::post(PROMETHEUS)
+        .header("content-encoding", "zstd")
+        .header("content-type", "application/x-protobuf")
+        .header("x-victoriametrics-remote-write-version", "1")
+        .body(Body::from(bytes))
+        .expect("valid");
+    assert_eq!(send(&world.router, request).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.samples(UP), [(1, 1.0)]);
+}
+
+#[tokio::test]
+async fn rules_change_labels_and_drop_series_without_a_word() {
+    let rule = |yaml: serde_json::Value| serde_json::from_value(yaml).expect("a rule");
+    let rules = [
+        rule(json!({ "source_labels": ["__name__"], "regex": "go_.*", "action": "drop" })),
+        rule(json!({ "regex": "pod", "action": "labeldrop" })),
+        rule(json!({ "source_labels": ["job"], "regex": "(.)", "target_label": "team" })),
+    ];
+    let rules = Relabeler::new(&rules).expect("they are valid");
+    let world = World::with(Limits::default(), rules);
+    let all = vec![
+        series(&[("__name__", "go_gc"), ("job", "a")], &[(1, 1.0), (2, 1.0)]),
+        series(&[("__name__", "up"), ("job", "a"), ("pod", "x")], &[(1, 1.0)]),
+        series(&[("job", "a")], &[(1, 1.0)]),
+    ];
+    let answer = post_write(&world.router, PROMETHEUS, body(&request(all))).await;
+    let told = "1 samples refused, all others written:\n{job=\"a\"}: the label __name__ is missing\n";
+    assert_eq!((answer.status.as_u16(), answer.text()), (400, told));
+    let up = [("__name__", "up"), ("job", "a"), ("team", "a")];
+    assert_eq!(world.samples(&up), [(1, 1.0)]);
+    assert_eq!(world.store.written.lock().len(), 1);
+    let go = vec![series(&[("__name__", "go_gc"), ("job", "a")], &[(3, 1.0)])];
+    let answer = post_write(&world.router, PROMETHEUS, body(&request(go))).await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (204, ""));
+    let metrics = get(&world.router, "/metrics").await;
+    let line = "m3rs_write_refused_samples_total{reason=\"dropped\"} 3\n";
+    assert!(metrics.text().contains(line), "{}", metrics.text());
 }
 
 #[tokio::test]
