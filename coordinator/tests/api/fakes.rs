@@ -490,8 +490,7 @@ impl World {
         let build = BuildInfo { version: "0.1.0".into(), ..BuildInfo::default() };
         let registry = prometheus_client::registry::Registry::default();
         let metrics = Arc::new(Metrics::new(registry, &build, &clock, Arc::new(DiskFs)));
-        let writes =
-            Receiver::new(SharedStore(Arc::clone(&store)), limits.write, relabel);
+        let writes = Receiver::new(SharedStore(Arc::clone(&store)), limits.write, relabel);
         let state = HttpState {
             writes: Arc::new(writes),
             queries: Arc::clone(&engine) as _,

@@ -254,7 +254,8 @@ async fn rules_change_labels_and_drop_series_without_a_word() {
         series(&[("job", "a")], &[(1, 1.0)]),
     ];
     let answer = post_write(&world.router, PROMETHEUS, body(&request(all))).await;
-    let told = "1 samples refused, all others written:\n{job=\"a\"}: the label __name__ is missing\n";
+    let told =
+        "1 samples refused, all others written:\n{job=\"a\"}: the label __name__ is missing\n";
     assert_eq!((answer.status.as_u16(), answer.text()), (400, told));
     let up = [("__name__", "up"), ("job", "a"), ("team", "a")];
     assert_eq!(world.samples(&up), [(1, 1.0)]);
