@@ -70,9 +70,9 @@ impl QueryGate {
     }
 
     /// Waits for a turn, runs `work` and returns what it returned. `timeout` is the time from now
-    /// to the end. Work whose `key` was short the last time runs on this thread, one piece of it at a
-    /// time, so that others go on reading requests if it takes long after all; whether its client is
-    /// still there is not looked at meanwhile.
+    /// to the end. Work whose `key` was short the last time runs on this thread, one piece of it at
+    /// a time, so that others go on reading requests if it takes long after all; nobody looks then
+    /// whether its client is still there.
     ///
     /// # Errors
     /// [`ErrorType::Unavailable`] if no turn came, [`ErrorType::Timeout`] if it took longer than

@@ -341,15 +341,13 @@ mod tests {
                 Some(&[("a", "foo"), ("b", "bar"), ("c", "baz")]),
             ),
             (
-                &[
-                    r#"{"source_labels":["b"],"regex":".*b.*","target_label":"${1}","replacement":"x"}"#,
-                ],
+                &[r#"{"source_labels":["b"],"regex":".*b.*","target_label":"${1}",
+                         "replacement":"x"}"#],
                 Some(&[("a", "foo"), ("b", "bar"), ("c", "baz")]),
             ),
             (
-                &[
-                    r#"{"source_labels":["c"],"target_label":"d","action":"hashmod","modulus":1000}"#,
-                ],
+                &[r#"{"source_labels":["c"],"target_label":"d",
+                         "action":"hashmod","modulus":1000}"#],
                 Some(&[("a", "foo"), ("b", "bar"), ("c", "baz"), ("d", "976")]),
             ),
             (

@@ -173,7 +173,7 @@ async fn an_exemplar_may_come_in_a_message_of_its_own() {
 #[tokio::test]
 async fn bad_bodies_are_refused_as_a_whole() {
     let world = World::new();
-    let good = prost::Message::encode_to_vec(&request(vec![series(UP, &[(1, 1.0)])]));
+    let good = request(vec![series(UP, &[(1, 1.0)])]).encode_to_vec();
     let mut cut = good.clone();
     cut.truncate(good.len() - 1);
     let mut with_bad_tail = good.clone();

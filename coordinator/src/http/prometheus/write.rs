@@ -154,8 +154,8 @@ async fn finish(
 
 /// Which message a request says that it holds, and how it is compressed.
 ///
-/// PARITY(prometheus): an absent content type or encoding is taken for 1.0 with snappy. zstd is what
-/// VictoriaMetrics's agents send until it is refused.
+/// PARITY(prometheus): an absent content type or encoding is taken for 1.0 with snappy. zstd is
+/// what VictoriaMetrics's agents send until it is refused.
 fn format_of(headers: &HeaderMap) -> Result<(Format, Encoding), WriteProblem> {
     let text = |name| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()));
     let content_type = text(CONTENT_TYPE).unwrap_or("application/x-protobuf".into());

@@ -141,8 +141,9 @@ pub(super) struct WholeSums {
 }
 
 impl WholeSums {
-    /// `None` if a value is no whole number, if a sum could need rounding, or if windows overlap too
-    /// little to pay for it. Most series that are not of whole numbers show it by their first value.
+    /// `None` if a value is no whole number, if a sum could need rounding, or if windows overlap
+    /// too little to pay for it. Most series that are not of whole numbers show it by their first
+    /// value.
     pub(super) fn of(input: &RangeInput<'_>) -> Option<Self> {
         const EXACT: f64 = 9_007_199_254_740_992.0;
         let windows_per_value = input.range_ms.checked_div(input.ends.step_ms).unwrap_or(0);
