@@ -182,7 +182,6 @@ fn other_types_and_encodings_are_not_supported() {
         ("text/plain", "snappy", "text/plain"),
         ("application/x-protobuf;proto=io.prometheus.write.v3.Request", "snappy", "v3.Request"),
         ("application/x-protobuf", "gzip", "gzip"),
-        ("application/x-protobuf", "zstd", "zstd"),
         ("application/x-protobuf", "identity", "identity"),
     ] {
         let headers = [("Content-Type", content_type), ("Content-Encoding", encoding)];
