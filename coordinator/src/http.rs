@@ -3,9 +3,13 @@
 mod admin;
 mod body;
 mod error;
+mod export;
 mod fetch_limits;
 mod gate;
 mod health;
+mod import;
+mod influx;
+mod lines;
 mod middleware;
 mod params;
 mod prometheus;
@@ -21,7 +25,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use m3rs_core::clock::SharedClock;
 use m3rs_query::source::SeriesSource;
 use tokio::sync::Semaphore;
@@ -39,7 +43,7 @@ use crate::ingest::{MetadataSource, WriteReceiver};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::queries::Queries;
-use crate::read::{ExemplarSource, QueryService};
+use crate::read::{ExemplarSource, QueryService, QuerySources};
 use body::BufferPool;
 use gate::QueryGate;
 
@@ -54,6 +58,8 @@ pub struct HttpState {
     pub queries: Arc<dyn QueryService>,
     /// Answers for labels and series.
     pub source: Arc<dyn SeriesSource>,
+    /// Gives exports their sources.
+    pub sources: Arc<dyn QuerySources>,
     /// Answers for exemplars.
     pub exemplars: Arc<dyn ExemplarSource>,
     /// Readiness and flushes.
@@ -126,6 +132,7 @@ impl Routes {
         self.finish(
             Router::new()
                 .merge(write_routes())
+                .merge(line_routes())
                 .nest("/api/v1", query_routes())
                 .nest("/prometheus/api/v1", query_routes())
                 .merge(own_routes())
@@ -162,6 +169,30 @@ fn write_routes() -> Router<SharedApp> {
         .layer(DefaultBodyLimit::disable())
 }
 
+/// Bodies of lines, and what clients of InfluxDB ask before they send some.
+fn line_routes() -> Router<SharedApp> {
+    let mut routes = Router::new()
+        .route("/api/v1/influxdb/write", post(influx::m3_write))
+        .route("/write", post(influx::write_1))
+        .route("/influx/write", post(influx::write_1))
+        .route("/api/v2/write", post(influx::write_2))
+        .route("/influx/api/v2/write", post(influx::write_2))
+        .route("/ping", get(influx::ping))
+        .route("/influx/ping", get(influx::ping))
+        .route("/influx/health", get(influx::health))
+        .route("/query", both(influx::query))
+        .route("/influx/query", both(influx::query));
+    for prefix in ["/api/v1/import", "/prometheus/api/v1/import"] {
+        let pushes = put(import::pushgateway).post(import::pushgateway);
+        routes = routes
+            .route(prefix, post(import::json))
+            .route(&format!("{prefix}/csv"), post(import::csv))
+            .route(&format!("{prefix}/prometheus"), post(import::prometheus))
+            .route(&format!("{prefix}/prometheus/metrics/{{*labels}}"), pushes);
+    }
+    routes.layer(DefaultBodyLimit::disable())
+}
+
 fn query_routes() -> Router<SharedApp> {
     use prometheus::{exemplars, labels, metadata, query, running, status};
     Router::new()
@@ -179,6 +210,9 @@ fn query_routes() -> Router<SharedApp> {
         .route("/status/active_queries", get(running::active))
         .route("/status/active_queries/{id}/cancel", post(running::cancel))
         .route("/status/top_queries", get(running::top))
+        .route("/export", both(export::lines))
+        .route("/export/csv", both(export::csv))
+        .route("/export/openmetrics", both(export::openmetrics))
         .layer(compression())
 }
 

@@ -34,6 +34,11 @@ pub struct WriteLimits {
     pub body_bytes_max: usize,
     /// The largest body after decompression, in bytes (`ingest.decoded_bytes_max`).
     pub decoded_bytes_max: usize,
+    /// The longest line of a format of lines, in bytes (`ingest.line_bytes_max`). A longer one is
+    /// refused, the others are taken.
+    pub line_bytes_max: usize,
+    /// How many bytes of lines are taken and written at once (`ingest.piece_bytes_max`).
+    pub piece_bytes_max: usize,
     /// The most write requests at work at a time (`ingest.in_flight_max`). The next one is
     /// answered 503 with `Retry-After`.
     pub in_flight_max: usize,
@@ -51,6 +56,8 @@ impl Default for WriteLimits {
         Self {
             body_bytes_max: 32 << 20,
             decoded_bytes_max: 32 << 20,
+            line_bytes_max: 10 << 20,
+            piece_bytes_max: 1 << 20,
             in_flight_max: 512,
             body_timeout: Duration::from_secs(30),
             refusals_told_max: 10,
@@ -83,6 +90,8 @@ pub struct QueryLimits {
     /// The most series that one selector of a query for exemplars may match
     /// (`query.exemplar_series_max`).
     pub exemplar_series_max: usize,
+    /// The most series that one selector of an export may match (`query.export_series_max`).
+    pub export_series_max: usize,
     /// Bytes of results of range queries that are kept, if they are (`query.result_cache_bytes`).
     pub result_cache_bytes: u64,
 }
@@ -100,6 +109,7 @@ impl Default for QueryLimits {
             log_slower_than: Duration::from_secs(5),
             history_texts_max: 1000,
             exemplar_series_max: 1_000_000,
+            export_series_max: 10_000_000,
             result_cache_bytes: 64 << 20,
         }
     }

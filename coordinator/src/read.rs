@@ -12,6 +12,7 @@ pub(crate) use fetch::NOT_EXHAUSTIVE;
 pub use local::{LocalSource, LocalSources};
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -108,7 +109,10 @@ impl fmt::Debug for QueryAnswer {
 /// The part of a large answer that is written while what comes before it is sent.
 pub trait AnswerRest: Send {
     /// The next pieces; none at the end. Blocks its thread while it writes them.
-    fn next_pieces(&mut self) -> Vec<Bytes>;
+    ///
+    /// # Errors
+    /// The rest cannot be had. The connection is cut off, so that nobody takes a part for all.
+    fn next_pieces(&mut self) -> io::Result<Vec<Bytes>>;
 }
 
 /// The class of a failed request, in Prometheus's words.

@@ -16,8 +16,14 @@ mod messages;
 
 #[path = "api/exemplars.rs"]
 mod exemplars;
+#[path = "api/export.rs"]
+mod export;
 #[path = "api/health.rs"]
 mod health;
+#[path = "api/import.rs"]
+mod import;
+#[path = "api/influx.rs"]
+mod influx;
 #[path = "api/labels.rs"]
 mod labels;
 #[path = "api/metadata.rs"]

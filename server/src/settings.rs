@@ -116,6 +116,8 @@ macro_rules! section {
 section!(Ingest {
     body_bytes_max: usize => edge.write.body_bytes_max,
     decoded_bytes_max: usize => edge.write.decoded_bytes_max,
+    line_bytes_max: usize => edge.write.line_bytes_max,
+    piece_bytes_max: usize => edge.write.piece_bytes_max,
     in_flight_max: usize => edge.write.in_flight_max,
     body_timeout: Span => edge.write.body_timeout,
     refusals_told_max: usize => edge.write.refusals_told_max,
@@ -140,6 +142,7 @@ section!(Query {
     body_bytes_max: usize => edge.query.body_bytes_max,
     selectors_max: usize => edge.query.selectors_max,
     exemplar_series_max: usize => edge.query.exemplar_series_max,
+    export_series_max: usize => edge.query.export_series_max,
     result_cache_bytes: u64 => edge.query.result_cache_bytes,
     log_slower_than: Span => edge.query.log_slower_than,
     history_texts_max: usize => edge.query.history_texts_max,

@@ -134,7 +134,7 @@ async fn read_all<'p>(
 }
 
 /// The next data of the body; `None` at its end.
-async fn next_piece(body: &mut Body) -> Result<Option<Bytes>, axum::Error> {
+pub(crate) async fn next_piece(body: &mut Body) -> Result<Option<Bytes>, axum::Error> {
     while let Some(frame) = body.frame().await.transpose()? {
         if let Ok(data) = frame.into_data() {
             return Ok(Some(data));

@@ -44,6 +44,16 @@ impl Params {
         Ok(params)
     }
 
+    /// The parameters in the URL of a request whose body is something else.
+    ///
+    /// # Errors
+    /// Names and values that are not percent-encoded UTF-8.
+    pub(crate) fn of_url(parts: &Parts) -> Result<Self, ApiError> {
+        let mut params = Self { headers: parts.headers.clone(), ..Self::default() };
+        params.decode(parts.uri.query().unwrap_or_default().as_bytes())?;
+        Ok(params)
+    }
+
     fn decode(&mut self, text: &[u8]) -> Result<(), ApiError> {
         for pair in text.split(|b| *b == b'&').filter(|p| !p.is_empty()) {
             let mut halves = pair.splitn(2, |b| *b == b'=');

@@ -5,7 +5,7 @@ pub(crate) mod labels;
 pub(crate) mod metadata;
 pub(crate) mod query;
 pub(crate) mod running;
-mod series_list;
+pub(crate) mod series_list;
 pub(crate) mod status;
 pub(crate) mod write;
 
@@ -17,7 +17,7 @@ use crate::http::params::Params;
 use crate::read::ErrorType;
 
 /// Refuses requests until storage can answer them.
-fn check_ready(app: &App) -> Result<(), ApiError> {
+pub(crate) fn check_ready(app: &App) -> Result<(), ApiError> {
     if app.state.storage.is_ready() {
         return Ok(());
     }
@@ -28,7 +28,11 @@ fn check_ready(app: &App) -> Result<(), ApiError> {
 }
 
 /// The text of a query, which must not be too long.
-fn check_text<'a>(app: &App, parameter: &str, text: &'a str) -> Result<&'a str, ApiError> {
+pub(crate) fn check_text<'a>(
+    app: &App,
+    parameter: &str,
+    text: &'a str,
+) -> Result<&'a str, ApiError> {
     let limit = app.state.limits.query.text_bytes_max;
     if text.len() > limit {
         let why =

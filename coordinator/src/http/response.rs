@@ -46,8 +46,17 @@ pub(crate) fn whole(body: Vec<Bytes>) -> Response {
 
 /// Answers with a body whose first pieces are made; the others are made while it is sent.
 pub(crate) fn streamed(first: Vec<Bytes>, rest: Box<dyn AnswerRest>) -> Response {
+    streamed_as(HeaderValue::from_static("application/json"), first, rest)
+}
+
+/// As [`streamed`], of another content type.
+pub(crate) fn streamed_as(
+    content_type: HeaderValue,
+    first: Vec<Bytes>,
+    rest: Box<dyn AnswerRest>,
+) -> Response {
     let mut response = Response::new(Body::new(Streamed::new(first, rest)));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }
 
@@ -132,7 +141,7 @@ struct Streamed {
     next: Option<JoinHandle<Batch>>,
 }
 
-type Batch = (Box<dyn AnswerRest>, Vec<Bytes>);
+type Batch = (Box<dyn AnswerRest>, io::Result<Vec<Bytes>>);
 
 impl Streamed {
     fn new(first: Vec<Bytes>, rest: Box<dyn AnswerRest>) -> Self {
@@ -163,7 +172,7 @@ impl http_body::Body for Streamed {
         self.next = None;
         // The connection is cut off when writing fails, so that nobody takes a part for the whole.
         let (rest, pieces) = made.map_err(io::Error::other)?;
-        self.pieces = pieces.into();
+        self.pieces = pieces?.into();
         let Some(piece) = self.pieces.pop_front() else { return Poll::Ready(None) };
         self.next = Some(make_next(rest));
         Poll::Ready(Some(Ok(Frame::data(piece))))

@@ -13,7 +13,7 @@ const SCRATCH_KEPT_BYTES_MAX: usize = 4 << 20;
 
 /// The largest window of a zstd frame, as a power of two: 8 MiB, what senders are told to stay
 /// within (RFC 8878, section 3.1.1.1.2).
-const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+pub(super) const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 thread_local! {
     /// The decompressed body. Fresh memory for each request would cost more in page faults than

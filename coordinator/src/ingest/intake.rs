@@ -87,6 +87,17 @@ impl<'a, W: WriteSession> Intake<'a, W> {
         self.labels.truncate(mark);
     }
 
+    /// The labels so far, for [`Self::restore`].
+    pub(super) fn gathered(&self) -> &[u8] {
+        &self.labels
+    }
+
+    /// Goes back to the labels that [`Self::gathered`] gave, be it in an earlier intake.
+    pub(super) fn restore(&mut self, gathered: &[u8]) {
+        self.labels.clear();
+        self.labels.extend_from_slice(gathered);
+    }
+
     /// The series with the labels given; `None` if it was refused together with its `samples`.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use m3rs_core::Corrupt;
 
 use crate::ingest::encoding::Encoding;
 use crate::ingest::labels::LabelPolicy;
+use crate::ingest::lines::Lines;
 use crate::ingest::relabel::Relabeler;
 use crate::ingest::{Refusals, WalkCounts, WalkError, walk_write_request, walk_write_request_2};
 use crate::limits::WriteLimits;
@@ -23,6 +24,8 @@ pub enum Format {
     RemoteWrite,
     /// `io.prometheus.write.v2.Request`, Remote Write 2.0.
     RemoteWrite2,
+    /// A piece of a body of lines.
+    Lines(Box<Lines>),
 }
 
 /// What became of a request that could be read.
@@ -122,6 +125,9 @@ impl<S: WriteStore> Receiver<S> {
         let counts = match format {
             Format::RemoteWrite => walk_write_request(body, into.0, into.1, into.2)?,
             Format::RemoteWrite2 => walk_write_request_2(body, into.0, into.1, into.2)?,
+            Format::Lines(lines) => {
+                lines.walk(body, self.limits.line_bytes_max, (into.0, into.1), into.2)?
+            }
         };
         let (mut samples_written, mut durable) = (0, None);
         let holds = [counts.samples, counts.histograms, counts.exemplars, counts.metadata];

@@ -48,6 +48,21 @@ impl Refusals {
         self.samples_by_reason().map(refused).sum()
     }
 
+    /// Adds those of another piece of the same request.
+    pub(crate) fn add_all(&mut self, mut others: Self) {
+        for (all, samples) in self.samples.iter_mut().zip(others.samples) {
+            *all += samples;
+        }
+        let room = self.told_max.saturating_sub(self.told.len()).min(others.told.len());
+        self.untold += others.untold + (others.told.len() - room) as u64;
+        self.told.extend(others.told.drain(..room));
+    }
+
+    /// The refusals that are described.
+    pub(crate) fn told(&self) -> &[String] {
+        &self.told
+    }
+
     /// Adds `samples` samples of the series with the label fields `raw`.
     #[cold]
     pub fn add(&mut self, raw: &[u8], samples: u64, refusal: &WriteRefusal) {

@@ -1,6 +1,7 @@
 //! Queries by the engine of `m3rs-query`.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -137,7 +138,7 @@ impl EngineService {
         let engine = Arc::clone(&self.engine);
         let rendering = Rendering::new(Arc::new(output), stats);
         let mut rest = EngineRest { engine, rendering };
-        let body = rest.next_pieces();
+        let body = rest.write_pieces();
         let is_whole = rest.rendering.is_done();
         let rest = (!is_whole).then(|| Box::new(rest) as _);
         QueryAnswer { body, rest, samples, series, is_cut: false }
@@ -150,9 +151,15 @@ struct EngineRest {
     rendering: Rendering,
 }
 
-impl AnswerRest for EngineRest {
-    fn next_pieces(&mut self) -> Vec<Bytes> {
+impl EngineRest {
+    fn write_pieces(&mut self) -> Vec<Bytes> {
         self.engine.render(&mut self.rendering).into_iter().map(Bytes::from).collect()
+    }
+}
+
+impl AnswerRest for EngineRest {
+    fn next_pieces(&mut self) -> io::Result<Vec<Bytes>> {
+        Ok(self.write_pieces())
     }
 }
 

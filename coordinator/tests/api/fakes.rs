@@ -14,7 +14,8 @@ use m3rs_coordinator::ingest::{LabelRefusal, Receiver, Relabeler};
 use m3rs_coordinator::limits::Limits;
 use m3rs_coordinator::metrics::Metrics;
 use m3rs_coordinator::read::{
-    AnswerRest, ErrorType, QueryAnswer, QueryFailure, QueryRequest, QueryService, QueryTime,
+    AnswerRest, ErrorType, FetchLimits, QueryAnswer, QueryFailure, QueryRequest, QueryService,
+    QuerySource, QuerySources, QueryTime,
 };
 use m3rs_coordinator::write::{
     Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore, WriteTarget,
@@ -25,7 +26,8 @@ use m3rs_core::model::{Histogram, Labels, Matcher, Metadata};
 use m3rs_core::time::{TimestampMs, TimestampNs};
 use m3rs_core::{ErrorKind, clock::SystemClock};
 use m3rs_query::source::{
-    Cancel, LabelRequest, Listing, SelectRequest, Selection, SeriesSource, SourceError,
+    Cancel, LabelRequest, Listing, SampleColumns, SelectRequest, Selection, SeriesReader,
+    SeriesSource, SourceError,
 };
 use m3rs_tsdb::{BlockSeries, Cardinality, Count, Exemplar, MetadataStore, SeriesStats, Status};
 use parking_lot::Mutex;
@@ -375,8 +377,24 @@ fn cut<T>(mut entries: Vec<T>, limit: usize) -> Listing<T> {
 }
 
 impl SeriesSource for FakeSource {
-    fn select(&self, _: &SelectRequest, _: &Cancel) -> Result<Selection, SourceError> {
-        unreachable!("the fake engine does not select")
+    /// A series with the label `broken` cannot be read.
+    fn select(&self, request: &SelectRequest, _: &Cancel) -> Result<Selection, SourceError> {
+        let (matcher_sets, range) = (vec![request.matchers.clone()], request.range);
+        let series = self.matching(&LabelRequest { matcher_sets, range, limit: 0 });
+        if series.len() > request.series_max {
+            let (matched, limit) = (series.len(), request.series_max);
+            return Err(SourceError::TooManySeries { matched, limit });
+        }
+        let written = self.0.written.lock();
+        let in_range = |(t, _): &&(i64, u64)| (range.start_ms..=range.end_ms).contains(t);
+        let rows = series.iter().map(|labels| {
+            let is_broken = labels.get("broken").is_some();
+            let samples: BTreeMap<i64, u64> =
+                written[labels].iter().filter(in_range).copied().collect();
+            (!is_broken).then_some(samples)
+        });
+        let reader = Box::new(FakeReader(rows.collect()));
+        Ok(Selection { series, reader, warnings: Vec::new() })
     }
 
     fn label_names(&self, request: &LabelRequest) -> Result<Listing<String>, SourceError> {
@@ -407,6 +425,44 @@ impl SeriesSource for FakeSource {
 
     fn series(&self, request: &LabelRequest) -> Result<Listing<Labels>, SourceError> {
         Ok(cut(self.matching(request), request.limit))
+    }
+}
+
+/// Samples by series number; none for one that cannot be read.
+struct FakeReader(Vec<Option<BTreeMap<i64, u64>>>);
+
+impl SeriesReader for FakeReader {
+    fn read(&self, index: usize, out: &mut SampleColumns) -> Result<(), SourceError> {
+        out.clear();
+        let broken = || SourceError::Storage {
+            kind: ErrorKind::Corrupt,
+            message: "a block is damaged".to_owned(),
+        };
+        for (t, bits) in self.0[index].as_ref().ok_or_else(broken)? {
+            out.ts.push(*t);
+            out.vs.push(f64::from_bits(*bits));
+        }
+        Ok(())
+    }
+}
+
+impl QuerySource for FakeSource {
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn is_cut(&self) -> bool {
+        false
+    }
+}
+
+/// Opens [`FakeSource`]s.
+#[derive(Debug)]
+struct FakeSources(Arc<FakeStore>);
+
+impl QuerySources for FakeSources {
+    fn open(&self, _: &FetchLimits) -> Box<dyn QuerySource> {
+        Box::new(FakeSource(Arc::clone(&self.0)))
     }
 }
 
@@ -495,6 +551,7 @@ impl World {
             writes: Arc::new(writes),
             queries: Arc::clone(&engine) as _,
             source: Arc::new(FakeSource(Arc::clone(&store))),
+            sources: Arc::new(FakeSources(Arc::clone(&store))),
             exemplars: Arc::new(FakeExemplars(Arc::clone(&store))),
             storage: Arc::clone(&control) as _,
             metadata,
@@ -522,14 +579,14 @@ struct Batches {
 }
 
 impl AnswerRest for Batches {
-    fn next_pieces(&mut self) -> Vec<Bytes> {
+    fn next_pieces(&mut self) -> std::io::Result<Vec<Bytes>> {
         let n = self.next;
         self.next += 1;
-        match n {
+        Ok(match n {
             3 if self.breaks => panic!("as the test wants"),
             1..=5 => vec![Bytes::from(format!(",{n}")), Bytes::from_static(b" ")],
             6 => vec![Bytes::from_static(b"]")],
             _ => Vec::new(),
-        }
+        })
     }
 }

@@ -177,7 +177,7 @@ fn routes(
     }))?;
     let parse = features.parse_options(settings.parse);
     let sources = Arc::new(LocalSources::new(Arc::clone(storage)));
-    let mut queries = EngineService::new(Arc::new(engine), sources, parse);
+    let mut queries = EngineService::new(Arc::new(engine), Arc::clone(&sources) as _, parse);
     if args.result_cache == Switch::On {
         queries = queries.with_result_cache(ResultCache::new(limits.query.result_cache_bytes));
     }
@@ -191,6 +191,7 @@ fn routes(
         )),
         queries: Arc::new(queries),
         source: Arc::new(LocalSource::new(Arc::clone(storage))),
+        sources,
         exemplars: Arc::new(LocalSource::new(Arc::clone(storage))),
         storage: Arc::clone(storage) as _,
         metadata: Arc::clone(storage) as _,

@@ -26,6 +26,7 @@ mod fetch_limits;
 mod first_minute;
 mod kill_nine;
 mod kinds;
+mod lines;
 mod log_limits;
 mod real_prometheus;
 mod running_queries;

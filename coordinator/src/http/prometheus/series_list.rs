@@ -1,6 +1,8 @@
 //! An answer that lists label sets, written batch by batch while it is sent: a list of a million
 //! series takes the memory of the labels, and that of a batch as JSON.
 
+use std::io;
+
 use axum::response::Response;
 use bytes::Bytes;
 use m3rs_core::model::Labels;
@@ -31,7 +33,14 @@ impl SeriesList {
 }
 
 impl AnswerRest for SeriesList {
-    fn next_pieces(&mut self) -> Vec<Bytes> {
+    fn next_pieces(&mut self) -> io::Result<Vec<Bytes>> {
+        Ok(self.write_pieces())
+    }
+}
+
+impl SeriesList {
+    /// The next batch; none at the end.
+    pub(crate) fn write_pieces(&mut self) -> Vec<Bytes> {
         if self.tail.is_none() {
             return Vec::new();
         }
@@ -74,7 +83,7 @@ fn push_labels(out: &mut Vec<u8>, labels: &Labels) {
 }
 
 /// A text of labels, which is UTF-8 always.
-fn push_json_string(out: &mut Vec<u8>, text: &[u8]) {
+pub(crate) fn push_json_string(out: &mut Vec<u8>, text: &[u8]) {
     let is_plain = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
     if text.iter().fold(true, |all, byte| all & is_plain(byte)) {
         out.push(b'"');
@@ -95,7 +104,7 @@ mod tests {
         let mut all = Vec::new();
         let mut batches = 0;
         loop {
-            let pieces = list.next_pieces();
+            let pieces = list.write_pieces();
             if pieces.is_empty() {
                 return (batches, all);
             }

@@ -10,36 +10,40 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use m3rs_core::ErrorKind;
+use tokio::sync::SemaphorePermit;
 
 use crate::http::body::{BodyError, BodyLimit, collect};
 use crate::http::error::RETRY_AFTER_SECONDS;
 use crate::http::{App, SharedApp};
-use crate::ingest::{Encoding, Format, WriteFailure, WriteOutcome};
+use crate::ingest::{Encoding, Format, Refusals, WriteFailure, WriteOutcome};
 use crate::write::StoreError;
 
 /// Why a write was not done, or not in full. The body is plain text, as senders log it.
-struct WriteProblem {
-    status: StatusCode,
-    text: String,
+pub(crate) struct WriteProblem {
+    /// The status of the answer.
+    pub(crate) status: StatusCode,
+    /// What happened, for people.
+    pub(crate) text: String,
     /// Whether the connection cannot go on, as a part of the body was left unread.
     closes: bool,
 }
 
 impl WriteProblem {
-    fn new(status: StatusCode, text: impl Into<String>) -> Self {
+    /// A problem after which the connection can go on.
+    pub(crate) fn new(status: StatusCode, text: impl Into<String>) -> Self {
         Self { status, text: text.into(), closes: false }
     }
-}
 
-impl IntoResponse for WriteProblem {
-    fn into_response(self) -> Response {
-        let mut text = self.text;
-        if !text.ends_with('\n') {
-            text.push('\n');
-        }
+    /// The same problem, after which the rest of the body is not read.
+    pub(crate) fn closing(self) -> Self {
+        Self { closes: true, ..self }
+    }
+
+    /// The answer with `body`, and the headers that say what to do.
+    pub(crate) fn respond(self, body: impl IntoResponse) -> Response {
         let come_again =
             matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
-        let mut response = (self.status, text).into_response();
+        let mut response = (self.status, body).into_response();
         if come_again {
             response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
@@ -48,6 +52,33 @@ impl IntoResponse for WriteProblem {
         }
         response
     }
+}
+
+impl IntoResponse for WriteProblem {
+    fn into_response(mut self) -> Response {
+        let mut text = std::mem::take(&mut self.text);
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        self.respond(text)
+    }
+}
+
+/// Lets a write begin, if storage is ready and not too many are at work.
+pub(crate) fn admit(app: &App) -> Result<SemaphorePermit<'_>, WriteProblem> {
+    // 503, not 429: Prometheus drops what was answered 429 unless told otherwise.
+    let Ok(permit) = app.write_permits.try_acquire() else {
+        app.state.metrics.write_overloads.inc();
+        let text = format!(
+            "{} write requests are at work, which is the limit (ingest.in_flight_max)",
+            app.state.limits.write.in_flight_max
+        );
+        return Err(WriteProblem::new(StatusCode::SERVICE_UNAVAILABLE, text));
+    };
+    if !app.state.storage.is_ready() {
+        return Err(WriteProblem::new(StatusCode::SERVICE_UNAVAILABLE, "storage is not ready"));
+    }
+    Ok(permit)
 }
 
 /// As Prometheus: 204 for success.
@@ -102,18 +133,7 @@ async fn write(
     written: &mut Written,
 ) -> Result<(), WriteProblem> {
     let limits = &app.state.limits.write;
-    // 503, not 429: Prometheus drops what was answered 429 unless told otherwise.
-    let Ok(_permit) = app.write_permits.try_acquire() else {
-        app.state.metrics.write_overloads.inc();
-        let text = format!(
-            "{} write requests are at work, which is the limit (ingest.in_flight_max)",
-            limits.in_flight_max
-        );
-        return Err(WriteProblem::new(StatusCode::SERVICE_UNAVAILABLE, text));
-    };
-    if !app.state.storage.is_ready() {
-        return Err(WriteProblem::new(StatusCode::SERVICE_UNAVAILABLE, "storage is not ready"));
-    }
+    let _permit = admit(app)?;
     let (parts, body) = request.into_parts();
     let limit = BodyLimit {
         bytes_max: limits.body_bytes_max,
@@ -144,12 +164,17 @@ async fn finish(
     if outcome.refusals.is_empty() {
         return Ok(());
     }
+    Err(refused(&outcome.refusals))
+}
+
+/// The answer to a request of which something was refused.
+pub(crate) fn refused(refusals: &Refusals) -> WriteProblem {
     // Bad samples are refused again when the others come again.
-    let status = match outcome.refusals.may_pass_later() {
+    let status = match refusals.may_pass_later() {
         true => StatusCode::TOO_MANY_REQUESTS,
         false => StatusCode::BAD_REQUEST,
     };
-    Err(WriteProblem::new(status, outcome.refusals.to_string()))
+    WriteProblem::new(status, refusals.to_string())
 }
 
 /// Which message a request says that it holds, and how it is compressed.
@@ -231,6 +256,6 @@ impl From<BodyError> for WriteProblem {
             BodyError::TooLarge { .. } | BodyError::Broken(_) => StatusCode::BAD_REQUEST,
             BodyError::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
         };
-        Self { closes: true, ..Self::new(status, error.to_string()) }
+        Self::new(status, error.to_string()).closing()
     }
 }
