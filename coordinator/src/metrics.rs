@@ -2,9 +2,11 @@
 //!
 //! Handles are made once; a request costs a few atomic adds and two look-ups in small maps.
 
+mod families;
 mod jobs;
 mod process;
 mod reads;
+mod remote_read;
 mod result_cache;
 mod scrub;
 mod storage;
@@ -27,6 +29,8 @@ use crate::http::{BuildInfo, HttpState};
 use crate::ingest::{Refusals, WalkCounts};
 use crate::write::RefusalReason;
 use process::ProcessCollector;
+pub(crate) use remote_read::RemoteReadInFlight;
+use remote_read::RemoteReadMetrics;
 use result_cache::ResultCacheMetrics;
 use storage::StorageMetrics;
 pub(crate) use text::TextFormat;
@@ -95,8 +99,10 @@ pub struct Metrics {
     pub(crate) queries_slow: Counter,
     pub(crate) queries_cancelled: Counter,
     metadata_families: Gauge,
+    pub(crate) remote_read: RemoteReadMetrics,
     result_cache: ResultCacheMetrics,
     storage: StorageMetrics,
+    process_files: SharedFs,
 }
 
 /// Counts a request as in flight until it is dropped.
@@ -119,6 +125,7 @@ impl Metrics {
         fs: SharedFs,
     ) -> Self {
         registry.register("m3rs_build", "What was built", build_labels(build));
+        let process_files = Arc::clone(&fs);
         registry.register_collector(Box::new(ProcessCollector::new(fs, clock.now())));
         let r = &mut registry;
         let refused = Family::<ReasonLabels, Counter>::default();
@@ -177,10 +184,17 @@ impl Metrics {
             queries_slow: put(r, "m3rs_queries_slow", "Queries that were logged as slow"),
             queries_cancelled: put(r, "m3rs_queries_cancelled", "Queries ended by request"),
             metadata_families: put(r, "m3rs_metadata_families", "Metric families with metadata"),
+            remote_read: RemoteReadMetrics::new(r),
             result_cache: ResultCacheMetrics::new(r),
             storage: StorageMetrics::new(r),
             registry,
+            process_files,
         }
+    }
+
+    /// Threads of the process; 0 where the machine does not tell.
+    pub(crate) fn threads(&self) -> u64 {
+        process::threads(&*self.process_files)
     }
 
     pub(crate) fn http_in_flight(&self) -> InFlight {
@@ -215,6 +229,15 @@ impl Metrics {
 
     pub(crate) fn observe_query(&self, kind: QueryKind, took: Duration) {
         self.query_durations[kind as usize].observe(took.as_secs_f64());
+    }
+
+    /// All metrics whose names are wanted, as messages in JSON.
+    pub(crate) fn families(
+        &self,
+        state: &HttpState,
+        is_wanted: impl FnMut(&str) -> bool,
+    ) -> Vec<serde_json::Value> {
+        families::families(&self.encode(TextFormat::OpenMetrics, state), is_wanted)
     }
 
     /// The text of all metrics; what is only known at a scrape is asked of `state`.

@@ -12,6 +12,7 @@ pub(crate) use fetch::NOT_EXHAUSTIVE;
 pub use local::{LocalSource, LocalSources};
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -108,7 +109,11 @@ impl fmt::Debug for QueryAnswer {
 /// The part of a large answer that is written while what comes before it is sent.
 pub trait AnswerRest: Send {
     /// The next pieces; none at the end. Blocks its thread while it writes them.
-    fn next_pieces(&mut self) -> Vec<Bytes>;
+    ///
+    /// # Errors
+    /// Why there can be no more. The client's connection is cut off, so that nobody takes a part
+    /// for the whole.
+    fn next_pieces(&mut self) -> io::Result<Vec<Bytes>>;
 }
 
 /// The class of a failed request, in Prometheus's words.
@@ -206,6 +211,17 @@ impl From<SourceError> for QueryFailure {
     }
 }
 
+/// What one selector of a query reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectorRead {
+    /// Its conditions.
+    pub matchers: Vec<Matcher>,
+    /// How much earlier than the query's times it reads; negative for later.
+    pub offset_ms: i64,
+    /// The length of its range; 0 for an instant selector.
+    pub range_ms: i64,
+}
+
 /// Evaluates queries. Calls block their thread and are made on query threads.
 pub trait QueryService: Send + Sync {
     /// Evaluates `request`; looks at `cancel` now and then.
@@ -232,6 +248,12 @@ pub trait QueryService: Send + Sync {
     /// # Errors
     /// [`ErrorType::BadData`] for a text that is no query.
     fn selectors(&self, text: &str) -> Result<Vec<Vec<Matcher>>, QueryFailure>;
+
+    /// What the selectors of the query would read if it were evaluated from one time to another.
+    ///
+    /// # Errors
+    /// [`ErrorType::BadData`] for a text that is no query.
+    fn reads(&self, text: &str) -> Result<Vec<SelectorRead>, QueryFailure>;
 
     /// The matchers of a series selector, at least one of which refuses the empty value.
     ///

@@ -4,8 +4,12 @@ pub(crate) mod exemplars;
 pub(crate) mod labels;
 pub(crate) mod metadata;
 pub(crate) mod query;
+pub(crate) mod read;
+pub(crate) mod rules;
 pub(crate) mod running;
+pub(crate) mod scrape;
 mod series_list;
+pub(crate) mod server;
 pub(crate) mod status;
 pub(crate) mod write;
 
@@ -17,7 +21,7 @@ use crate::http::params::Params;
 use crate::read::ErrorType;
 
 /// Refuses requests until storage can answer them.
-fn check_ready(app: &App) -> Result<(), ApiError> {
+pub(crate) fn check_ready(app: &App) -> Result<(), ApiError> {
     if app.state.storage.is_ready() {
         return Ok(());
     }
@@ -28,7 +32,7 @@ fn check_ready(app: &App) -> Result<(), ApiError> {
 }
 
 /// The text of a query, which must not be too long.
-fn check_text<'a>(app: &App, parameter: &str, text: &'a str) -> Result<&'a str, ApiError> {
+pub(crate) fn check_text<'a>(app: &App, parameter: &str, text: &'a str) -> Result<&'a str, ApiError> {
     let limit = app.state.limits.query.text_bytes_max;
     if text.len() > limit {
         let why =
@@ -40,7 +44,7 @@ fn check_text<'a>(app: &App, parameter: &str, text: &'a str) -> Result<&'a str, 
 
 /// The selectors in `match[]`. `refuse` words the error for a text that is no selector; routes
 /// differ in that.
-fn matcher_sets(
+pub(crate) fn matcher_sets(
     app: &App,
     params: &Params,
     refuse: fn(String) -> ApiError,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,12 +10,13 @@ use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
-use m3rs_coordinator::http::{BuildInfo, HttpState, Routes, StorageControl, StorageStatus};
+use m3rs_coordinator::http::{About, BuildInfo, HttpState, Routes, StorageControl, StorageStatus};
 use m3rs_coordinator::ingest::{LabelRefusal, Receiver, Relabeler};
 use m3rs_coordinator::limits::Limits;
 use m3rs_coordinator::metrics::Metrics;
 use m3rs_coordinator::read::{
-    AnswerRest, ErrorType, QueryAnswer, QueryFailure, QueryRequest, QueryService, QueryTime,
+    AnswerRest, ErrorType, FetchLimits, QueryAnswer, QueryFailure, QueryRequest, QueryService,
+    QuerySource, QuerySources, QueryTime, SelectorRead,
 };
 use m3rs_coordinator::write::{
     Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore, WriteTarget,
@@ -24,6 +26,7 @@ use m3rs_core::fs::DiskFs;
 use m3rs_core::model::{Histogram, Labels, Matcher, Metadata};
 use m3rs_core::time::{TimestampMs, TimestampNs};
 use m3rs_core::{ErrorKind, clock::SystemClock};
+use m3rs_query::source::vector::VectorSource;
 use m3rs_query::source::{
     Cancel, LabelRequest, Listing, SelectRequest, Selection, SeriesSource, SourceError,
 };
@@ -330,6 +333,11 @@ impl QueryService for FakeEngine {
         }
     }
 
+    fn reads(&self, text: &str) -> Result<Vec<SelectorRead>, QueryFailure> {
+        let read = |matchers| SelectorRead { matchers, offset_ms: 1000, range_ms: 60_000 };
+        Ok(self.selectors(text)?.into_iter().map(read).collect())
+    }
+
     fn selector(&self, text: &str) -> Result<Vec<Matcher>, QueryFailure> {
         match text.split_once('=') {
             Some((name, value)) => Ok(vec![Matcher::equal(name, value)]),
@@ -406,6 +414,75 @@ impl SeriesSource for FakeSource {
 
     fn series(&self, request: &LabelRequest) -> Result<Listing<Labels>, SourceError> {
         Ok(cut(self.matching(request), request.limit))
+    }
+}
+
+/// Sources over what the store was written.
+#[derive(Debug)]
+pub(crate) struct FakeSources(pub(crate) Arc<FakeStore>);
+
+impl QuerySources for FakeSources {
+    fn open(&self, _: &FetchLimits) -> Box<dyn QuerySource> {
+        let mut source = VectorSource::new();
+        for (labels, samples) in self.0.written.lock().iter() {
+            for (t, bits) in samples {
+                source.append(labels, *t, f64::from_bits(*bits));
+            }
+        }
+        for (labels, t, h, start) in self.0.histograms.lock().iter() {
+            source.append_histogram(labels, *t, Arc::new(h.clone()), *start);
+        }
+        Box::new(WrittenSource(source))
+    }
+}
+
+/// What was written, as one query sees it.
+struct WrittenSource(VectorSource);
+
+impl QuerySource for WrittenSource {
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn is_cut(&self) -> bool {
+        false
+    }
+}
+
+impl SeriesSource for WrittenSource {
+    fn select(&self, request: &SelectRequest, cancel: &Cancel) -> Result<Selection, SourceError> {
+        self.0.select(request, cancel)
+    }
+
+    fn label_names(&self, request: &LabelRequest) -> Result<Listing<String>, SourceError> {
+        self.0.label_names(request)
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        request: &LabelRequest,
+    ) -> Result<Listing<String>, SourceError> {
+        self.0.label_values(name, request)
+    }
+
+    fn series(&self, request: &LabelRequest) -> Result<Listing<Labels>, SourceError> {
+        self.0.series(request)
+    }
+}
+
+/// What the fake process was told.
+fn about() -> About {
+    About {
+        flags: [("data-dir".to_owned(), "/data".to_owned())].into(),
+        config_yaml: "query:\n  timeout: 5m\n".to_owned(),
+        features: [("api", [("remote_read", true)].into())].into(),
+        working_dir: "/".to_owned(),
+        hostname: "machine".to_owned(),
+        started: TimestampMs(NOW_MS - 1500).to_ns(),
+        cores: 2,
+        retention: "30d".to_owned(),
+        lookback_ms: 300_000,
     }
 }
 
@@ -491,6 +568,7 @@ impl World {
             writes: Arc::new(writes),
             queries: Arc::clone(&engine) as _,
             source: Arc::new(FakeSource(Arc::clone(&store))),
+            sources: Arc::new(FakeSources(Arc::clone(&store))),
             exemplars: Arc::new(FakeExemplars(Arc::clone(&store))),
             storage: Arc::clone(&control) as _,
             metadata,
@@ -498,6 +576,7 @@ impl World {
             limits,
             clock,
             build,
+            about: about(),
         };
         Self { router: Routes::new(state).api(), store, engine, control }
     }
@@ -518,14 +597,14 @@ struct Batches {
 }
 
 impl AnswerRest for Batches {
-    fn next_pieces(&mut self) -> Vec<Bytes> {
+    fn next_pieces(&mut self) -> io::Result<Vec<Bytes>> {
         let n = self.next;
         self.next += 1;
-        match n {
+        Ok(match n {
             3 if self.breaks => panic!("as the test wants"),
             1..=5 => vec![Bytes::from(format!(",{n}")), Bytes::from_static(b" ")],
             6 => vec![Bytes::from_static(b"]")],
             _ => Vec::new(),
-        }
+        })
     }
 }

@@ -15,7 +15,7 @@ use crate::http::short::WorkKey;
 use crate::http::time::{MAX_TIME_MS, MIN_TIME_MS};
 use crate::http::{App, SharedApp};
 use crate::queries::Stop;
-use crate::read::{AnswerRest, FetchLimits, NOT_EXHAUSTIVE, QueryFailure, TRUNCATED};
+use crate::read::{FetchLimits, NOT_EXHAUSTIVE, QueryFailure, TRUNCATED};
 
 /// The prefix of label names that escape what a path cannot hold.
 const ESCAPED_PREFIX: &str = "U__";
@@ -64,7 +64,7 @@ pub(crate) async fn series(
         let found = source.series(&request)?;
         let (warnings, is_cut) = cut.told(&found)?;
         let mut rest = SeriesList::new(found.entries, &warnings);
-        Ok((rest.next_pieces(), rest, is_cut))
+        Ok((rest.pieces(), rest, is_cut))
     })
     .await?;
     Ok(tell_cut(rest.answer(first), is_cut))

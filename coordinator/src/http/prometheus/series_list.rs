@@ -1,6 +1,8 @@
 //! An answer that lists label sets, written batch by batch while it is sent: a list of a million
 //! series takes the memory of the labels, and that of a batch as JSON.
 
+use std::io;
+
 use axum::response::Response;
 use bytes::Bytes;
 use m3rs_core::model::Labels;
@@ -31,7 +33,14 @@ impl SeriesList {
 }
 
 impl AnswerRest for SeriesList {
-    fn next_pieces(&mut self) -> Vec<Bytes> {
+    fn next_pieces(&mut self) -> io::Result<Vec<Bytes>> {
+        Ok(self.pieces())
+    }
+}
+
+impl SeriesList {
+    /// The next batch; none at the end.
+    pub(crate) fn pieces(&mut self) -> Vec<Bytes> {
         if self.tail.is_none() {
             return Vec::new();
         }
@@ -95,7 +104,7 @@ mod tests {
         let mut all = Vec::new();
         let mut batches = 0;
         loop {
-            let pieces = list.next_pieces();
+            let pieces = list.pieces();
             if pieces.is_empty() {
                 return (batches, all);
             }

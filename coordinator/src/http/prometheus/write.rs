@@ -13,6 +13,7 @@ use m3rs_core::ErrorKind;
 
 use crate::http::body::{BodyError, BodyLimit, collect};
 use crate::http::error::RETRY_AFTER_SECONDS;
+use crate::http::middleware::FailureText;
 use crate::http::{App, SharedApp};
 use crate::ingest::{Encoding, Format, WriteFailure, WriteOutcome};
 use crate::write::StoreError;
@@ -39,7 +40,11 @@ impl IntoResponse for WriteProblem {
         }
         let come_again =
             matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        let failure = self.status.is_server_error().then(|| FailureText(text.clone()));
         let mut response = (self.status, text).into_response();
+        if let Some(failure) = failure {
+            response.extensions_mut().insert(failure);
+        }
         if come_again {
             response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
@@ -154,8 +159,8 @@ async fn finish(
 
 /// Which message a request says that it holds, and how it is compressed.
 ///
-/// PARITY(prometheus): an absent content type or encoding is taken for 1.0 with snappy. zstd is what
-/// VictoriaMetrics's agents send until it is refused.
+/// PARITY(prometheus): an absent content type or encoding is taken for 1.0 with snappy. zstd is
+/// what VictoriaMetrics's agents send until it is refused.
 fn format_of(headers: &HeaderMap) -> Result<(Format, Encoding), WriteProblem> {
     let text = |name| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()));
     let content_type = text(CONTENT_TYPE).unwrap_or("application/x-protobuf".into());
@@ -215,12 +220,6 @@ impl From<StoreError> for WriteProblem {
             ErrorKind::Internal | ErrorKind::Corrupt => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
-        if status == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(error = %error.message, "write not stored");
-        } else {
-            // The log told once that it takes no writes; a busy sender would tell it each time.
-            tracing::debug!(error = %error.message, "write not stored");
-        }
         Self::new(status, error.message)
     }
 }
