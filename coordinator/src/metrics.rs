@@ -12,6 +12,7 @@ mod scrub;
 mod storage;
 mod text;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,32 +126,27 @@ impl Metrics {
         fs: SharedFs,
     ) -> Self {
         registry.register("m3rs_build", "What was built", build_labels(build));
-        let process_files = Arc::clone(&fs);
-        registry.register_collector(Box::new(ProcessCollector::new(fs, clock.now())));
+        let collector = ProcessCollector::new(Arc::clone(&fs), clock.now());
+        registry.register_collector(Box::new(collector));
         let r = &mut registry;
-        let refused = Family::<ReasonLabels, Counter>::default();
-        r.register(
+        let refused: Family<ReasonLabels, Counter> = put(
+            r,
             "m3rs_write_refused_samples",
             "Samples that were refused with status 400, by reason",
-            refused.clone(),
         );
-        let query_durations: DurationFamily<KindLabels> =
-            Family::new_with_constructor(duration_histogram);
-        r.register(
+        let query_durations: DurationFamily<KindLabels> = durations(
+            r,
             "m3rs_query_duration_seconds",
             "Time from the request of a query to its result, waiting included",
-            query_durations.clone(),
         );
         let of_kind = |kind| query_durations.get_or_create_owned(&KindLabels { kind });
         let of_reason = |reason: RefusalReason| {
             refused.get_or_create_owned(&ReasonLabels { reason: reason.as_str() })
         };
-        let request_durations: DurationFamily<RouteLabels> =
-            Family::new_with_constructor(duration_histogram);
-        r.register(
+        let request_durations: DurationFamily<RouteLabels> = durations(
+            r,
             "m3rs_http_request_duration_seconds",
             "Time from the head of a request to the head of its answer, by route",
-            request_durations.clone(),
         );
         Self {
             requests: put(r, "m3rs_http_requests", "Requests by route, method and status"),
@@ -188,7 +184,7 @@ impl Metrics {
             result_cache: ResultCacheMetrics::new(r),
             storage: StorageMetrics::new(r),
             registry,
-            process_files,
+            process_files: fs,
         }
     }
 
@@ -261,6 +257,16 @@ where
     let metric = M::default();
     registry.register(name, help, metric.clone());
     metric
+}
+
+/// Registers histograms of durations.
+fn durations<L>(registry: &mut Registry, name: &str, help: &str) -> DurationFamily<L>
+where
+    L: Clone + Eq + std::hash::Hash + EncodeLabelSet + fmt::Debug + Send + Sync + 'static,
+{
+    let family = DurationFamily::<L>::new_with_constructor(duration_histogram as fn() -> Histogram);
+    registry.register(name, help, family.clone());
+    family
 }
 
 fn build_labels(build: &BuildInfo) -> Info<Vec<(&'static str, String)>> {

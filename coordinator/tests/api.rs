@@ -43,6 +43,8 @@ mod routes;
 mod running;
 #[path = "api/serve.rs"]
 mod serve;
+#[path = "api/sources.rs"]
+mod sources;
 #[path = "api/write.rs"]
 mod write;
 #[path = "api/write_2.rs"]

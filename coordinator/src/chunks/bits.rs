@@ -16,7 +16,7 @@ impl<'a> BitWriter<'a> {
         Self { out, pending: 0, free: u64::BITS }
     }
 
-    /// Appends the lowest `count` bits of `bits`, at most 64; the others must be 0.
+    /// Appends the lowest `count` bits of `bits`, 1 to 64; the others must be 0.
     #[inline]
     pub(super) fn push(&mut self, bits: u64, count: u32) {
         if count < self.free {
@@ -159,7 +159,7 @@ mod tests {
         let mut wanted = String::new();
         let made = bits(|w| {
             for i in 0..200u64 {
-                let count = u32::try_from(i % 65).expect("small");
+                let count = u32::try_from(i % 64 + 1).expect("small");
                 let n = i.wrapping_mul(0x9e37_79b9_7f4a_7c15) & low_bits(count);
                 w.push(n, count);
                 let text = format!("{n:064b}");

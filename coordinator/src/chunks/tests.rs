@@ -224,7 +224,7 @@ fn any_float() -> impl Strategy<Value = f64> {
 }
 
 fn any_count() -> impl Strategy<Value = u64> {
-    prop_oneof![3 => 0..20u64, 1 => 0..1 << 62u64]
+    prop_oneof![3 => 0..20u64, 1 => 0..1u64 << 62]
 }
 
 /// Histograms with few layouts, so that some follow each other in a chunk.

@@ -32,7 +32,11 @@ pub(crate) fn check_ready(app: &App) -> Result<(), ApiError> {
 }
 
 /// The text of a query, which must not be too long.
-pub(crate) fn check_text<'a>(app: &App, parameter: &str, text: &'a str) -> Result<&'a str, ApiError> {
+pub(crate) fn check_text<'a>(
+    app: &App,
+    parameter: &str,
+    text: &'a str,
+) -> Result<&'a str, ApiError> {
     let limit = app.state.limits.query.text_bytes_max;
     if text.len() > limit {
         let why =

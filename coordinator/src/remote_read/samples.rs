@@ -140,7 +140,7 @@ mod tests {
             let mut elements = Elements::default();
             let mut plain = Vec::new();
             for i in 0..200_000u32 * u32::from(result) {
-                let bytes = [result, i.to_le_bytes()[0], 7, i.to_le_bytes()[1]];
+                let bytes = [result, 7, i.to_le_bytes()[2], 7];
                 elements.push(&bytes).expect("short");
                 plain.extend_from_slice(&bytes);
             }

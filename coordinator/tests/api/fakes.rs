@@ -15,8 +15,8 @@ use m3rs_coordinator::ingest::{LabelRefusal, Receiver, Relabeler};
 use m3rs_coordinator::limits::Limits;
 use m3rs_coordinator::metrics::Metrics;
 use m3rs_coordinator::read::{
-    AnswerRest, ErrorType, FetchLimits, QueryAnswer, QueryFailure, QueryRequest, QueryService,
-    QuerySource, QuerySources, QueryTime, SelectorRead,
+    AnswerRest, ErrorType, QueryAnswer, QueryFailure, QueryRequest, QueryService, QueryTime,
+    SelectorRead,
 };
 use m3rs_coordinator::write::{
     Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore, WriteTarget,
@@ -26,7 +26,6 @@ use m3rs_core::fs::DiskFs;
 use m3rs_core::model::{Histogram, Labels, Matcher, Metadata};
 use m3rs_core::time::{TimestampMs, TimestampNs};
 use m3rs_core::{ErrorKind, clock::SystemClock};
-use m3rs_query::source::vector::VectorSource;
 use m3rs_query::source::{
     Cancel, LabelRequest, Listing, SelectRequest, Selection, SeriesSource, SourceError,
 };
@@ -35,6 +34,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::exemplars::FakeExemplars;
+use crate::sources::FakeSources;
 
 /// Wall time of the fakes: 2024-01-01T00:00:00Z.
 pub(crate) const NOW_MS: i64 = 1_704_067_200_000;
@@ -414,60 +414,6 @@ impl SeriesSource for FakeSource {
 
     fn series(&self, request: &LabelRequest) -> Result<Listing<Labels>, SourceError> {
         Ok(cut(self.matching(request), request.limit))
-    }
-}
-
-/// Sources over what the store was written.
-#[derive(Debug)]
-pub(crate) struct FakeSources(pub(crate) Arc<FakeStore>);
-
-impl QuerySources for FakeSources {
-    fn open(&self, _: &FetchLimits) -> Box<dyn QuerySource> {
-        let mut source = VectorSource::new();
-        for (labels, samples) in self.0.written.lock().iter() {
-            for (t, bits) in samples {
-                source.append(labels, *t, f64::from_bits(*bits));
-            }
-        }
-        for (labels, t, h, start) in self.0.histograms.lock().iter() {
-            source.append_histogram(labels, *t, Arc::new(h.clone()), *start);
-        }
-        Box::new(WrittenSource(source))
-    }
-}
-
-/// What was written, as one query sees it.
-struct WrittenSource(VectorSource);
-
-impl QuerySource for WrittenSource {
-    fn notes(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn is_cut(&self) -> bool {
-        false
-    }
-}
-
-impl SeriesSource for WrittenSource {
-    fn select(&self, request: &SelectRequest, cancel: &Cancel) -> Result<Selection, SourceError> {
-        self.0.select(request, cancel)
-    }
-
-    fn label_names(&self, request: &LabelRequest) -> Result<Listing<String>, SourceError> {
-        self.0.label_names(request)
-    }
-
-    fn label_values(
-        &self,
-        name: &str,
-        request: &LabelRequest,
-    ) -> Result<Listing<String>, SourceError> {
-        self.0.label_values(name, request)
-    }
-
-    fn series(&self, request: &LabelRequest) -> Result<Listing<Labels>, SourceError> {
-        self.0.series(request)
     }
 }
 

@@ -95,7 +95,7 @@ async fn world_of(count: i64, limits: RemoteReadLimits) -> World {
     let all: Vec<(i64, f64)> = (0..count).map(|i| (1000 * i, i as f64 * 0.5)).collect();
     let bytes = body(&request(vec![
         series(&[("__name__", "up"), ("job", "b")], &all),
-        series(&[("__name__", "up"), ("job", "a"), ("x", "y")], &[(0, -0.0), (5000, STALE_NAN)]),
+        series(&[("__name__", "up"), ("job", "a"), ("x", "y")], &[(0, -1.5), (5000, STALE_NAN)]),
         series(&[("__name__", "down"), ("job", "a")], &[(7000, f64::INFINITY)]),
     ]));
     assert_eq!(post_write(&world.router, "/api/v1/write", bytes).await.status, 204);
@@ -134,7 +134,7 @@ async fn samples_are_read_in_order_of_labels() {
             let bits = |samples: &[(i64, f64)]| -> Vec<(i64, u64)> {
                 samples.iter().map(|(t, v)| (*t, v.to_bits())).collect()
             };
-            assert_eq!(points(0, 0), bits(&[(0, -0.0)]));
+            assert_eq!(points(0, 0), bits(&[(0, -1.5)]));
             assert_eq!(points(0, 1), bits(&[(0, 0.0), (1000, 0.5), (2000, 1.0)]));
             assert_eq!(points(3, 0), bits(&[(3000, 1.5)]));
         }
@@ -143,7 +143,7 @@ async fn samples_are_read_in_order_of_labels() {
 
 #[tokio::test]
 async fn chunks_are_streamed_series_by_series() {
-    let limits = RemoteReadLimits { frame_bytes_max: 1500, ..RemoteReadLimits::default() };
+    let limits = RemoteReadLimits { frame_bytes_max: 500, ..RemoteReadLimits::default() };
     let world = world_of(2000, limits).await;
     let none = query(9, 1, &[matcher(0, "__name__", "up")]);
     let all = query(0, i64::MAX, &[matcher(2, "__name__", ".+")]);
@@ -151,7 +151,7 @@ async fn chunks_are_streamed_series_by_series() {
         let asked = asks(&[CHUNKS, SAMPLES], &[none.clone(), all.clone()]);
         let answer = read(&world, path, &asked).await;
         let frames = frames(&answer);
-        assert!(frames.iter().all(|(len, _)| *len <= 1500), "frames keep their limit");
+        assert!(frames.iter().all(|(len, _)| *len <= 500), "frames keep their limit");
         let mut found: Vec<(String, Vec<(i64, f64)>)> = Vec::new();
         for (_, frame) in &frames {
             assert_eq!((frame.query_index, frame.chunked_series.len()), (1, 1));
