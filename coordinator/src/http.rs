@@ -1,9 +1,12 @@
 //! The HTTP API: routes, and what all of them share.
 
+mod about;
 mod admin;
 mod body;
 mod error;
 mod export;
+mod exposition;
+mod federate;
 mod fetch_limits;
 mod gate;
 mod health;
@@ -13,10 +16,12 @@ mod lines;
 mod middleware;
 mod params;
 mod prometheus;
+mod request_id;
 mod response;
+mod routes;
 mod serve;
 mod short;
-mod time;
+pub(crate) mod time;
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,6 +40,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 
+pub use about::{About, without_secrets};
 pub use admin::{StorageControl, StorageStatus};
 pub use health::BuildInfo;
 pub use serve::serve;
@@ -46,6 +52,8 @@ use crate::queries::Queries;
 use crate::read::{ExemplarSource, QueryService, QuerySources};
 use body::BufferPool;
 use gate::QueryGate;
+use request_id::RequestIds;
+use routes::Listed;
 
 /// PARITY(prometheus): whoever asks gets compression, of short answers too.
 const COMPRESS_BYTES_MIN: u64 = 1;
@@ -58,7 +66,7 @@ pub struct HttpState {
     pub queries: Arc<dyn QueryService>,
     /// Answers for labels and series.
     pub source: Arc<dyn SeriesSource>,
-    /// Gives exports their sources.
+    /// Gives exports, remote reads and federation sources of their own.
     pub sources: Arc<dyn QuerySources>,
     /// Answers for exemplars.
     pub exemplars: Arc<dyn ExemplarSource>,
@@ -74,6 +82,8 @@ pub struct HttpState {
     pub clock: SharedClock,
     /// What was built.
     pub build: BuildInfo,
+    /// What the process was told.
+    pub about: About,
 }
 
 impl fmt::Debug for HttpState {
@@ -89,6 +99,8 @@ struct App {
     queries: Arc<Queries>,
     write_permits: Semaphore,
     write_buffers: BufferPool,
+    read_permits: Arc<Semaphore>,
+    request_ids: RequestIds,
 }
 
 type SharedApp = Arc<App>;
@@ -123,26 +135,28 @@ impl Routes {
             ),
             write_permits: Semaphore::new(state.limits.write.in_flight_max),
             write_buffers: BufferPool::default(),
+            read_permits: Arc::new(Semaphore::new(state.limits.read.concurrent_max)),
+            request_ids: RequestIds::default(),
             state,
         }))
     }
 
     /// All routes.
     pub fn api(&self) -> Router {
-        self.finish(
-            Router::new()
-                .merge(write_routes())
-                .merge(line_routes())
-                .nest("/api/v1", query_routes())
-                .nest("/prometheus/api/v1", query_routes())
-                .merge(own_routes())
-                .merge(metrics_routes()),
-        )
+        self.finish(all_routes().into_parts().1)
+    }
+
+    /// The paths of all routes, sorted; names in braces stand for a part of a path.
+    #[must_use]
+    pub fn paths() -> Vec<String> {
+        let (mut paths, _) = all_routes().into_parts();
+        paths.sort();
+        paths
     }
 
     /// `/metrics` alone, for the port that M3 has for it.
     pub fn metrics(&self) -> Router {
-        self.finish(metrics_routes())
+        self.finish(metrics_routes().into_parts().1)
     }
 
     fn finish(&self, routes: Router<SharedApp>) -> Router {
@@ -160,9 +174,20 @@ impl Routes {
     }
 }
 
+fn all_routes() -> Listed {
+    Listed::new()
+        .merge(write_routes())
+        .merge(line_routes())
+        .merge(read_routes())
+        .nest("/api/v1", query_routes())
+        .nest("/prometheus/api/v1", query_routes())
+        .merge(own_routes())
+        .merge(metrics_routes())
+}
+
 /// Writes come without the layers that only answers need.
-fn write_routes() -> Router<SharedApp> {
-    Router::new()
+fn write_routes() -> Listed {
+    Listed::new()
         .route("/api/v1/prom/remote/write", post(prometheus::write::m3_write))
         .route("/api/v1/write", post(prometheus::write::prometheus_write))
         .route("/prometheus/api/v1/write", post(prometheus::write::prometheus_write))
@@ -170,8 +195,8 @@ fn write_routes() -> Router<SharedApp> {
 }
 
 /// Bodies of lines, and what clients of InfluxDB ask before they send some.
-fn line_routes() -> Router<SharedApp> {
-    let mut routes = Router::new()
+fn line_routes() -> Listed {
+    let mut routes = Listed::new()
         .route("/api/v1/influxdb/write", post(influx::m3_write))
         .route("/write", post(influx::write_1))
         .route("/influx/write", post(influx::write_1))
@@ -193,9 +218,18 @@ fn line_routes() -> Router<SharedApp> {
     routes.layer(DefaultBodyLimit::disable())
 }
 
-fn query_routes() -> Router<SharedApp> {
-    use prometheus::{exemplars, labels, metadata, query, running, status};
-    Router::new()
+/// Remote reads are compressed by themselves or not at all.
+fn read_routes() -> Listed {
+    use prometheus::read;
+    Listed::new()
+        .route("/api/v1/prom/remote/read", both(read::m3_read))
+        .route("/api/v1/read", post(read::prometheus_read))
+        .route("/prometheus/api/v1/read", post(read::prometheus_read))
+}
+
+fn query_routes() -> Listed {
+    use prometheus::{exemplars, labels, metadata, query, rules, running, scrape, server, status};
+    Listed::new()
         .route("/query", both(query::instant))
         .route("/query_range", both(query::range))
         .route("/format_query", both(query::format))
@@ -213,11 +247,27 @@ fn query_routes() -> Router<SharedApp> {
         .route("/export", both(export::lines))
         .route("/export/csv", both(export::csv))
         .route("/export/openmetrics", both(export::openmetrics))
+        .route("/status/config", get(server::config))
+        .route("/status/flags", get(server::flags))
+        .route("/status/runtimeinfo", get(server::runtime_info))
+        .route("/status/self_metrics", get(server::self_metrics))
+        .route("/status/walreplay", get(server::replay))
+        .route("/features", get(server::features))
+        .route("/notifications", get(server::notifications))
+        .route("/notifications/live", get(server::live_notifications))
+        .route("/rules", get(rules::rules))
+        .route("/alerts", get(rules::alerts))
+        .route("/alertmanagers", get(scrape::alertmanagers))
+        .route("/scrape_pools", get(scrape::pools))
+        .route("/targets", get(scrape::targets))
+        .route("/targets/metadata", get(scrape::metadata))
+        .route("/targets/relabel_steps", get(scrape::relabel_steps))
         .layer(compression())
 }
 
-fn own_routes() -> Router<SharedApp> {
-    Router::new()
+fn own_routes() -> Listed {
+    Listed::new()
+        .route("/federate", get(federate::federate).layer(compression()))
         .route("/health", get(health::m3_health))
         .route("/-/healthy", get(health::healthy))
         .route("/-/ready", get(health::ready_text))
@@ -225,8 +275,8 @@ fn own_routes() -> Router<SharedApp> {
         .route("/api/v1/admin/tsdb/flush", post(admin::flush))
 }
 
-fn metrics_routes() -> Router<SharedApp> {
-    Router::new().route("/metrics", both(health::metrics).layer(compression()))
+fn metrics_routes() -> Listed {
+    Listed::new().route("/metrics", both(health::metrics).layer(compression()))
 }
 
 fn both<H, T>(handler: H) -> axum::routing::MethodRouter<SharedApp>

@@ -16,6 +16,7 @@
 //! - Errors of the API are JSON with `errorType`, as Prometheus writes them.
 #![forbid(unsafe_code)]
 
+mod chunks;
 pub mod http;
 pub mod ingest;
 pub mod limits;
@@ -23,4 +24,5 @@ pub mod local;
 pub mod metrics;
 mod queries;
 pub mod read;
+pub mod remote_read;
 pub mod write;

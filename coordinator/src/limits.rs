@@ -92,6 +92,9 @@ pub struct QueryLimits {
     pub exemplar_series_max: usize,
     /// The most series that one selector of an export may match (`query.export_series_max`).
     pub export_series_max: usize,
+    /// The most series that one selector of a federation may match
+    /// (`query.federate_series_max`).
+    pub federate_series_max: usize,
     /// Bytes of results of range queries that are kept, if they are (`query.result_cache_bytes`).
     pub result_cache_bytes: u64,
 }
@@ -110,6 +113,7 @@ impl Default for QueryLimits {
             history_texts_max: 1000,
             exemplar_series_max: 1_000_000,
             export_series_max: 10_000_000,
+            federate_series_max: 1_000_000,
             result_cache_bytes: 64 << 20,
         }
     }
@@ -144,6 +148,41 @@ impl Default for ServeLimits {
     }
 }
 
+/// Limits of remote read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemoteReadLimits {
+    /// The most requests at work at a time (`read.concurrent_max`); further ones wait.
+    pub concurrent_max: usize,
+    /// The largest body, as sent and decompressed, in bytes (`read.body_bytes_max`).
+    pub body_bytes_max: usize,
+    /// The most queries of a request (`read.queries_max`).
+    pub queries_max: usize,
+    /// The most matchers of a request (`read.matchers_max`).
+    pub matchers_max: usize,
+    /// The most series of a query (`read.series_max`).
+    pub series_max: usize,
+    /// The most samples of a query whose answer is one message (`read.samples_max`).
+    pub samples_max: u64,
+    /// The largest frame of streamed chunks, in bytes; a chunk that is larger has a frame of its
+    /// own (`read.frame_bytes_max`).
+    pub frame_bytes_max: usize,
+}
+
+/// Prometheus's defaults where it has one.
+impl Default for RemoteReadLimits {
+    fn default() -> Self {
+        Self {
+            concurrent_max: 10,
+            body_bytes_max: 32 << 20,
+            queries_max: 1000,
+            matchers_max: 10_000,
+            series_max: 10_000_000,
+            samples_max: 50_000_000,
+            frame_bytes_max: 1 << 20,
+        }
+    }
+}
+
 /// All limits of the edge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -151,4 +190,6 @@ pub struct Limits {
     pub write: WriteLimits,
     /// Queries.
     pub query: QueryLimits,
+    /// Remote read.
+    pub read: RemoteReadLimits,
 }

@@ -2,14 +2,17 @@
 //!
 //! Handles are made once; a request costs a few atomic adds and two look-ups in small maps.
 
+mod families;
 mod jobs;
 mod process;
 mod reads;
+mod remote_read;
 mod result_cache;
 mod scrub;
 mod storage;
 mod text;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +30,8 @@ use crate::http::{BuildInfo, HttpState};
 use crate::ingest::{Refusals, WalkCounts};
 use crate::write::RefusalReason;
 use process::ProcessCollector;
+pub(crate) use remote_read::RemoteReadInFlight;
+use remote_read::RemoteReadMetrics;
 use result_cache::ResultCacheMetrics;
 use storage::StorageMetrics;
 pub(crate) use text::TextFormat;
@@ -95,8 +100,10 @@ pub struct Metrics {
     pub(crate) queries_slow: Counter,
     pub(crate) queries_cancelled: Counter,
     metadata_families: Gauge,
+    pub(crate) remote_read: RemoteReadMetrics,
     result_cache: ResultCacheMetrics,
     storage: StorageMetrics,
+    process_files: SharedFs,
 }
 
 /// Counts a request as in flight until it is dropped.
@@ -119,31 +126,27 @@ impl Metrics {
         fs: SharedFs,
     ) -> Self {
         registry.register("m3rs_build", "What was built", build_labels(build));
-        registry.register_collector(Box::new(ProcessCollector::new(fs, clock.now())));
+        let collector = ProcessCollector::new(Arc::clone(&fs), clock.now());
+        registry.register_collector(Box::new(collector));
         let r = &mut registry;
-        let refused = Family::<ReasonLabels, Counter>::default();
-        r.register(
+        let refused: Family<ReasonLabels, Counter> = put(
+            r,
             "m3rs_write_refused_samples",
             "Samples that were refused with status 400, by reason",
-            refused.clone(),
         );
-        let query_durations: DurationFamily<KindLabels> =
-            Family::new_with_constructor(duration_histogram);
-        r.register(
+        let query_durations: DurationFamily<KindLabels> = durations(
+            r,
             "m3rs_query_duration_seconds",
             "Time from the request of a query to its result, waiting included",
-            query_durations.clone(),
         );
         let of_kind = |kind| query_durations.get_or_create_owned(&KindLabels { kind });
         let of_reason = |reason: RefusalReason| {
             refused.get_or_create_owned(&ReasonLabels { reason: reason.as_str() })
         };
-        let request_durations: DurationFamily<RouteLabels> =
-            Family::new_with_constructor(duration_histogram);
-        r.register(
+        let request_durations: DurationFamily<RouteLabels> = durations(
+            r,
             "m3rs_http_request_duration_seconds",
             "Time from the head of a request to the head of its answer, by route",
-            request_durations.clone(),
         );
         Self {
             requests: put(r, "m3rs_http_requests", "Requests by route, method and status"),
@@ -177,10 +180,17 @@ impl Metrics {
             queries_slow: put(r, "m3rs_queries_slow", "Queries that were logged as slow"),
             queries_cancelled: put(r, "m3rs_queries_cancelled", "Queries ended by request"),
             metadata_families: put(r, "m3rs_metadata_families", "Metric families with metadata"),
+            remote_read: RemoteReadMetrics::new(r),
             result_cache: ResultCacheMetrics::new(r),
             storage: StorageMetrics::new(r),
             registry,
+            process_files: fs,
         }
+    }
+
+    /// Threads of the process; 0 where the machine does not tell.
+    pub(crate) fn threads(&self) -> u64 {
+        process::threads(&*self.process_files)
     }
 
     pub(crate) fn http_in_flight(&self) -> InFlight {
@@ -217,6 +227,15 @@ impl Metrics {
         self.query_durations[kind as usize].observe(took.as_secs_f64());
     }
 
+    /// All metrics whose names are wanted, as messages in JSON.
+    pub(crate) fn families(
+        &self,
+        state: &HttpState,
+        is_wanted: impl FnMut(&str) -> bool,
+    ) -> Vec<serde_json::Value> {
+        families::families(&self.encode(TextFormat::OpenMetrics, state), is_wanted)
+    }
+
     /// The text of all metrics; what is only known at a scrape is asked of `state`.
     pub(crate) fn encode(&self, format: TextFormat, state: &HttpState) -> String {
         self.metadata_families.set(gauge(state.metadata.families() as u64));
@@ -238,6 +257,16 @@ where
     let metric = M::default();
     registry.register(name, help, metric.clone());
     metric
+}
+
+/// Registers histograms of durations.
+fn durations<L>(registry: &mut Registry, name: &str, help: &str) -> DurationFamily<L>
+where
+    L: Clone + Eq + std::hash::Hash + EncodeLabelSet + fmt::Debug + Send + Sync + 'static,
+{
+    let family = DurationFamily::<L>::new_with_constructor(duration_histogram as fn() -> Histogram);
+    registry.register(name, help, family.clone());
+    family
 }
 
 fn build_labels(build: &BuildInfo) -> Info<Vec<(&'static str, String)>> {

@@ -3,7 +3,6 @@
 mod active;
 mod history;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::limits::QueryLimits;
 use crate::metrics::Metrics;
 use crate::read::{QueryAnswer, QueryFailure, QueryTime};
 
-pub(crate) use active::{ActiveQueries, ActiveQuery, Stop};
+pub(crate) use active::{ActiveQueries, ActiveQuery, Asker, Stop};
 pub(crate) use history::{History, TextStats, TopBy};
 
 /// The most bytes of a query's text that lists and logs show; the rest is cut off.
@@ -49,10 +48,10 @@ impl Queries {
         self: &Arc<Self>,
         text: &str,
         time: QueryTime,
-        client: Option<SocketAddr>,
+        asker: Asker,
     ) -> Arc<RunningQuery> {
         let start = (self.clock.now(), self.clock.monotonic());
-        let active = self.active.add(shown(text), time, client, start);
+        let active = self.active.add(shown(text), time, asker, start);
         Arc::new(RunningQuery { queries: Arc::clone(self), active, end: Mutex::default() })
     }
 
@@ -142,7 +141,7 @@ impl Drop for RunningQuery {
 }
 
 fn log(query: &ActiveQuery, took: Duration, end: &End) {
-    let ActiveQuery { id, text, time, client, .. } = query;
+    let ActiveQuery { id, text, time, asker, .. } = query;
     let (start_ms, end_ms, step_ms) = time.grid_ms();
     tracing::info!(
         id,
@@ -155,7 +154,8 @@ fn log(query: &ActiveQuery, took: Duration, end: &End) {
         series = end.series,
         samples = end.samples,
         error = end.error,
-        client = client.map(tracing::field::display),
+        client = asker.client.map(tracing::field::display),
+        request_id = asker.request_id,
         "slow query"
     );
 }
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn a_query_is_listed_until_nobody_works_on_it() {
         let queries = queries(10);
-        let query = queries.begin("up", AT_ONE, None);
+        let query = queries.begin("up", AT_ONE, Asker::default());
         let worker = Arc::clone(&query);
         let id = query.active.id;
         assert_eq!(queries.active.list()[0].queued(), None);
@@ -213,9 +213,9 @@ mod tests {
     #[test]
     fn who_leaves_or_panics_has_an_error() {
         let queries = queries(10);
-        let waiting = queries.begin("a", AT_ONE, None);
+        let waiting = queries.begin("a", AT_ONE, Asker::default());
         drop(waiting);
-        let panicked = queries.begin("a", AT_ONE, None);
+        let panicked = queries.begin("a", AT_ONE, Asker::default());
         panicked.starts(Duration::ZERO);
         drop(panicked);
         assert_eq!(queries.history.top(TopBy::Count, 1)[0].errors, 2);

@@ -111,7 +111,8 @@ pub trait AnswerRest: Send {
     /// The next pieces; none at the end. Blocks its thread while it writes them.
     ///
     /// # Errors
-    /// The rest cannot be had. The connection is cut off, so that nobody takes a part for all.
+    /// Why there can be no more. The client's connection is cut off, so that nobody takes a part
+    /// for the whole.
     fn next_pieces(&mut self) -> io::Result<Vec<Bytes>>;
 }
 
@@ -210,6 +211,17 @@ impl From<SourceError> for QueryFailure {
     }
 }
 
+/// What one selector of a query reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectorRead {
+    /// Its conditions.
+    pub matchers: Vec<Matcher>,
+    /// How much earlier than the query's times it reads; negative for later.
+    pub offset_ms: i64,
+    /// The length of its range; 0 for an instant selector.
+    pub range_ms: i64,
+}
+
 /// Evaluates queries. Calls block their thread and are made on query threads.
 pub trait QueryService: Send + Sync {
     /// Evaluates `request`; looks at `cancel` now and then.
@@ -236,6 +248,12 @@ pub trait QueryService: Send + Sync {
     /// # Errors
     /// [`ErrorType::BadData`] for a text that is no query.
     fn selectors(&self, text: &str) -> Result<Vec<Vec<Matcher>>, QueryFailure>;
+
+    /// What the selectors of the query would read if it were evaluated from one time to another.
+    ///
+    /// # Errors
+    /// [`ErrorType::BadData`] for a text that is no query.
+    fn reads(&self, text: &str) -> Result<Vec<SelectorRead>, QueryFailure>;
 
     /// The matchers of a series selector, at least one of which refuses the empty value.
     ///

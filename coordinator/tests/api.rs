@@ -7,6 +7,9 @@ mod generated;
 #[path = "../src/generated/remote2.rs"]
 mod generated2;
 
+#[allow(dead_code, reason = "tests of chunks read more of them")]
+#[path = "api/chunk_reader.rs"]
+mod chunk_reader;
 #[path = "api/client.rs"]
 mod client;
 #[path = "api/fakes.rs"]
@@ -18,6 +21,10 @@ mod messages;
 mod exemplars;
 #[path = "api/export.rs"]
 mod export;
+#[path = "api/federate.rs"]
+mod federate;
+#[path = "api/grafana.rs"]
+mod grafana;
 #[path = "api/health.rs"]
 mod health;
 #[path = "api/import.rs"]
@@ -30,10 +37,20 @@ mod labels;
 mod metadata;
 #[path = "api/query.rs"]
 mod query;
+#[path = "api/read.rs"]
+mod read;
+#[path = "api/read_messages.rs"]
+mod read_messages;
+#[path = "api/request_id.rs"]
+mod request_id;
+#[path = "api/routes.rs"]
+mod routes;
 #[path = "api/running.rs"]
 mod running;
 #[path = "api/serve.rs"]
 mod serve;
+#[path = "api/sources.rs"]
+mod sources;
 #[path = "api/write.rs"]
 mod write;
 #[path = "api/write_2.rs"]

@@ -15,3 +15,4 @@ pub mod tree;
 
 pub use error::{ParseError, ParseErrorCause};
 pub use parse::{ParseLimits, ParseOptions, parse, parse_duration_ms, parse_metric_selector};
+pub use signature::functions;

@@ -2,8 +2,10 @@
 //!
 //! What Prometheus calls experimental in PromQL is on here, unless it is switched off.
 
+use std::collections::BTreeMap;
+
 use m3rs_query::engine::EngineOptions;
-use m3rs_query::promql::{ParseLimits, ParseOptions};
+use m3rs_query::promql::{ParseLimits, ParseOptions, functions};
 
 /// What can be switched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,37 @@ const WITHOUT_MEANING: &[&str] = &[
     "xor2-encoding",
 ];
 
+/// Prometheus's features of the HTTP API that are here.
+const API: &[&str] = &[
+    "exclude_alerts",
+    "label_values_match",
+    "query_stats",
+    "query_warnings",
+    "remote_write_receiver",
+    "time_range_labels",
+    "time_range_series",
+];
+
+/// Prometheus's features of queries that nothing switches off.
+const PROMQL: &[&str] = &[
+    "at_modifier",
+    "bool",
+    "by",
+    "duration_expr",
+    "end",
+    "group_left",
+    "group_right",
+    "ignoring",
+    "negative_offset",
+    "offset",
+    "on",
+    "per_query_lookback_delta",
+    "per_step_stats",
+    "start",
+    "subqueries",
+    "without",
+];
+
 /// What is to be told of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
@@ -100,6 +133,36 @@ impl Features {
             "use-start-timestamps" => &mut self.start_timestamps,
             _ => return None,
         })
+    }
+
+    /// Prometheus's features by category, as its API tells them; those that are about what m3rs
+    /// does not do are off.
+    pub(crate) fn told(self) -> BTreeMap<&'static str, BTreeMap<&'static str, bool>> {
+        let on = |names: &[&'static str]| -> BTreeMap<&'static str, bool> {
+            names.iter().map(|name| (*name, true)).collect()
+        };
+        let mut api = on(API);
+        api.extend([("admin", false), ("lifecycle", false), ("search", false)]);
+        let mut promql = on(PROMQL);
+        promql.extend([
+            ("anchored", self.extended_range_selectors),
+            ("smoothed", self.extended_range_selectors),
+            ("fill", self.fill_modifiers),
+            ("fill_left", self.fill_modifiers),
+            ("fill_right", self.fill_modifiers),
+            ("delayed_name_removal", self.delayed_name_removal),
+            ("type_and_unit_labels", false),
+        ]);
+        let functions = functions()
+            .map(|(name, is_experimental)| (name, !is_experimental || self.experimental_functions));
+        let tsdb = on(&["exemplar_storage", "native_histograms", "st_storage"]);
+        [
+            ("api", api),
+            ("promql", promql),
+            ("promql_functions", functions.collect()),
+            ("tsdb", tsdb),
+        ]
+        .into()
     }
 
     /// What the parser takes.

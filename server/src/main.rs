@@ -1,6 +1,7 @@
 //! The `m3rs` binary: wires the rooms together, and nothing else.
 #![forbid(unsafe_code)]
 
+mod about;
 mod banner;
 mod build_info;
 mod cli;

@@ -7,10 +7,11 @@ mod namespaces;
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context;
 use m3rs_coordinator::ingest::{RelabelConfig, Relabeler};
 use m3rs_coordinator::limits::{Limits, ServeLimits};
 use m3rs_core::config::{Environment, from_file};
-use m3rs_core::fs::DiskFs;
+use m3rs_core::fs::{DiskFs, Fs};
 use m3rs_core::time::duration::DurationNs;
 use m3rs_query::promql::ParseLimits;
 use serde::{Deserialize, Deserializer};
@@ -36,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) namespaces: NamespaceSections,
     /// What is made of the labels of written series.
     pub(crate) relabel: Vec<RelabelConfig>,
+    /// The file as it is written; empty if there is none.
+    pub(crate) text: String,
 }
 
 impl Settings {
@@ -60,6 +63,9 @@ impl Settings {
             let file: SettingsFile = from_file(&DiskFs, path, &Environment::of_process())?;
             file.apply(&mut settings)?;
             settings.relabeler()?;
+            let text =
+                DiskFs.read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            settings.text = String::from_utf8_lossy(&text).into_owned();
         }
         Ok(settings)
     }
@@ -72,6 +78,7 @@ struct SettingsFile {
     ingest: Ingest,
     metadata: Metadata,
     query: Query,
+    read: Read,
     http: Http,
     limits: Storage,
     namespaces: Vec<NamespaceSection>,
@@ -143,6 +150,7 @@ section!(Query {
     selectors_max: usize => edge.query.selectors_max,
     exemplar_series_max: usize => edge.query.exemplar_series_max,
     export_series_max: usize => edge.query.export_series_max,
+    federate_series_max: usize => edge.query.federate_series_max,
     result_cache_bytes: u64 => edge.query.result_cache_bytes,
     log_slower_than: Span => edge.query.log_slower_than,
     history_texts_max: usize => edge.query.history_texts_max,
@@ -154,6 +162,16 @@ section!(Query {
     series_max: usize => query.series_max,
     samples_max: u64 => query.samples_max,
     memory_max: u64 => query.memory_bytes_max,
+});
+
+section!(Read {
+    concurrent_max: usize => edge.read.concurrent_max,
+    body_bytes_max: usize => edge.read.body_bytes_max,
+    queries_max: usize => edge.read.queries_max,
+    matchers_max: usize => edge.read.matchers_max,
+    series_max: usize => edge.read.series_max,
+    samples_max: u64 => edge.read.samples_max,
+    frame_bytes_max: usize => edge.read.frame_bytes_max,
 });
 
 section!(Http {
@@ -188,6 +206,7 @@ impl SettingsFile {
         self.ingest.apply(settings);
         self.metadata.apply(settings);
         self.query.apply(settings);
+        self.read.apply(settings);
         self.http.apply(settings);
         self.limits.apply(settings);
         // Limits with two holders: the edge refuses early what the others would refuse later.
@@ -200,8 +219,6 @@ impl SettingsFile {
 
 #[cfg(test)]
 mod tests {
-    use m3rs_core::fs::Fs;
-
     use super::*;
 
     fn load(text: &str) -> anyhow::Result<Settings> {
@@ -301,6 +318,7 @@ mod tests {
             ("ingest", Ingest::KEYS),
             ("metadata", Metadata::KEYS),
             ("query", Query::KEYS),
+            ("read", Read::KEYS),
             ("http", Http::KEYS),
             ("limits", Storage::KEYS),
         ] {

@@ -8,6 +8,7 @@ use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode, Uri};
 use m3rs_query::render::{Escaping, write_text};
 
+use crate::http::middleware::FailureText;
 use crate::read::{ErrorType, QueryFailure};
 use crate::write::StoreError;
 
@@ -41,6 +42,16 @@ impl ApiError {
     /// What happened, for people.
     pub(crate) fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The error as plain text, for routes that are no part of the JSON API.
+    pub(crate) fn into_text_response(self) -> Response {
+        let text = format!("{}\n", self.message);
+        let mut response = self.into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        *response.body_mut() = Body::from(text);
+        response
     }
 
     /// PARITY(prometheus): the order of its members.
@@ -90,6 +101,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.body()));
         *response.status_mut() = self.status;
+        if self.status.is_server_error() {
+            response.extensions_mut().insert(FailureText(self.message));
+        }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if self.error_type == ErrorType::Unavailable {

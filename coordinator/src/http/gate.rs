@@ -42,7 +42,7 @@ pub(crate) struct Turn<'a> {
 
 /// Tells the query to stop when the handler's future is dropped, which is what happens when the
 /// client leaves.
-struct CancelOnDrop(Cancel);
+pub(crate) struct CancelOnDrop(pub(crate) Cancel);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {

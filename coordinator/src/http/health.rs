@@ -8,6 +8,7 @@ use m3rs_core::time::{NS_PER_S, TimestampNs};
 
 use crate::http::SharedApp;
 use crate::http::response::plain_json;
+use crate::http::time::date_and_time;
 use crate::metrics::TextFormat;
 
 /// What was built, for `/api/v1/status/buildinfo` and the metric `m3rs_build_info`.
@@ -70,30 +71,10 @@ pub(crate) async fn metrics(State(app): State<SharedApp>, headers: HeaderMap) ->
     response
 }
 
-/// A time of the years 1970 to 2262 as RFC 3339 with nanoseconds.
+/// A time as RFC 3339 with nanoseconds.
 fn rfc3339(time: TimestampNs) -> String {
-    let seconds = time.0.div_euclid(NS_PER_S);
-    let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = date_of(days);
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     let ns = time.0.rem_euclid(NS_PER_S);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ns:09}Z")
-}
-
-/// The date of the Gregorian calendar that is `days` after 1970-01-01.
-fn date_of(days: i64) -> (i64, i64, i64) {
-    // Years that begin in March, in eras of 400 years, put the leap day last.
-    let from_march_0000 = days + 719_468;
-    let era = from_march_0000.div_euclid(146_097);
-    let day_of_era = from_march_0000.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    (year, month, day)
+    format!("{}.{ns:09}Z", date_and_time(time.0.div_euclid(NS_PER_S)))
 }
 
 #[cfg(test)]

@@ -10,8 +10,10 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use crate::http::App;
 use crate::http::body::{BodyError, BodyLimit, collect};
 use crate::http::error::ApiError;
+use crate::http::request_id::RequestId;
 use crate::http::serve::ClientAddress;
 use crate::http::time::{parse_duration_param, parse_time};
+use crate::queries::Asker;
 
 /// Decoded names and values. Those of the form stand before those of the URL, as in Go.
 #[derive(Debug, Default)]
@@ -19,6 +21,7 @@ pub(crate) struct Params {
     pairs: Vec<(String, String)>,
     headers: HeaderMap,
     client: Option<SocketAddr>,
+    request_id: Option<RequestId>,
 }
 
 impl Params {
@@ -41,6 +44,7 @@ impl Params {
         params.decode(parts.uri.query().unwrap_or_default().as_bytes())?;
         params.headers = parts.headers;
         params.client = parts.extensions.get().map(|ClientAddress(client)| *client);
+        params.request_id = parts.extensions.get().cloned();
         Ok(params)
     }
 
@@ -70,9 +74,10 @@ impl Params {
         first.map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
     }
 
-    /// Where the request came from, if that is known.
-    pub(crate) fn client(&self) -> Option<SocketAddr> {
-        self.client
+    /// Whose request it is, as far as that is known.
+    pub(crate) fn asker(&self) -> Asker {
+        let request_id = self.request_id.as_ref().map(|id| id.as_str().to_owned());
+        Asker { client: self.client, request_id }
     }
 
     /// The header of this name, if it is text; else the parameter.

@@ -4,8 +4,12 @@ pub(crate) mod exemplars;
 pub(crate) mod labels;
 pub(crate) mod metadata;
 pub(crate) mod query;
+pub(crate) mod read;
+pub(crate) mod rules;
 pub(crate) mod running;
+pub(crate) mod scrape;
 pub(crate) mod series_list;
+pub(crate) mod server;
 pub(crate) mod status;
 pub(crate) mod write;
 
@@ -44,7 +48,7 @@ pub(crate) fn check_text<'a>(
 
 /// The selectors in `match[]`. `refuse` words the error for a text that is no selector; routes
 /// differ in that.
-fn matcher_sets(
+pub(crate) fn matcher_sets(
     app: &App,
     params: &Params,
     refuse: fn(String) -> ApiError,

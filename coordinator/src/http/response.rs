@@ -13,9 +13,11 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use http_body::{Frame, SizeHint};
+use m3rs_query::source::Cancel;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
+use crate::http::gate::CancelOnDrop;
 use crate::read::AnswerRest;
 
 /// What stands before the data of an answer.
@@ -55,7 +57,17 @@ pub(crate) fn streamed_as(
     first: Vec<Bytes>,
     rest: Box<dyn AnswerRest>,
 ) -> Response {
-    let mut response = Response::new(Body::new(Streamed::new(first, rest)));
+    streamed_until(content_type, first, rest, CancelOnDrop(Cancel::new()))
+}
+
+/// The same; `cancel` is dropped once nobody takes the body any more.
+pub(crate) fn streamed_until(
+    content_type: HeaderValue,
+    first: Vec<Bytes>,
+    rest: Box<dyn AnswerRest>,
+    cancel: CancelOnDrop,
+) -> Response {
+    let mut response = Response::new(Body::new(Streamed::new(first, rest, cancel)));
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }
@@ -138,21 +150,22 @@ impl http_body::Body for Pieces {
 struct Streamed {
     pieces: VecDeque<Bytes>,
     /// Makes the next pieces; gone at the end.
-    next: Option<JoinHandle<Batch>>,
+    next: Option<JoinHandle<io::Result<Batch>>>,
+    _cancel: CancelOnDrop,
 }
 
 type Batch = (Box<dyn AnswerRest>, io::Result<Vec<Bytes>>);
 
 impl Streamed {
-    fn new(first: Vec<Bytes>, rest: Box<dyn AnswerRest>) -> Self {
-        Self { pieces: first.into(), next: Some(make_next(rest)) }
+    fn new(first: Vec<Bytes>, rest: Box<dyn AnswerRest>, cancel: CancelOnDrop) -> Self {
+        Self { pieces: first.into(), next: Some(make_next(rest)), _cancel: cancel }
     }
 }
 
-fn make_next(mut rest: Box<dyn AnswerRest>) -> JoinHandle<Batch> {
+fn make_next(mut rest: Box<dyn AnswerRest>) -> JoinHandle<io::Result<Batch>> {
     tokio::task::spawn_blocking(move || {
-        let pieces = rest.next_pieces();
-        (rest, pieces)
+        let pieces = rest.next_pieces()?;
+        Ok((rest, pieces))
     })
 }
 
@@ -171,8 +184,8 @@ impl http_body::Body for Streamed {
         let made = ready!(Pin::new(task).poll(context));
         self.next = None;
         // The connection is cut off when writing fails, so that nobody takes a part for the whole.
-        let (rest, pieces) = made.map_err(io::Error::other)?;
-        self.pieces = pieces?.into();
+        let (rest, pieces) = made.map_err(io::Error::other)??;
+        self.pieces = pieces.into();
         let Some(piece) = self.pieces.pop_front() else { return Poll::Ready(None) };
         self.next = Some(make_next(rest));
         Poll::Ready(Some(Ok(Frame::data(piece))))

@@ -124,6 +124,40 @@ fn days_of(year: i64, month: i64, day: i64) -> Option<i64> {
     Some(y * 365 + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + day_of_year - 719_468)
 }
 
+/// A time in milliseconds as RFC 3339 in UTC, with as many digits of the fraction as there are, as
+/// Go writes it.
+pub(crate) fn rfc3339_ms(ms: i64) -> String {
+    let mut text = date_and_time(ms.div_euclid(1000));
+    let fraction = format!(".{:03}", ms.rem_euclid(1000));
+    text.push_str(fraction.trim_end_matches('0').trim_end_matches('.'));
+    text.push('Z');
+    text
+}
+
+/// Seconds since 1970 as `2006-01-02T15:04:05`.
+pub(crate) fn date_and_time(seconds: i64) -> String {
+    let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = date_of(days);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+}
+
+/// The date of the Gregorian calendar that is `days` after 1970-01-01.
+fn date_of(days: i64) -> (i64, i64, i64) {
+    // Years that begin in March, in eras of 400 years, put the leap day last.
+    let from_march_0000 = days + 719_468;
+    let era = from_march_0000.div_euclid(146_097);
+    let day_of_era = from_march_0000.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    (year, month, day)
+}
+
 /// Reads a duration: a decimal number of seconds, or Prometheus's `1h30m`, in nanoseconds.
 ///
 /// # Errors

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::Path;
 
-use m3rs_core::fs::SharedFs;
+use m3rs_core::fs::{Fs, SharedFs};
 use m3rs_core::time::{NS_PER_S, TimestampNs};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -50,6 +50,14 @@ impl ProcessCollector {
         used.open_fds = fds.ok().filter(|n| *n > 0);
         used
     }
+}
+
+/// Threads of the process; 0 where the machine does not tell.
+pub(super) fn threads(fs: &dyn Fs) -> u64 {
+    let mut used = ProcessUse::default();
+    let status = fs.read(Path::new("/proc/self/status")).unwrap_or_default();
+    used.read_status(&String::from_utf8_lossy(&status));
+    used.threads.unwrap_or(0)
 }
 
 impl ProcessUse {

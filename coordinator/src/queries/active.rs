@@ -44,6 +44,15 @@ impl Stop {
     }
 }
 
+/// Whose query it is, as far as that is known.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asker {
+    /// The other end of the connection.
+    pub(crate) client: Option<SocketAddr>,
+    /// The id of the request.
+    pub(crate) request_id: Option<String>,
+}
+
 /// A query that runs or waits for its turn.
 #[derive(Debug)]
 pub(crate) struct ActiveQuery {
@@ -51,7 +60,7 @@ pub(crate) struct ActiveQuery {
     /// The text, as much as is shown of it.
     pub(crate) text: String,
     pub(crate) time: QueryTime,
-    pub(crate) client: Option<SocketAddr>,
+    pub(crate) asker: Asker,
     /// When it came, by the wall clock.
     pub(crate) came: TimestampNs,
     /// The same by the monotonic clock.
@@ -83,12 +92,12 @@ impl ActiveQueries {
         &self,
         text: String,
         time: QueryTime,
-        client: Option<SocketAddr>,
+        asker: Asker,
         (came, started): (TimestampNs, Duration),
     ) -> Arc<ActiveQuery> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let (stop, queued) = (Stop::default(), OnceLock::new());
-        let query = ActiveQuery { id, text, time, client, came, started, stop, queued };
+        let query = ActiveQuery { id, text, time, asker, came, started, stop, queued };
         let query = Arc::new(query);
         self.queries.lock().insert(id, Arc::clone(&query));
         query

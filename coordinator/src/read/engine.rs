@@ -10,6 +10,7 @@ use m3rs_core::model::{MatchOp, Matcher};
 use m3rs_core::regexp::AnchoredRegex;
 use m3rs_query::engine::{Engine, Query, QueryOptions};
 use m3rs_query::error::QueryError;
+use m3rs_query::promql::ast::Selector;
 use m3rs_query::promql::print::pretty;
 use m3rs_query::promql::{
     ParseError, ParseErrorCause, ParseOptions, parse, parse_metric_selector, tree,
@@ -21,7 +22,7 @@ use m3rs_query::source::Cancel;
 
 use crate::read::{
     AnswerRest, ErrorType, QueryAnswer, QueryFailure, QueryRequest, QueryService, QuerySources,
-    QueryTime, TRUNCATED,
+    QueryTime, SelectorRead, TRUNCATED,
 };
 
 /// An engine and the sources that its queries read.
@@ -116,6 +117,16 @@ impl QueryService for EngineService {
         Ok(expr.selectors().into_iter().map(|selector| selector.matchers.clone()).collect())
     }
 
+    fn reads(&self, text: &str) -> Result<Vec<SelectorRead>, QueryFailure> {
+        let expr = parse(text, &self.parse).map_err(|e| bad_data(&e))?;
+        let read = |(selector, range_ms): (&Selector, i64)| SelectorRead {
+            matchers: selector.matchers.clone(),
+            offset_ms: selector.offset_ms,
+            range_ms,
+        };
+        Ok(expr.selectors_with_ranges().into_iter().map(read).collect())
+    }
+
     fn selector(&self, text: &str) -> Result<Vec<Matcher>, QueryFailure> {
         let matchers = parse_metric_selector(text).map_err(|e| bad_data(&e))?;
         for matcher in &matchers {
@@ -138,7 +149,7 @@ impl EngineService {
         let engine = Arc::clone(&self.engine);
         let rendering = Rendering::new(Arc::new(output), stats);
         let mut rest = EngineRest { engine, rendering };
-        let body = rest.write_pieces();
+        let body = rest.pieces();
         let is_whole = rest.rendering.is_done();
         let rest = (!is_whole).then(|| Box::new(rest) as _);
         QueryAnswer { body, rest, samples, series, is_cut: false }
@@ -152,14 +163,14 @@ struct EngineRest {
 }
 
 impl EngineRest {
-    fn write_pieces(&mut self) -> Vec<Bytes> {
+    fn pieces(&mut self) -> Vec<Bytes> {
         self.engine.render(&mut self.rendering).into_iter().map(Bytes::from).collect()
     }
 }
 
 impl AnswerRest for EngineRest {
     fn next_pieces(&mut self) -> io::Result<Vec<Bytes>> {
-        Ok(self.write_pieces())
+        Ok(self.pieces())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,13 +10,13 @@ use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
-use m3rs_coordinator::http::{BuildInfo, HttpState, Routes, StorageControl, StorageStatus};
+use m3rs_coordinator::http::{About, BuildInfo, HttpState, Routes, StorageControl, StorageStatus};
 use m3rs_coordinator::ingest::{LabelRefusal, Receiver, Relabeler};
 use m3rs_coordinator::limits::Limits;
 use m3rs_coordinator::metrics::Metrics;
 use m3rs_coordinator::read::{
-    AnswerRest, ErrorType, FetchLimits, QueryAnswer, QueryFailure, QueryRequest, QueryService,
-    QuerySource, QuerySources, QueryTime,
+    AnswerRest, ErrorType, QueryAnswer, QueryFailure, QueryRequest, QueryService, QueryTime,
+    SelectorRead,
 };
 use m3rs_coordinator::write::{
     Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore, WriteTarget,
@@ -34,6 +35,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::exemplars::FakeExemplars;
+use crate::sources::FakeSources;
 
 /// Wall time of the fakes: 2024-01-01T00:00:00Z.
 pub(crate) const NOW_MS: i64 = 1_704_067_200_000;
@@ -333,6 +335,11 @@ impl QueryService for FakeEngine {
         }
     }
 
+    fn reads(&self, text: &str) -> Result<Vec<SelectorRead>, QueryFailure> {
+        let read = |matchers| SelectorRead { matchers, offset_ms: 1000, range_ms: 60_000 };
+        Ok(self.selectors(text)?.into_iter().map(read).collect())
+    }
+
     fn selector(&self, text: &str) -> Result<Vec<Matcher>, QueryFailure> {
         match text.split_once('=') {
             Some((name, value)) => Ok(vec![Matcher::equal(name, value)]),
@@ -446,23 +453,18 @@ impl SeriesReader for FakeReader {
     }
 }
 
-impl QuerySource for FakeSource {
-    fn notes(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn is_cut(&self) -> bool {
-        false
-    }
-}
-
-/// Opens [`FakeSource`]s.
-#[derive(Debug)]
-struct FakeSources(Arc<FakeStore>);
-
-impl QuerySources for FakeSources {
-    fn open(&self, _: &FetchLimits) -> Box<dyn QuerySource> {
-        Box::new(FakeSource(Arc::clone(&self.0)))
+/// What the fake process was told.
+fn about() -> About {
+    About {
+        flags: [("data-dir".to_owned(), "/data".to_owned())].into(),
+        config_yaml: "query:\n  timeout: 5m\n".to_owned(),
+        features: [("api", [("remote_read", true)].into())].into(),
+        working_dir: "/".to_owned(),
+        hostname: "machine".to_owned(),
+        started: TimestampMs(NOW_MS - 1500).to_ns(),
+        cores: 2,
+        retention: "30d".to_owned(),
+        lookback_ms: 300_000,
     }
 }
 
@@ -559,6 +561,7 @@ impl World {
             limits,
             clock,
             build,
+            about: about(),
         };
         Self { router: Routes::new(state).api(), store, engine, control }
     }
@@ -579,7 +582,7 @@ struct Batches {
 }
 
 impl AnswerRest for Batches {
-    fn next_pieces(&mut self) -> std::io::Result<Vec<Bytes>> {
+    fn next_pieces(&mut self) -> io::Result<Vec<Bytes>> {
         let n = self.next;
         self.next += 1;
         Ok(match n {

@@ -77,6 +77,12 @@ pub fn signature(name: &str) -> Option<&'static Signature> {
     SIGNATURES.get(index)
 }
 
+/// The names of Prometheus's functions, sorted, and whether it calls each experimental.
+pub fn functions() -> impl Iterator<Item = (&'static str, bool)> {
+    let known = SIGNATURES.iter().filter(|signature| !signature.extension);
+    known.map(|signature| (signature.name, signature.experimental))
+}
+
 /// All functions, sorted by name.
 #[must_use]
 pub fn signatures() -> &'static [Signature] {

@@ -27,6 +27,7 @@ use m3rs_tsdb::{
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
+use crate::about::about;
 use crate::banner::Banner;
 use crate::build_info::build_info;
 use crate::cli::{ServerArgs, Switch};
@@ -49,7 +50,9 @@ const BLOCKING_EXTRA: usize = 32;
 pub(crate) fn run(args: &ServerArgs) -> anyhow::Result<()> {
     log::start(&args.log, args.log_format.into())?;
     let settings = Settings::load(args.config.as_deref())?;
-    let blocking = ThreadCount::new(settings.edge.query.concurrent_max + BLOCKING_EXTRA);
+    let blocking = ThreadCount::new(
+        settings.edge.query.concurrent_max + settings.edge.read.concurrent_max + BLOCKING_EXTRA,
+    );
     let runtime = io_runtime("io", ThreadCount::of_machine(), blocking)
         .context("cannot start the threads for input and output")?;
     let done = runtime.block_on(run_all(args, &settings));
@@ -191,7 +194,7 @@ fn routes(
         )),
         queries: Arc::new(queries),
         source: Arc::new(LocalSource::new(Arc::clone(storage))),
-        sources,
+        sources: Arc::clone(&sources) as _,
         exemplars: Arc::new(LocalSource::new(Arc::clone(storage))),
         storage: Arc::clone(storage) as _,
         metadata: Arc::clone(storage) as _,
@@ -199,6 +202,7 @@ fn routes(
         limits,
         clock: Arc::clone(clock),
         build,
+        about: about(args, settings, features, fs, clock),
     }))
 }
 

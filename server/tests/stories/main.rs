@@ -22,12 +22,14 @@ mod server;
 
 mod bad_input;
 mod disk_full;
+mod documented;
 mod fetch_limits;
 mod first_minute;
 mod kill_nine;
 mod kinds;
 mod lines;
 mod log_limits;
+mod reading_out;
 mod real_prometheus;
 mod running_queries;
 mod scrapes;

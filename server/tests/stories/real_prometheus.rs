@@ -4,7 +4,7 @@
 
 mod compare;
 mod exemplars;
-mod program;
+pub(crate) mod program;
 mod queries;
 mod requests;
 

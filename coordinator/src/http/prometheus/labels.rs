@@ -64,7 +64,7 @@ pub(crate) async fn series(
         let found = source.series(&request)?;
         let (warnings, is_cut) = cut.told(&found)?;
         let mut rest = SeriesList::new(found.entries, &warnings);
-        Ok((rest.write_pieces(), rest, is_cut))
+        Ok((rest.pieces(), rest, is_cut))
     })
     .await?;
     Ok(tell_cut(rest.answer(first), is_cut))

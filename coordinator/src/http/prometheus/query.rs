@@ -105,7 +105,7 @@ async fn evaluate(
     check_ready(app)?;
     let worker = SharedApp::clone(app);
     let start = app.state.clock.monotonic();
-    let query = app.queries.begin(&request.text, time, params.client());
+    let query = app.queries.begin(&request.text, time, params.asker());
     let (start_ms, end_ms, step_ms) = time.grid_ms();
     let key = app.gate.key((&request.text, end_ms.saturating_sub(start_ms), step_ms));
     let working = Arc::clone(&query);

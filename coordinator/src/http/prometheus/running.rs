@@ -33,7 +33,7 @@ fn entry(queries: &Queries, query: &ActiveQuery) -> Value {
         "state": if query.queued().is_some() { "running" } else { "waiting" },
         "startedAt": seconds(query.came.0 / NS_PER_MS),
         "durationSeconds": queries.duration_of(query).as_secs_f64(),
-        "remoteAddr": query.client.map(|client| client.to_string()),
+        "remoteAddr": query.asker.client.map(|client| client.to_string()),
     })
 }
 

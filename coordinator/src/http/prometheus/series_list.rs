@@ -34,13 +34,13 @@ impl SeriesList {
 
 impl AnswerRest for SeriesList {
     fn next_pieces(&mut self) -> io::Result<Vec<Bytes>> {
-        Ok(self.write_pieces())
+        Ok(self.pieces())
     }
 }
 
 impl SeriesList {
     /// The next batch; none at the end.
-    pub(crate) fn write_pieces(&mut self) -> Vec<Bytes> {
+    pub(crate) fn pieces(&mut self) -> Vec<Bytes> {
         if self.tail.is_none() {
             return Vec::new();
         }
@@ -104,7 +104,7 @@ mod tests {
         let mut all = Vec::new();
         let mut batches = 0;
         loop {
-            let pieces = list.write_pieces();
+            let pieces = list.pieces();
             if pieces.is_empty() {
                 return (batches, all);
             }

@@ -14,6 +14,7 @@ use tokio::sync::SemaphorePermit;
 
 use crate::http::body::{BodyError, BodyLimit, collect};
 use crate::http::error::RETRY_AFTER_SECONDS;
+use crate::http::middleware::FailureText;
 use crate::http::{App, SharedApp};
 use crate::ingest::{Encoding, Format, Refusals, WriteFailure, WriteOutcome};
 use crate::write::StoreError;
@@ -43,7 +44,11 @@ impl WriteProblem {
     pub(crate) fn respond(self, body: impl IntoResponse) -> Response {
         let come_again =
             matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        let failure = self.status.is_server_error().then(|| FailureText(body.clone()));
         let mut response = (self.status, body).into_response();
+        if let Some(failure) = failure {
+            response.extensions_mut().insert(failure);
+        }
         if come_again {
             response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
@@ -240,12 +245,6 @@ impl From<StoreError> for WriteProblem {
             ErrorKind::Internal | ErrorKind::Corrupt => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
-        if status == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(error = %error.message, "write not stored");
-        } else {
-            // The log told once that it takes no writes; a busy sender would tell it each time.
-            tracing::debug!(error = %error.message, "write not stored");
-        }
         Self::new(status, error.message)
     }
 }

@@ -6,15 +6,22 @@ impl Expr {
     /// All selectors, in the order of the text; those of ranges and of `info` too.
     #[must_use]
     pub fn selectors(&self) -> Vec<&Selector> {
+        self.selectors_with_ranges().into_iter().map(|(selector, _)| selector).collect()
+    }
+
+    /// The same, each with the length of its range in milliseconds; 0 for an instant selector.
+    #[must_use]
+    pub fn selectors_with_ranges(&self) -> Vec<(&Selector, i64)> {
         let mut found = Vec::new();
         self.add_selectors(&mut found);
         found
     }
 
-    fn add_selectors<'a>(&'a self, found: &mut Vec<&'a Selector>) {
+    fn add_selectors<'a>(&'a self, found: &mut Vec<(&'a Selector, i64)>) {
         match &self.kind {
             ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) => {}
-            ExprKind::Vector(selector) | ExprKind::Matrix { selector, .. } => found.push(selector),
+            ExprKind::Vector(selector) => found.push((selector, 0)),
+            ExprKind::Matrix { selector, range_ms } => found.push((selector, *range_ms)),
             ExprKind::Timed(timed) => timed.expr.add_selectors(found),
             ExprKind::Subquery { expr, .. } | ExprKind::Unary { expr, .. } => {
                 expr.add_selectors(found);

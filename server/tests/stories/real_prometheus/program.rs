@@ -25,7 +25,7 @@ const INTERVAL: &str = "400ms";
 
 /// A running Prometheus; killed when dropped.
 #[derive(Debug)]
-pub(super) struct Prometheus {
+pub(crate) struct Prometheus {
     child: Child,
     home: PathBuf,
     address: SocketAddr,
@@ -33,16 +33,31 @@ pub(super) struct Prometheus {
 }
 
 /// The program, if there is one.
-pub(super) fn program() -> Option<PathBuf> {
+pub(crate) fn program() -> Option<PathBuf> {
     std::env::var_os(PROGRAM_VARIABLE).map(PathBuf::from)
 }
 
 impl Prometheus {
     /// Starts it with remote write to `m3rs` and nothing to scrape; waits until it could send.
     pub(super) fn start(program: &Path, home: &Path, m3rs: SocketAddr) -> Self {
+        let server = Self::start_configured(program, home, m3rs, &configuration(m3rs, None));
+        wait_for("Prometheus to follow its log", START_TIMEOUT, || {
+            // Samples from before it follows its log would not be sent.
+            server.log().contains("msg=\"Replaying WAL\" component=remote").then_some(())
+        });
+        server
+    }
+
+    /// Starts it with a configuration that knows of `m3rs`; waits until it is ready.
+    pub(crate) fn start_configured(
+        program: &Path,
+        home: &Path,
+        m3rs: SocketAddr,
+        configuration: &str,
+    ) -> Self {
         DiskFs.create_dir_all(home).expect("a directory");
         write_text(&home.join("rules.yml"), RULES);
-        write_text(&home.join("prometheus.yml"), &configuration(m3rs, None));
+        write_text(&home.join("prometheus.yml"), configuration);
         let flag = |name: &str, file: &str| format!("--{name}={}", home.join(file).display());
         let child = Command::new(program)
             .args([flag("config.file", "prometheus.yml"), flag("storage.tsdb.path", "data")])
@@ -65,9 +80,7 @@ impl Prometheus {
             rest.split_whitespace().next()?.parse().ok()
         });
         wait_for("Prometheus to be ready", START_TIMEOUT, || {
-            let ready = server.client().get("/-/ready").status == 200;
-            // Samples from before it follows its log would not be sent.
-            (ready && server.log().contains("msg=\"Replaying WAL\" component=remote")).then_some(())
+            (server.client().get("/-/ready").status == 200).then_some(())
         });
         server
     }
@@ -89,7 +102,7 @@ impl Prometheus {
     }
 
     /// A new connection.
-    pub(super) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(self.address)
     }
 
