@@ -5,6 +5,7 @@ mod histogram;
 mod intake;
 mod labels;
 mod metadata;
+mod otlp;
 mod receiver;
 mod refusals;
 mod relabel;
@@ -15,6 +16,10 @@ pub use encoding::Encoding;
 pub use intake::{Intake, SampleTime};
 pub use labels::{LabelPolicy, LabelRefusal, describe_series, parse_labels};
 pub use metadata::MetadataSource;
+pub use otlp::{
+    DeltaRefusal, DeltaTemporality, DeltaUsage, Otlp, OtlpConfig, OtlpConfigError,
+    TranslationStrategy, json_to_protobuf, walk_otlp,
+};
 pub use receiver::{DurableFuture, Format, Receiver, WriteFailure, WriteOutcome, WriteReceiver};
 pub use refusals::Refusals;
 pub use relabel::{RelabelAction, RelabelConfig, RelabelError, Relabeler};

@@ -125,7 +125,7 @@ fn unpack(mut from: impl Read, limit: usize, to: &mut Vec<u8>) -> Result<usize, 
     let mut len = 0;
     loop {
         if len == to.len() {
-            make_room(to, (len * 2).clamp(PIECE, limit.saturating_add(1)));
+            make_room(to, (len * 2).max(PIECE).min(limit.saturating_add(1)));
         }
         let room = to.len().min(limit.saturating_add(1));
         let read = from

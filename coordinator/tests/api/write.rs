@@ -202,7 +202,7 @@ async fn other_types_and_encodings_are_refused() {
         (None, None, 204),
         (Some("application/x-protobuf;proto=io.prometheus.write.v3.Request"), Some("snappy"), 415),
         (Some("application/json"), Some("snappy"), 415),
-        (Some("application/x-protobuf"), Some("zstd"), 415),
+        (Some("application/x-protobuf"), Some("br"), 415),
         (Some("application/x-protobuf"), Some("gzip"), 415),
     ] {
         let mut request = Request::post(PROMETHEUS);
