@@ -14,6 +14,7 @@ mod import;
 mod influx;
 mod lines;
 mod middleware;
+mod otlp;
 mod params;
 mod prometheus;
 mod request_id;
@@ -21,6 +22,7 @@ mod response;
 mod routes;
 mod serve;
 mod short;
+mod take;
 pub(crate) mod time;
 
 use std::fmt;
@@ -43,7 +45,7 @@ use tower_http::compression::predicate::SizeAbove;
 pub use about::{About, without_secrets};
 pub use admin::{StorageControl, StorageStatus};
 pub use health::BuildInfo;
-pub use serve::serve;
+pub use serve::{serve, serve_http2};
 
 use crate::ingest::{MetadataSource, WriteReceiver};
 use crate::limits::Limits;
@@ -159,6 +161,21 @@ impl Routes {
         self.finish(metrics_routes().into_parts().1)
     }
 
+    /// The methods of OTLP over gRPC, for a port of its own with [`serve_http2`].
+    pub fn otlp_grpc(&self) -> Router {
+        let app = Arc::clone(&self.0);
+        Router::new()
+            .route(otlp::grpc::EXPORT, post(otlp::grpc::export))
+            .fallback(otlp::grpc::unknown_method)
+            .layer(
+                ServiceBuilder::new()
+                    .layer(from_fn_with_state(Arc::clone(&app), middleware::observe))
+                    .layer(CatchPanicLayer::custom(otlp::grpc::panicked)),
+            )
+            .layer(DefaultBodyLimit::disable())
+            .with_state(app)
+    }
+
     fn finish(&self, routes: Router<SharedApp>) -> Router {
         let app = Arc::clone(&self.0);
         routes
@@ -191,6 +208,8 @@ fn write_routes() -> Listed {
         .route("/api/v1/prom/remote/write", post(prometheus::write::m3_write))
         .route("/api/v1/write", post(prometheus::write::prometheus_write))
         .route("/prometheus/api/v1/write", post(prometheus::write::prometheus_write))
+        .route("/v1/metrics", post(otlp::export))
+        .route("/api/v1/otlp/v1/metrics", post(otlp::export))
         .layer(DefaultBodyLimit::disable())
 }
 

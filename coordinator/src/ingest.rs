@@ -12,6 +12,7 @@ mod labels;
 mod lines;
 mod metadata;
 mod number;
+mod otlp;
 mod receiver;
 #[cfg(test)]
 mod recorded;
@@ -32,6 +33,10 @@ pub use json_lines::JsonLines;
 pub use labels::{LabelPolicy, LabelRefusal, describe_series, parse_labels};
 pub use lines::{LineContext, LineFormat, Lines};
 pub use metadata::MetadataSource;
+pub use otlp::{
+    DeltaRefusal, DeltaTemporality, DeltaUsage, Otlp, OtlpConfig, OtlpConfigError,
+    TranslationStrategy, json_to_protobuf, walk_otlp,
+};
 pub use receiver::{DurableFuture, Format, Receiver, WriteFailure, WriteOutcome, WriteReceiver};
 pub use refusals::Refusals;
 pub use relabel::{RelabelAction, RelabelConfig, RelabelError, Relabeler};

@@ -66,6 +66,31 @@ impl Default for WriteLimits {
     }
 }
 
+/// Limits of OTLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtlpLimits {
+    /// How deep lists in the value of an attribute may be nested (`otlp.attribute_depth_max`).
+    pub attribute_depth_max: usize,
+    /// The most samples of `target_info` for one resource of a request
+    /// (`otlp.target_info_samples_max`).
+    pub target_info_samples_max: u64,
+    /// The most memory for totals of delta series, in bytes (`otlp.delta_state_bytes_max`).
+    pub delta_state_bytes_max: u64,
+    /// How long a delta series may be quiet before its total is forgotten (`otlp.delta_idle`).
+    pub delta_idle: Duration,
+}
+
+impl Default for OtlpLimits {
+    fn default() -> Self {
+        Self {
+            attribute_depth_max: 32,
+            target_info_samples_max: 1000,
+            delta_state_bytes_max: 256 << 20,
+            delta_idle: Duration::from_secs(3600),
+        }
+    }
+}
+
 /// Limits of queries, as seen from HTTP. The engine has its own for samples and memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueryLimits {
@@ -134,6 +159,8 @@ pub struct ServeLimits {
     pub read_buffer_bytes_max: usize,
     /// How long requests may go on after shutdown began (`http.drain_timeout`).
     pub drain_timeout: Duration,
+    /// The most requests at work at a time on one connection of HTTP/2 (`http.streams_max`).
+    pub streams_max: u32,
 }
 
 impl Default for ServeLimits {
@@ -144,6 +171,7 @@ impl Default for ServeLimits {
             headers_max: 100,
             read_buffer_bytes_max: 512 << 10,
             drain_timeout: Duration::from_secs(20),
+            streams_max: 64,
         }
     }
 }
@@ -188,6 +216,8 @@ impl Default for RemoteReadLimits {
 pub struct Limits {
     /// Write requests.
     pub write: WriteLimits,
+    /// OTLP.
+    pub otlp: OtlpLimits,
     /// Queries.
     pub query: QueryLimits,
     /// Remote read.

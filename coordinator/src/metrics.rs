@@ -4,6 +4,7 @@
 
 mod families;
 mod jobs;
+mod otlp;
 mod process;
 mod reads;
 mod remote_read;
@@ -29,6 +30,7 @@ use prometheus_client::registry::Registry;
 use crate::http::{BuildInfo, HttpState};
 use crate::ingest::{Refusals, WalkCounts};
 use crate::write::RefusalReason;
+use otlp::OtlpMetrics;
 use process::ProcessCollector;
 pub(crate) use remote_read::RemoteReadInFlight;
 use remote_read::RemoteReadMetrics;
@@ -39,6 +41,8 @@ pub(crate) use text::TextFormat;
 /// Upper bounds of the duration histograms, in seconds.
 const DURATION_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+const IGNORED_HELP: &str = "Exemplars received that are not kept";
 
 /// Kinds of query, as counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +105,7 @@ pub struct Metrics {
     pub(crate) queries_cancelled: Counter,
     metadata_families: Gauge,
     pub(crate) remote_read: RemoteReadMetrics,
+    otlp: OtlpMetrics,
     result_cache: ResultCacheMetrics,
     storage: StorageMetrics,
     process_files: SharedFs,
@@ -157,11 +162,7 @@ impl Metrics {
             write_histograms: put(r, "m3rs_write_histograms", "Native histograms written"),
             write_refused: RefusalReason::ALL.map(of_reason),
             write_exemplars: put(r, "m3rs_write_exemplars", "Exemplars written"),
-            write_exemplars_ignored: put(
-                r,
-                "m3rs_write_exemplars_ignored",
-                "Exemplars received that are not kept",
-            ),
+            write_exemplars_ignored: put(r, "m3rs_write_exemplars_ignored", IGNORED_HELP),
             write_metadata: put(r, "m3rs_write_metadata", "Entries of metadata received"),
             write_body_bytes: put(r, "m3rs_write_body_bytes", "Bytes of write bodies as sent"),
             write_overloads: put(
@@ -181,6 +182,7 @@ impl Metrics {
             queries_cancelled: put(r, "m3rs_queries_cancelled", "Queries ended by request"),
             metadata_families: put(r, "m3rs_metadata_families", "Metric families with metadata"),
             remote_read: RemoteReadMetrics::new(r),
+            otlp: OtlpMetrics::new(r),
             result_cache: ResultCacheMetrics::new(r),
             storage: StorageMetrics::new(r),
             registry,
@@ -218,9 +220,14 @@ impl Metrics {
         self.write_exemplars.inc_by(counts.exemplars_taken);
         self.write_exemplars_ignored.inc_by(counts.exemplars - counts.exemplars_taken);
         self.write_metadata.inc_by(counts.metadata);
+        self.otlp.observe(counts);
         for (counter, (_, samples)) in self.write_refused.iter().zip(refusals.samples_by_reason()) {
             counter.inc_by(samples);
         }
+    }
+
+    pub(crate) fn observe_grpc(&self, code: &'static str) {
+        self.otlp.observe_grpc(code);
     }
 
     pub(crate) fn observe_query(&self, kind: QueryKind, took: Duration) {
@@ -239,6 +246,7 @@ impl Metrics {
     /// The text of all metrics; what is only known at a scrape is asked of `state`.
     pub(crate) fn encode(&self, format: TextFormat, state: &HttpState) -> String {
         self.metadata_families.set(gauge(state.metadata.families() as u64));
+        self.otlp.set(state.writes.delta_usage());
         self.result_cache.set(&state.queries.result_cache());
         self.storage.set(&state.storage.status());
         text::encode(format, &self.registry)

@@ -13,7 +13,7 @@ use m3rs_core::ErrorKind;
 use m3rs_core::model::{Histogram, HistogramError, Labels, Metadata};
 use m3rs_core::time::{TimestampMs, TimestampNs};
 
-use crate::ingest::LabelRefusal;
+use crate::ingest::{DeltaRefusal, LabelRefusal};
 
 pub use local::{LocalSession, LocalStore, LocalTarget};
 
@@ -70,6 +70,9 @@ pub enum WriteRefusal {
     /// A part of a request that cannot be read, while the rest can.
     #[error("{0}")]
     Malformed(String),
+    /// A change that cannot be added to the total of its series.
+    #[error(transparent)]
+    Delta(#[from] DeltaRefusal),
     /// A series without samples and histograms.
     #[error("a series needs at least one sample or histogram")]
     NoSamples,
@@ -102,6 +105,7 @@ impl WriteRefusal {
             // Exemplars that are not kept are not told.
             Self::Exemplar { .. } => RefusalReason::Labels,
             Self::NoSamples => RefusalReason::NoSamples,
+            Self::Delta(_) => RefusalReason::Delta,
         }
     }
 }
@@ -129,11 +133,13 @@ pub enum RefusalReason {
     Malformed,
     /// See [`LabelRefusal::Dropped`].
     Dropped,
+    /// See [`WriteRefusal::Delta`].
+    Delta,
 }
 
 impl RefusalReason {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Labels,
         Self::TooOld,
         Self::TooNew,
@@ -144,6 +150,7 @@ impl RefusalReason {
         Self::NoSamples,
         Self::Malformed,
         Self::Dropped,
+        Self::Delta,
     ];
 
     /// The word for metrics and answers.
@@ -160,6 +167,7 @@ impl RefusalReason {
             Self::NoSamples => "no_samples",
             Self::Malformed => "malformed",
             Self::Dropped => "dropped",
+            Self::Delta => "delta",
         }
     }
 }

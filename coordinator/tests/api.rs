@@ -6,6 +6,9 @@ mod generated;
 #[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
 #[path = "../src/generated/remote2.rs"]
 mod generated2;
+#[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
+#[path = "../src/generated/otlp.rs"]
+mod generated_otlp;
 
 #[allow(dead_code, reason = "tests of chunks read more of them")]
 #[path = "api/chunk_reader.rs"]
@@ -35,6 +38,10 @@ mod influx;
 mod labels;
 #[path = "api/metadata.rs"]
 mod metadata;
+#[path = "api/otlp.rs"]
+mod otlp;
+#[path = "api/otlp_grpc.rs"]
+mod otlp_grpc;
 #[path = "api/query.rs"]
 mod query;
 #[path = "api/read.rs"]

@@ -7,6 +7,11 @@ mod generated;
 #[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
 #[path = "../src/generated/remote2.rs"]
 mod generated2;
+#[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
+#[path = "../src/generated/otlp.rs"]
+mod generated_otlp;
+#[path = "fuzz/otlp.rs"]
+mod otlp;
 #[path = "fuzz/remote_write.rs"]
 mod remote_write;
 
@@ -20,15 +25,19 @@ use generated::{
     BucketSpan, Exemplar, Histogram, Label, MetricMetadata, Sample, TimeSeries, WriteRequest,
     histogram,
 };
+use otlp::fuzz_otlp;
 use remote_write::{fuzz_remote_write, fuzz_remote_write_2};
 
 #[test]
 fn remote_write_inputs_hold() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
     type Property = fn(&[u8]);
-    let both: [(&str, Property); 2] =
-        [("remote_write", fuzz_remote_write), ("remote_write_2", fuzz_remote_write_2)];
-    for (target, property) in both {
+    let all: [(&str, Property); 3] = [
+        ("remote_write", fuzz_remote_write),
+        ("remote_write_2", fuzz_remote_write_2),
+        ("otlp", fuzz_otlp),
+    ];
+    for (target, property) in all {
         let mut inputs = 0;
         for kind in ["corpus", "regressions"] {
             for path in DiskFs.list(&fuzz.join(kind).join(target)).expect("readable") {
@@ -43,7 +52,8 @@ fn remote_write_inputs_hold() {
 /// Seeds that show the fuzzer the shapes of a request. `M3RS_WRITE_GOLDEN=1` writes them.
 #[test]
 fn seeds_are_current() {
-    for (target, seeds) in [("remote_write", seeds()), ("remote_write_2", seeds_2())] {
+    let all = [("remote_write", seeds()), ("remote_write_2", seeds_2()), ("otlp", seeds_otlp())];
+    for (target, seeds) in all {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
         let dir = corpus.join(target);
         for (name, bytes) in seeds {
@@ -127,6 +137,110 @@ fn seeds_2() -> Vec<(&'static str, Vec<u8>)> {
         ("histogram", request(vec![with_histogram]).encode_to_vec()),
         ("refused", request(vec![bad_refs, no_samples, up]).encode_to_vec()),
         ("no_empty_symbol", vec![0x22, 1, b'x']),
+    ]
+}
+
+fn attribute(key: &str, value: generated_otlp::any_value::Value) -> generated_otlp::KeyValue {
+    let value = Some(generated_otlp::AnyValue { value: Some(value) });
+    generated_otlp::KeyValue { key: key.to_owned(), value }
+}
+
+fn otlp_request(
+    metrics: Vec<generated_otlp::Metric>,
+    attributes: Vec<generated_otlp::KeyValue>,
+) -> generated_otlp::ExportMetricsServiceRequest {
+    let scope = generated_otlp::ScopeMetrics { metrics, ..Default::default() };
+    let resource = match attributes.is_empty() {
+        true => None,
+        false => Some(generated_otlp::Resource { attributes }),
+    };
+    let resource = generated_otlp::ResourceMetrics {
+        resource,
+        scope_metrics: vec![scope],
+        ..Default::default()
+    };
+    generated_otlp::ExportMetricsServiceRequest { resource_metrics: vec![resource] }
+}
+
+/// Attributes of a service, one of them a list.
+fn service() -> Vec<generated_otlp::KeyValue> {
+    use generated_otlp::any_value::Value;
+    let nested = generated_otlp::AnyValue { value: Some(Value::IntValue(-1)) };
+    let list = generated_otlp::ArrayValue { values: vec![nested] };
+    vec![
+        attribute("service.name", Value::StringValue("s".into())),
+        attribute("list", Value::ArrayValue(list)),
+    ]
+}
+
+fn seeds_otlp() -> Vec<(&'static str, Vec<u8>)> {
+    use generated_otlp as o;
+    use o::metric::Data;
+    let t = 1_704_067_200_000_000_000;
+    let point = o::NumberDataPoint {
+        attributes: service(),
+        start_time_unix_nano: t - 1,
+        time_unix_nano: t,
+        value: Some(o::number_data_point::Value::AsInt(3)),
+        ..Default::default()
+    };
+    let exemplar = o::Exemplar {
+        value: Some(o::exemplar::Value::AsDouble(0.5)),
+        trace_id: vec![1; 16],
+        ..Default::default()
+    };
+    let histogram = o::HistogramDataPoint {
+        time_unix_nano: t,
+        count: 3,
+        sum: Some(1.5),
+        bucket_counts: vec![1, 2],
+        explicit_bounds: vec![1.0],
+        exemplars: vec![exemplar],
+        ..Default::default()
+    };
+    let exponential = o::ExponentialHistogramDataPoint {
+        time_unix_nano: t,
+        count: 4,
+        scale: 9,
+        zero_count: 1,
+        positive: Some(o::Buckets { offset: -2, bucket_counts: vec![1, 0, 2] }),
+        ..Default::default()
+    };
+    let summary = o::SummaryDataPoint {
+        time_unix_nano: t,
+        quantile_values: vec![o::ValueAtQuantile { quantile: 0.5, value: 1.0 }],
+        ..Default::default()
+    };
+    let metric = |name: &str, data| o::Metric {
+        name: name.into(),
+        unit: "s".into(),
+        data: Some(data),
+        ..Default::default()
+    };
+    let bare = o::NumberDataPoint { attributes: Vec::new(), ..point.clone() };
+    let gauge = Data::Gauge(o::Gauge { data_points: vec![bare, point.clone()] });
+    let delta = Data::Sum(o::Sum {
+        data_points: vec![point],
+        aggregation_temporality: 1,
+        is_monotonic: true,
+    });
+    let data = [
+        Data::Histogram(o::Histogram { data_points: vec![histogram], aggregation_temporality: 2 }),
+        Data::ExponentialHistogram(o::ExponentialHistogram {
+            data_points: vec![exponential],
+            aggregation_temporality: 1,
+        }),
+        Data::Summary(o::Summary { data_points: vec![summary] }),
+    ];
+    let json = br#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":
+        {"stringValue":"s"}}]},"scopeMetrics":[{"metrics":[{"name":"m","gauge":{"dataPoints":
+        [{"timeUnixNano":"1704067200000000000","asDouble":1.5}]}}]}]}]}"#;
+    vec![
+        ("empty", Vec::new()),
+        ("gauge", otlp_request(vec![metric("sure", gauge)], Vec::new()).encode_to_vec()),
+        ("delta", otlp_request(vec![metric("m", delta)], service()).encode_to_vec()),
+        ("others", otlp_request(data.map(|d| metric("m", d)).into(), Vec::new()).encode_to_vec()),
+        ("json", json.to_vec()),
     ]
 }
 
@@ -319,5 +433,21 @@ proptest! {
             bytes[at] = byte;
         }
         fuzz_remote_write(&bytes);
+    }
+
+    #[test]
+    fn damaged_requests_of_otlp_too(
+        seed in any::<proptest::sample::Index>(),
+        damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        let seeds = seeds_otlp();
+        let mut bytes = seeds[seed.index(seeds.len())].1.clone();
+        for (at, byte) in damage {
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+        }
+        fuzz_otlp(&bytes);
     }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Banner<'a> {
     pub(crate) listen: SocketAddr,
     /// Address of the metrics of the program itself, if it has one of its own.
     pub(crate) metrics: Option<SocketAddr>,
+    /// Address of OTLP over gRPC, if there is one.
+    pub(crate) otlp_grpc: Option<SocketAddr>,
     /// The data directory.
     pub(crate) data_dir: &'a Path,
     /// How long samples are kept; 0 is for ever.
@@ -27,6 +29,9 @@ impl fmt::Display for Banner<'_> {
         writeln!(f, "m3rs {} is ready.\n", env!("CARGO_PKG_VERSION"))?;
         writeln!(f, "  API      http://{base}  (listens on {})", self.listen)?;
         writeln!(f, "  metrics  http://{metrics}/metrics")?;
+        if let Some(grpc) = self.otlp_grpc {
+            writeln!(f, "  OTLP     http://{}  (gRPC, listens on {grpc})", reachable(grpc))?;
+        }
         match self.retention {
             DurationNs(0) => writeln!(f, "  data     {data_dir}, kept for ever\n")?,
             kept => writeln!(f, "  data     {data_dir}, kept for {}\n", kept.prometheus())?,
@@ -56,12 +61,14 @@ mod tests {
         let banner = Banner {
             listen: "0.0.0.0:7201".parse().expect("an address"),
             metrics: Some("0.0.0.0:7203".parse().expect("an address")),
+            otlp_grpc: Some("0.0.0.0:4317".parse().expect("an address")),
             data_dir: Path::new("m3rs-data"),
             retention: DurationNs(30 * 86_400_000_000_000),
         };
         let text = banner.to_string();
         assert!(text.contains("    - url: http://localhost:7201/api/v1/prom/remote/write\n"));
         assert!(text.contains("http://localhost:7203/metrics\n"), "{text}");
+        assert!(text.contains("OTLP     http://localhost:4317 "), "{text}");
         assert!(text.contains("m3rs-data, kept for 30d\n"), "{text}");
         assert!(text.lines().count() <= 24, "{text}");
     }

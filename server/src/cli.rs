@@ -41,6 +41,11 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "M3RS_LISTEN", value_name = "ADDR:PORT", default_value = "0.0.0.0:7201")]
     pub(crate) listen: SocketAddr,
 
+    /// Address of OTLP over gRPC, such as 0.0.0.0:4317; without it the port is not opened. OTLP
+    /// over HTTP is on the address of the HTTP API.
+    #[arg(long, env = "M3RS_OTLP_GRPC", value_name = "ADDR:PORT")]
+    pub(crate) otlp_grpc: Option<SocketAddr>,
+
     /// How long samples are kept, such as 12h, 30d or 1y. 0 keeps them for ever.
     #[arg(
         long,

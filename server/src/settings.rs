@@ -8,7 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use m3rs_coordinator::ingest::{RelabelConfig, Relabeler};
+use m3rs_coordinator::ingest::{
+    DeltaTemporality, OtlpConfig, RelabelConfig, Relabeler, TranslationStrategy,
+};
 use m3rs_coordinator::limits::{Limits, ServeLimits};
 use m3rs_core::config::{Environment, from_file};
 use m3rs_core::fs::{DiskFs, Fs};
@@ -39,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) relabel: Vec<RelabelConfig>,
     /// The file as it is written; empty if there is none.
     pub(crate) text: String,
+    /// How OTLP becomes series.
+    pub(crate) otlp: OtlpConfig,
 }
 
 impl Settings {
@@ -76,6 +80,7 @@ impl Settings {
 #[serde(deny_unknown_fields, default)]
 struct SettingsFile {
     ingest: Ingest,
+    otlp: Otlp,
     metadata: Metadata,
     query: Query,
     read: Read,
@@ -135,6 +140,24 @@ section!(Ingest {
     write_relabel_configs: Vec<RelabelConfig> => relabel,
 });
 
+section!(Otlp {
+    promote_resource_attributes: Vec<String> => otlp.promote_resource_attributes,
+    promote_all_resource_attributes: bool => otlp.promote_all_resource_attributes,
+    ignore_resource_attributes: Vec<String> => otlp.ignore_resource_attributes,
+    translation_strategy: TranslationStrategy => otlp.translation_strategy,
+    keep_identifying_resource_attributes: bool => otlp.keep_identifying_resource_attributes,
+    convert_histograms_to_nhcb: bool => otlp.convert_histograms_to_nhcb,
+    promote_scope_metadata: bool => otlp.promote_scope_metadata,
+    label_name_underscore_sanitization: bool => otlp.label_name_underscore_sanitization,
+    label_name_preserve_multiple_underscores: bool =>
+        otlp.label_name_preserve_multiple_underscores,
+    delta_temporality: DeltaTemporality => otlp.delta_temporality,
+    delta_state_bytes_max: u64 => edge.otlp.delta_state_bytes_max,
+    delta_idle: Span => edge.otlp.delta_idle,
+    attribute_depth_max: usize => edge.otlp.attribute_depth_max,
+    target_info_samples_max: u64 => edge.otlp.target_info_samples_max,
+});
+
 section!(Metadata {
     families_max: usize => storage.metadata.families_max,
     entries_per_family_max: usize => storage.metadata.entries_per_family_max,
@@ -180,6 +203,7 @@ section!(Http {
     headers_max: usize => serve.headers_max,
     read_buffer_bytes_max: usize => serve.read_buffer_bytes_max,
     drain_timeout: Span => serve.drain_timeout,
+    streams_max: u32 => serve.streams_max,
 });
 
 section!(Storage {
@@ -204,6 +228,8 @@ impl SettingsFile {
     fn apply(self, settings: &mut Settings) -> anyhow::Result<()> {
         settings.namespaces = NamespaceSections::new(self.namespaces)?;
         self.ingest.apply(settings);
+        self.otlp.apply(settings);
+        settings.otlp = std::mem::take(&mut settings.otlp).checked().context("otlp")?;
         self.metadata.apply(settings);
         self.query.apply(settings);
         self.read.apply(settings);
@@ -253,6 +279,27 @@ mod tests {
             assert!(error.contains(place) && error.contains(told), "{error}");
         }
         assert!(Settings::load(Some(Path::new("/none/such.yml"))).is_err());
+    }
+
+    #[test]
+    fn otlp_is_read_and_checked() {
+        let text = "otlp:\n  translation_strategy: NoUTF8EscapingWithSuffixes\n\
+                    \x20 promote_resource_attributes: [k8s.pod.name]\n\
+                    \x20 delta_temporality: as_is\n  delta_idle: 5m\n";
+        let settings = load(text).expect("valid");
+        let strategy = TranslationStrategy::NoUTF8EscapingWithSuffixes;
+        assert_eq!(settings.otlp.translation_strategy, strategy);
+        assert_eq!(settings.otlp.promote_resource_attributes, ["k8s.pod.name"]);
+        assert_eq!(settings.otlp.delta_temporality, DeltaTemporality::AsIs);
+        assert_eq!(settings.edge.otlp.delta_idle, Duration::from_secs(300));
+        for (text, told) in [
+            ("  ignore_resource_attributes: [a]\n", "cannot be configured unless"),
+            ("  translation_strategy: Underscores\n", "Underscores"),
+            ("  delta: as_is\n", "delta"),
+        ] {
+            let error = format!("{:#}", load(&format!("otlp:\n{text}")).expect_err(text));
+            assert!(error.contains(told), "{error}");
+        }
     }
 
     #[test]
@@ -316,6 +363,7 @@ mod tests {
         }
         for (section, keys) in [
             ("ingest", Ingest::KEYS),
+            ("otlp", Otlp::KEYS),
             ("metadata", Metadata::KEYS),
             ("query", Query::KEYS),
             ("read", Read::KEYS),

@@ -27,6 +27,11 @@ const GENERATED: &[Generated] = &[
         proto: "remote2.proto",
         output: "coordinator/src/generated/remote2.rs",
     },
+    Generated {
+        include_dir: "coordinator/proto",
+        proto: "otlp.proto",
+        output: "coordinator/src/generated/otlp.rs",
+    },
 ];
 
 /// Writes every generated source.

@@ -10,7 +10,8 @@ use http::{HeaderMap, StatusCode};
 
 use crate::http::App;
 use crate::http::body::{BodyError, BodyLimit, collect, next_piece};
-use crate::http::prometheus::write::{WriteProblem, admit};
+use crate::http::prometheus::write::WriteProblem;
+use crate::http::take::admit;
 use crate::ingest::{
     CutLimits, Encoding, Format, LineCutter, Lines, Refusals, Unpacker, WriteOutcome,
 };

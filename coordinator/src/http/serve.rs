@@ -1,4 +1,6 @@
 //! Serves a router on a listener: connections, their limits, and the way they end.
+//!
+//! A port speaks HTTP/1.1, or HTTP/2 without TLS to clients that know it, as those of gRPC do.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -10,10 +12,11 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use m3rs_core::net::{Listener, Stream};
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
@@ -34,7 +37,35 @@ pub async fn serve(
     limits: ServeLimits,
     shutdown: impl Future<Output = ()> + Send,
 ) -> usize {
-    let server = Server { router, http: http_builder(&limits) };
+    serve_as(Protocol::Http1(http_builder(&limits)), listener, router, limits, shutdown).await
+}
+
+/// As [`serve`], with HTTP/2.
+///
+/// A connection whose other end does not answer within [`ServeLimits::header_timeout`] is closed.
+pub async fn serve_http2(
+    listener: Box<dyn Listener>,
+    router: Router,
+    limits: ServeLimits,
+    shutdown: impl Future<Output = ()> + Send,
+) -> usize {
+    serve_as(Protocol::Http2, listener, router, limits, shutdown).await
+}
+
+/// How connections of a port speak.
+enum Protocol {
+    Http1(http1::Builder),
+    Http2,
+}
+
+async fn serve_as(
+    protocol: Protocol,
+    listener: Box<dyn Listener>,
+    router: Router,
+    limits: ServeLimits,
+    shutdown: impl Future<Output = ()> + Send,
+) -> usize {
+    let server = Server { router, protocol, limits };
     let permits = Arc::new(Semaphore::new(limits.connections_max));
     let (stop, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -77,9 +108,35 @@ fn http_builder(limits: &ServeLimits) -> http1::Builder {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientAddress(pub(crate) SocketAddr);
 
+fn http2_builder(limits: &ServeLimits) -> http2::Builder<StreamTasks> {
+    let mut http = http2::Builder::new(StreamTasks::default());
+    let header_bytes = u32::try_from(limits.read_buffer_bytes_max).unwrap_or(u32::MAX);
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams_max)
+        .max_header_list_size(header_bytes)
+        .keep_alive_interval(limits.header_timeout)
+        .keep_alive_timeout(limits.header_timeout);
+    http
+}
+
+/// Owns the tasks of one connection's streams, which end with it.
+#[derive(Clone, Debug, Default)]
+struct StreamTasks(Arc<Mutex<JoinSet<()>>>);
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for StreamTasks {
+    fn execute(&self, stream: F) {
+        let mut tasks = self.0.lock();
+        while let Some(ended) = tasks.try_join_next() {
+            note_end(ended);
+        }
+        tasks.spawn(stream);
+    }
+}
+
 struct Server {
     router: Router,
-    http: http1::Builder,
+    protocol: Protocol,
+    limits: ServeLimits,
 }
 
 impl Server {
@@ -101,22 +158,42 @@ impl Server {
                 answer
             }
         });
-        let serving =
-            self.http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-        Box::pin(async move {
-            let mut serving = pin!(serving);
-            let ended = tokio::select! {
-                ended = serving.as_mut() => ended,
-                _ = stopped.changed() => {
-                    serving.as_mut().graceful_shutdown();
-                    serving.await
-                }
-            };
-            if let Err(error) = ended {
-                // Clients may leave at any time; that is no event for an operator.
-                tracing::debug!(%error, "connection ended");
+        let (stream, service) = (TokioIo::new(stream), TowerToHyperService::new(service));
+        match &self.protocol {
+            Protocol::Http1(http) => {
+                let serving = http.serve_connection(stream, service);
+                Box::pin(async move {
+                    let mut serving = pin!(serving);
+                    tokio::select! {
+                        ended = serving.as_mut() => note_connection(ended),
+                        _ = stopped.changed() => {
+                            serving.as_mut().graceful_shutdown();
+                            note_connection(serving.await);
+                        }
+                    }
+                })
             }
-        })
+            Protocol::Http2 => {
+                let serving = http2_builder(&self.limits).serve_connection(stream, service);
+                Box::pin(async move {
+                    let mut serving = pin!(serving);
+                    tokio::select! {
+                        ended = serving.as_mut() => note_connection(ended),
+                        _ = stopped.changed() => {
+                            serving.as_mut().graceful_shutdown();
+                            note_connection(serving.await);
+                        }
+                    }
+                })
+            }
+        }
+    }
+}
+
+fn note_connection(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        // Clients may leave at any time; that is no event for an operator.
+        tracing::debug!(%error, "connection ended");
     }
 }
 

@@ -8,7 +8,7 @@ use m3rs_core::model::{Histogram, HistogramError, Labels, Metadata};
 use m3rs_core::time::{TimestampMs, TimestampNs};
 use m3rs_core::wire::put_length_prefixed;
 
-use crate::ingest::labels::{LabelPolicy, describe_canonical};
+use crate::ingest::labels::{LabelPolicy, LabelRefusal, describe_canonical};
 use crate::ingest::{Refusals, WalkCounts};
 use crate::write::{StoreError, WriteError, WriteRefusal, WriteSession};
 
@@ -42,14 +42,24 @@ pub struct Intake<'a, W> {
     policy: &'a LabelPolicy,
     refusals: &'a mut Refusals,
     counts: WalkCounts,
-    /// The mark, then name and value of each label in the order in which they came.
+    /// The mark, then name and value of each label in the order in which they came; or what else
+    /// stands for them.
     labels: Vec<u8>,
+    /// Tells for people what stands behind the mark.
+    describe: fn(&[u8]) -> String,
 }
 
 impl<'a, W: WriteSession> Intake<'a, W> {
     /// An intake into `session`.
     pub fn new(session: &'a mut W, policy: &'a LabelPolicy, refusals: &'a mut Refusals) -> Self {
-        Self { session, policy, refusals, counts: WalkCounts::default(), labels: Vec::new() }
+        Self {
+            session,
+            policy,
+            refusals,
+            counts: WalkCounts::default(),
+            labels: Vec::new(),
+            describe: describe_canonical,
+        }
     }
 
     /// What came so far.
@@ -62,6 +72,31 @@ impl<'a, W: WriteSession> Intake<'a, W> {
     pub fn begin(&mut self) {
         self.labels.clear();
         self.labels.push(CANONICAL_MARK);
+        self.describe = describe_canonical;
+    }
+
+    /// Begins a series whose labels are made of further bytes, see [`Self::series_by`]. `mark` is a
+    /// byte of the format's own, and `describe` tells those bytes for people.
+    pub(super) fn begin_with(&mut self, mark: u8, describe: fn(&[u8]) -> String) {
+        self.labels.clear();
+        self.labels.push(mark);
+        self.describe = describe;
+    }
+
+    /// Adds bytes of a series that was begun with a mark.
+    #[inline]
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        self.labels.extend_from_slice(bytes);
+    }
+
+    /// All bytes that stand for the series, the mark included.
+    pub(super) fn gathered(&self) -> &[u8] {
+        &self.labels
+    }
+
+    /// How many samples were refused so far.
+    pub(super) fn refused(&self) -> u64 {
+        self.refusals.samples()
     }
 
     /// Adds a label to the series.
@@ -103,8 +138,22 @@ impl<'a, W: WriteSession> Intake<'a, W> {
     /// # Errors
     /// A store that cannot write.
     pub fn series(&mut self, samples: u64) -> Result<Option<W::Series>, StoreError> {
+        self.series_by(samples, |raw, policy| policy.parse_canonical(raw))
+    }
+
+    /// As [`Self::series`], for labels that `parse` makes of the bytes behind the mark. Equal bytes
+    /// must mean equal labels.
+    ///
+    /// # Errors
+    /// A store that cannot write.
+    #[inline]
+    pub(super) fn series_by(
+        &mut self,
+        samples: u64,
+        parse: impl FnOnce(&[u8], &LabelPolicy) -> Result<Labels, LabelRefusal>,
+    ) -> Result<Option<W::Series>, StoreError> {
         let (raw, policy) = (&self.labels, self.policy);
-        match self.session.resolve(raw, || policy.parse_canonical(&raw[1..])) {
+        match self.session.resolve(raw, || parse(&raw[1..], policy)) {
             Ok(series) => Ok(Some(series)),
             Err(WriteError::Refused(refusal)) => {
                 self.refuse(samples, &refusal);
@@ -187,7 +236,7 @@ impl<'a, W: WriteSession> Intake<'a, W> {
     #[cold]
     pub fn refuse(&mut self, samples: u64, refusal: &WriteRefusal) {
         let labels = self.labels.get(1..).unwrap_or_default();
-        self.refusals.add_of(|| describe_canonical(labels), samples, refusal);
+        self.refusals.add_of(|| (self.describe)(labels), samples, refusal);
     }
 
     /// Refuses `samples` samples of what `describe` names.

@@ -28,6 +28,9 @@ pub enum LabelRefusal {
     /// The same name twice.
     #[error("duplicate label name {0:?}")]
     Duplicate(String),
+    /// An attribute of a format that has further kinds of value, or an unusual name.
+    #[error("{0}")]
+    Attribute(String),
     /// No metric name.
     #[error("the label __name__ is missing")]
     NoMetricName,
@@ -237,7 +240,7 @@ pub(super) fn describe_canonical(raw: &[u8]) -> String {
 }
 
 /// Adds a label; says whether there is room for more.
-fn push_bounded(text: &mut String, name: &[u8], value: &[u8]) -> bool {
+pub(super) fn push_bounded(text: &mut String, name: &[u8], value: &[u8]) -> bool {
     if text.len() + name.len() + value.len() > DESCRIPTION_BYTES_MAX {
         let room = DESCRIPTION_BYTES_MAX.saturating_sub(text.len());
         push_label(text, name.get(..room).unwrap_or(name), b"\xe2\x80\xa6");

@@ -10,7 +10,10 @@ use crate::ingest::encoding::Encoding;
 use crate::ingest::labels::LabelPolicy;
 use crate::ingest::lines::Lines;
 use crate::ingest::relabel::Relabeler;
-use crate::ingest::{Refusals, WalkCounts, WalkError, walk_write_request, walk_write_request_2};
+use crate::ingest::{
+    DeltaUsage, Otlp, Refusals, WalkCounts, WalkError, json_to_protobuf, walk_otlp,
+    walk_write_request, walk_write_request_2,
+};
 use crate::limits::WriteLimits;
 use crate::write::{StoreError, WriteSession, WriteStore, WriteTarget};
 
@@ -26,6 +29,10 @@ pub enum Format {
     RemoteWrite2,
     /// A piece of a body of lines.
     Lines(Box<Lines>),
+    /// `opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceRequest`.
+    Otlp,
+    /// The same as JSON.
+    OtlpJson,
 }
 
 /// What became of a request that could be read.
@@ -75,6 +82,9 @@ pub enum WriteFailure {
     /// The body is no write request.
     #[error("cannot decode the write request: {0}")]
     Malformed(#[from] Corrupt),
+    /// The body is JSON of something else, or no JSON.
+    #[error("cannot decode the JSON of the write request: {0}")]
+    Json(String),
     /// The store cannot write.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -101,6 +111,9 @@ pub trait WriteReceiver: Send + Sync {
         encoding: Encoding,
         format: &mut Format,
     ) -> Result<WriteOutcome, WriteFailure>;
+
+    /// What is kept of delta series.
+    fn delta_usage(&self) -> DeltaUsage;
 }
 
 /// Every format into one store.
@@ -109,15 +122,31 @@ pub struct Receiver<S> {
     store: S,
     limits: WriteLimits,
     labels: LabelPolicy,
+    otlp: Otlp,
 }
 
 impl<S: WriteStore> Receiver<S> {
     /// Writes what keeps `limits` to `store`, as `relabel` says.
     pub fn new(store: S, limits: WriteLimits, relabel: Relabeler) -> Self {
-        Self { store, limits, labels: LabelPolicy::new(limits.labels, relabel) }
+        let labels = LabelPolicy::new(limits.labels, relabel);
+        Self { store, limits, labels, otlp: Otlp::default() }
+    }
+
+    /// Translates OTLP as `otlp` says.
+    #[must_use]
+    pub fn with_otlp(self, otlp: Otlp) -> Self {
+        Self { otlp, ..self }
     }
 
     fn write(&self, body: &[u8], format: &mut Format) -> Result<WriteOutcome, WriteFailure> {
+        let json;
+        let body = match format {
+            Format::OtlpJson => {
+                json = json_to_protobuf(body, self.limits.decoded_bytes_max)?;
+                &json[..]
+            }
+            _ => body,
+        };
         let mut refusals = Refusals::new(self.limits.refusals_told_max);
         let target = self.store.target();
         let mut session = target.session();
@@ -128,6 +157,7 @@ impl<S: WriteStore> Receiver<S> {
             Format::Lines(lines) => {
                 lines.walk(body, self.limits.line_bytes_max, (into.0, into.1), into.2)?
             }
+            Format::Otlp | Format::OtlpJson => walk_otlp(body, &self.otlp, into.0, into.1, into.2)?,
         };
         let (mut samples_written, mut durable) = (0, None);
         let holds = [counts.samples, counts.histograms, counts.exemplars, counts.metadata];
@@ -155,5 +185,9 @@ impl<S: WriteStore> WriteReceiver for Receiver<S> {
         format: &mut Format,
     ) -> Result<WriteOutcome, WriteFailure> {
         encoding.decode(body, self.limits.decoded_bytes_max, |body| self.write(body, format))?
+    }
+
+    fn delta_usage(&self) -> DeltaUsage {
+        self.otlp.delta_usage()
     }
 }

@@ -63,6 +63,16 @@ impl Refusals {
         &self.told
     }
 
+    /// The first ones as one line, for answers that have no more room.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut line = self.told.join("; ");
+        if self.untold > 0 {
+            line.push_str(&format!("; and {} more", self.untold));
+        }
+        line
+    }
+
     /// Adds `samples` samples of the series with the label fields `raw`.
     #[cold]
     pub fn add(&mut self, raw: &[u8], samples: u64, refusal: &WriteRefusal) {

@@ -56,6 +56,10 @@ pub struct WalkCounts {
     pub histograms_taken: u64,
     /// Entries of metadata.
     pub metadata: u64,
+    /// Data points of OTLP, each of which may be several samples.
+    pub points: u64,
+    /// Data points of OTLP that were refused, in full or in part.
+    pub points_refused: u64,
 }
 
 /// Why a walk ended early; nothing of the request may be committed.

@@ -6,7 +6,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
-/// An answer, read in full.
+/// An answer, read in full; trailers are among its headers.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -30,8 +30,10 @@ impl Answer {
 
 pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.expect("infallible");
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await.expect("a whole body").to_bytes().to_vec();
+    let (mut parts, body) = response.into_parts();
+    let body = body.collect().await.expect("a whole body");
+    parts.headers.extend(body.trailers().cloned().unwrap_or_default());
+    let body = body.to_bytes().to_vec();
     Answer { status: parts.status, headers: parts.headers, body }
 }
 

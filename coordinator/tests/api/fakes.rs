@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use bytes::Bytes;
 use m3rs_coordinator::http::{About, BuildInfo, HttpState, Routes, StorageControl, StorageStatus};
-use m3rs_coordinator::ingest::{LabelRefusal, Receiver, Relabeler};
+use m3rs_coordinator::ingest::{LabelRefusal, Otlp, OtlpConfig, Receiver, Relabeler};
 use m3rs_coordinator::limits::Limits;
 use m3rs_coordinator::metrics::Metrics;
 use m3rs_coordinator::read::{
@@ -525,6 +525,7 @@ impl StorageControl for FakeControl {
 /// A router and the fakes behind it.
 pub(crate) struct World {
     pub(crate) router: Router,
+    pub(crate) grpc: Router,
     pub(crate) store: Arc<FakeStore>,
     pub(crate) engine: Arc<FakeEngine>,
     pub(crate) control: Arc<FakeControl>,
@@ -539,7 +540,15 @@ impl World {
         Self::with(limits, Relabeler::default())
     }
 
+    pub(crate) fn with_otlp(limits: Limits, otlp: OtlpConfig) -> Self {
+        Self::with_all(limits, Relabeler::default(), otlp)
+    }
+
     pub(crate) fn with(limits: Limits, relabel: Relabeler) -> Self {
+        Self::with_all(limits, relabel, OtlpConfig::default())
+    }
+
+    fn with_all(limits: Limits, relabel: Relabeler, otlp: OtlpConfig) -> Self {
         let store = Arc::new(FakeStore::default());
         let engine = Arc::new(FakeEngine::default());
         let control = Arc::new(FakeControl::default());
@@ -548,7 +557,9 @@ impl World {
         let build = BuildInfo { version: "0.1.0".into(), ..BuildInfo::default() };
         let registry = prometheus_client::registry::Registry::default();
         let metrics = Arc::new(Metrics::new(registry, &build, &clock, Arc::new(DiskFs)));
-        let writes = Receiver::new(SharedStore(Arc::clone(&store)), limits.write, relabel);
+        let otlp = Otlp::new(otlp.checked().expect("valid"), limits.otlp, 300_000, clock.clone());
+        let shared = SharedStore(Arc::clone(&store));
+        let writes = Receiver::new(shared, limits.write, relabel).with_otlp(otlp);
         let state = HttpState {
             writes: Arc::new(writes),
             queries: Arc::clone(&engine) as _,
@@ -563,7 +574,8 @@ impl World {
             build,
             about: about(),
         };
-        Self { router: Routes::new(state).api(), store, engine, control }
+        let routes = Routes::new(state);
+        Self { router: routes.api(), grpc: routes.otlp_grpc(), store, engine, control }
     }
 
     /// What was written to the series with these labels.

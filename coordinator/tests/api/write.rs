@@ -206,6 +206,7 @@ async fn other_types_and_encodings_are_refused() {
         (Some("application/x-protobuf;proto=io.prometheus.write.v3.Request"), Some("snappy"), 415),
         (Some("application/json"), Some("snappy"), 415),
         (Some("application/x-protobuf"), Some("zstd"), 400),
+        (Some("application/x-protobuf"), Some("br"), 415),
         (Some("application/x-protobuf"), Some("gzip"), 415),
         (Some("application/x-protobuf"), Some("identity"), 415),
     ] {

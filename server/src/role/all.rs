@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use m3rs_coordinator::http::{HttpState, Routes, serve};
-use m3rs_coordinator::ingest::Receiver;
+use m3rs_coordinator::http::{HttpState, Routes, serve, serve_http2};
+use m3rs_coordinator::ingest::{Otlp, Receiver};
 use m3rs_coordinator::limits::ServeLimits;
 use m3rs_coordinator::local::LocalStorage;
 use m3rs_coordinator::metrics::Metrics;
@@ -113,6 +113,7 @@ fn show(banner: &Banner<'_>) {
 struct Listeners {
     api: Box<dyn Listener>,
     metrics: Option<Box<dyn Listener>>,
+    otlp_grpc: Option<Box<dyn Listener>>,
 }
 
 impl Listeners {
@@ -133,13 +134,22 @@ impl Listeners {
         } else {
             None
         };
-        Ok(Self { api, metrics })
+        let otlp_grpc = match args.otlp_grpc {
+            Some(address) => Some(
+                net.listen(address)
+                    .await
+                    .with_context(|| format!("cannot listen on {address} (--otlp-grpc)"))?,
+            ),
+            None => None,
+        };
+        Ok(Self { api, metrics, otlp_grpc })
     }
 
     fn banner<'a>(&self, args: &'a ServerArgs) -> io::Result<Banner<'a>> {
         Ok(Banner {
             listen: self.api.local_addr()?,
             metrics: self.metrics.as_ref().map(|metrics| metrics.local_addr()).transpose()?,
+            otlp_grpc: self.otlp_grpc.as_ref().map(|grpc| grpc.local_addr()).transpose()?,
             data_dir: &args.data_dir,
             retention: args.retention,
         })
@@ -147,6 +157,17 @@ impl Listeners {
 
     fn serve(self, routes: &Routes, limits: ServeLimits, stopped: &watch::Receiver<()>) -> Tasks {
         let mut tasks = Tasks::new("http");
+        if let Some(listener) = self.otlp_grpc {
+            let (router, mut stopped) = (routes.otlp_grpc(), stopped.clone());
+            tasks.spawn(async move {
+                let shutdown = async move {
+                    // The sender says it by going away.
+                    let _gone = stopped.changed().await;
+                };
+                let cut = serve_http2(listener, router, limits, shutdown).await;
+                tracing::debug!(connections = cut, "connections of gRPC cut off");
+            });
+        }
         let metrics = self.metrics.map(|listener| (listener, routes.metrics()));
         for (listener, router) in [(self.api, routes.api())].into_iter().chain(metrics) {
             let mut stopped = stopped.clone();
@@ -186,12 +207,12 @@ fn routes(
     }
     let build = build_info();
     let metrics = Metrics::new(Registry::default(), &build, clock, Arc::clone(fs));
+    let store = LocalStore::new(Arc::clone(storage));
+    let lookback_ms = args.lookback.0 / NS_PER_MS;
+    let otlp = Otlp::new(settings.otlp.clone(), limits.otlp, lookback_ms, Arc::clone(clock));
+    let receiver = Receiver::new(store, limits.write, settings.relabeler()?).with_otlp(otlp);
     Ok(Routes::new(HttpState {
-        writes: Arc::new(Receiver::new(
-            LocalStore::new(Arc::clone(storage)),
-            limits.write,
-            settings.relabeler()?,
-        )),
+        writes: Arc::new(receiver),
         queries: Arc::new(queries),
         source: Arc::new(LocalSource::new(Arc::clone(storage))),
         sources: Arc::clone(&sources) as _,

@@ -10,6 +10,9 @@ mod generated;
 #[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
 #[path = "../../../coordinator/src/generated/remote2.rs"]
 mod generated2;
+#[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
+#[path = "../../../coordinator/src/generated/otlp.rs"]
+mod generated_otlp;
 
 mod answer;
 mod deadline;
@@ -29,6 +32,7 @@ mod kill_nine;
 mod kinds;
 mod lines;
 mod log_limits;
+mod otlp;
 mod reading_out;
 mod real_prometheus;
 mod running_queries;

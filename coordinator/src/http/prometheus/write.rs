@@ -9,14 +9,12 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use m3rs_core::ErrorKind;
-use tokio::sync::SemaphorePermit;
 
-use crate::http::body::{BodyError, BodyLimit, collect};
 use crate::http::error::RETRY_AFTER_SECONDS;
 use crate::http::middleware::FailureText;
+use crate::http::take::{TakeError, take};
 use crate::http::{App, SharedApp};
-use crate::ingest::{Encoding, Format, Refusals, WriteFailure, WriteOutcome};
+use crate::ingest::{Encoding, Format, Refusals, WriteFailure};
 use crate::write::StoreError;
 
 /// Why a write was not done, or not in full. The body is plain text, as senders log it.
@@ -67,23 +65,6 @@ impl IntoResponse for WriteProblem {
         }
         self.respond(text)
     }
-}
-
-/// Lets a write begin, if storage is ready and not too many are at work.
-pub(crate) fn admit(app: &App) -> Result<SemaphorePermit<'_>, WriteProblem> {
-    // 503, not 429: Prometheus drops what was answered 429 unless told otherwise.
-    let Ok(permit) = app.write_permits.try_acquire() else {
-        app.state.metrics.write_overloads.inc();
-        let text = format!(
-            "{} write requests are at work, which is the limit (ingest.in_flight_max)",
-            app.state.limits.write.in_flight_max
-        );
-        return Err(WriteProblem::new(StatusCode::SERVICE_UNAVAILABLE, text));
-    };
-    if !app.state.storage.is_ready() {
-        return Err(WriteProblem::new(StatusCode::SERVICE_UNAVAILABLE, "storage is not ready"));
-    }
-    Ok(permit)
 }
 
 /// As Prometheus: 204 for success.
@@ -137,35 +118,11 @@ async fn write(
     format: &mut Format,
     written: &mut Written,
 ) -> Result<(), WriteProblem> {
-    let limits = &app.state.limits.write;
-    let _permit = admit(app)?;
     let (parts, body) = request.into_parts();
-    let limit = BodyLimit {
-        bytes_max: limits.body_bytes_max,
-        setting: "ingest.body_bytes_max",
-        timeout: limits.body_timeout,
-    };
-    let outcome = {
-        let body = collect(&parts.headers, body, limit, &app.write_buffers).await?;
-        app.state.metrics.write_body_bytes.inc_by(body.as_slice().len() as u64);
-        app.state.writes.receive(body.as_slice(), encoding, format)?
-    };
-    finish(app, outcome, written).await
-}
-
-async fn finish(
-    app: &App,
-    outcome: WriteOutcome,
-    written: &mut Written,
-) -> Result<(), WriteProblem> {
-    if let Some(durable) = outcome.durable {
-        durable.await?;
-    }
+    let outcome = take(app, &parts.headers, body, format, |body| Ok((body, encoding))).await?;
     let samples = outcome.samples_written;
     let (histograms, exemplars) = (outcome.histograms_written, outcome.exemplars_written);
     *written = Written { samples, histograms, exemplars };
-    let metrics = &app.state.metrics;
-    metrics.observe_write(samples, &outcome.counts, &outcome.refusals);
     if outcome.refusals.is_empty() {
         return Ok(());
     }
@@ -226,35 +183,33 @@ fn format_named(content_type: &str) -> Option<Format> {
     Some(format)
 }
 
-impl From<WriteFailure> for WriteProblem {
-    fn from(failure: WriteFailure) -> Self {
-        match failure {
-            WriteFailure::Store(error) => error.into(),
-            WriteFailure::TooLarge { .. }
-            | WriteFailure::Encoding(_)
-            | WriteFailure::Malformed(_) => Self::new(StatusCode::BAD_REQUEST, failure.to_string()),
-        }
-    }
-}
-
-impl From<StoreError> for WriteProblem {
+impl From<TakeError> for WriteProblem {
     /// A sender repeats what it got a 5xx for, and that is what it should do here.
-    fn from(error: StoreError) -> Self {
-        let status = match error.kind {
-            ErrorKind::Limit => StatusCode::TOO_MANY_REQUESTS,
-            ErrorKind::Internal | ErrorKind::Corrupt => StatusCode::INTERNAL_SERVER_ERROR,
-            _ => StatusCode::SERVICE_UNAVAILABLE,
+    fn from(error: TakeError) -> Self {
+        let status = match error.status() {
+            // PARITY(prometheus): one status for all that is wrong with a body.
+            StatusCode::PAYLOAD_TOO_LARGE => StatusCode::BAD_REQUEST,
+            status => status,
         };
-        Self::new(status, error.message)
+        let problem = Self::new(status, error.to_string());
+        if matches!(error, TakeError::Body(_)) { problem.closing() } else { problem }
     }
 }
 
 impl From<BodyError> for WriteProblem {
     fn from(error: BodyError) -> Self {
-        let status = match &error {
-            BodyError::TooLarge { .. } | BodyError::Broken(_) => StatusCode::BAD_REQUEST,
-            BodyError::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
-        };
-        Self::new(status, error.to_string()).closing()
+        TakeError::from(error).into()
+    }
+}
+
+impl From<WriteFailure> for WriteProblem {
+    fn from(failure: WriteFailure) -> Self {
+        TakeError::from(failure).into()
+    }
+}
+
+impl From<StoreError> for WriteProblem {
+    fn from(error: StoreError) -> Self {
+        TakeError::from(error).into()
     }
 }
