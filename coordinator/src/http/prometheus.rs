@@ -17,7 +17,7 @@ use crate::http::params::Params;
 use crate::read::ErrorType;
 
 /// Refuses requests until storage can answer them.
-fn check_ready(app: &App) -> Result<(), ApiError> {
+pub(crate) fn check_ready(app: &App) -> Result<(), ApiError> {
     if app.state.storage.is_ready() {
         return Ok(());
     }
@@ -40,7 +40,7 @@ fn check_text<'a>(app: &App, parameter: &str, text: &'a str) -> Result<&'a str, 
 
 /// The selectors in `match[]`. `refuse` words the error for a text that is no selector; routes
 /// differ in that.
-fn matcher_sets(
+pub(crate) fn matcher_sets(
     app: &App,
     params: &Params,
     refuse: fn(String) -> ApiError,

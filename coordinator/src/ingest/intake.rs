@@ -42,14 +42,44 @@ pub struct Intake<'a, W> {
     policy: &'a LabelPolicy,
     refusals: &'a mut Refusals,
     counts: WalkCounts,
-    /// The mark, then name and value of each label in the order in which they came.
+    /// The mark, then name and value of each label in the order in which they came, and room.
     labels: Vec<u8>,
+    /// Bytes of `labels` that are not room.
+    used: usize,
+}
+
+/// Texts as label bytes, made once and added to many series.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    /// Each with its length before it; at the end there is a block that can be copied and belongs
+    /// to none.
+    packed: Vec<u8>,
+    /// Where each begins and ends.
+    places: Vec<(usize, usize)>,
+}
+
+/// Bytes that are copied at once: the length of most texts is below it, and copies of a fixed size
+/// need no loop.
+const BLOCK: usize = 32;
+
+impl Texts {
+    pub(super) fn push(&mut self, text: &[u8]) {
+        self.packed.truncate(self.end());
+        let start = self.packed.len();
+        put_length_prefixed(&mut self.packed, text);
+        self.places.push((start, self.packed.len()));
+        self.packed.resize(self.packed.len() + BLOCK, 0);
+    }
+
+    fn end(&self) -> usize {
+        self.places.last().map_or(0, |(_, end)| *end)
+    }
 }
 
 impl<'a, W: WriteSession> Intake<'a, W> {
     /// An intake into `session`.
     pub fn new(session: &'a mut W, policy: &'a LabelPolicy, refusals: &'a mut Refusals) -> Self {
-        Self { session, policy, refusals, counts: WalkCounts::default(), labels: Vec::new() }
+        Self { session, policy, refusals, counts: WalkCounts::default(), labels: Vec::new(), used: 0 }
     }
 
     /// What came so far.
@@ -60,8 +90,8 @@ impl<'a, W: WriteSession> Intake<'a, W> {
     /// Begins a series without labels.
     #[inline]
     pub fn begin(&mut self) {
-        self.labels.clear();
-        self.labels.push(CANONICAL_MARK);
+        self.used = 0;
+        self.text_bytes(&[CANONICAL_MARK]);
     }
 
     /// Adds a label to the series.
@@ -73,18 +103,45 @@ impl<'a, W: WriteSession> Intake<'a, W> {
 
     /// Adds a name, or the value that belongs to the name before.
     #[inline]
-    pub(super) fn text(&mut self, text: &[u8]) {
+    fn text(&mut self, text: &[u8]) {
+        self.labels.truncate(self.used);
         put_length_prefixed(&mut self.labels, text);
+        self.used = self.labels.len();
+    }
+
+    /// Adds text number `number` of `texts`; says whether there is one.
+    #[inline]
+    pub(super) fn text_of(&mut self, texts: &Texts, number: usize) -> bool {
+        let Some(&(start, end)) = texts.places.get(number) else { return false };
+        let to = self.used;
+        if end - start <= BLOCK
+            && let Some(from) = texts.packed.get(start..start + BLOCK)
+        {
+            if self.labels.len() < to + BLOCK {
+                self.labels.resize((to + BLOCK) * 2, 0);
+            }
+            self.labels[to..to + BLOCK].copy_from_slice(from);
+            self.used = to + (end - start);
+        } else {
+            self.text_bytes(&texts.packed[start..end]);
+        }
+        true
+    }
+
+    fn text_bytes(&mut self, bytes: &[u8]) {
+        self.labels.truncate(self.used);
+        self.labels.extend_from_slice(bytes);
+        self.used = self.labels.len();
     }
 
     /// The length of the labels so far, for [`Self::truncate`].
     pub fn mark(&self) -> usize {
-        self.labels.len()
+        self.used
     }
 
     /// Goes back to the labels that there were at `mark`.
     pub fn truncate(&mut self, mark: usize) {
-        self.labels.truncate(mark);
+        self.used = self.used.min(mark);
     }
 
     /// The series with the labels given; `None` if it was refused together with its `samples`.
@@ -92,7 +149,10 @@ impl<'a, W: WriteSession> Intake<'a, W> {
     /// # Errors
     /// A store that cannot write.
     pub fn series(&mut self, samples: u64) -> Result<Option<W::Series>, StoreError> {
-        let (raw, policy) = (&self.labels, self.policy);
+        let (raw, policy) = (&self.labels[..self.used], self.policy);
+        if let Some(series) = self.session.resolve_expected(raw) {
+            return Ok(Some(series));
+        }
         match self.session.resolve(raw, || policy.parse_canonical(&raw[1..])) {
             Ok(series) => Ok(Some(series)),
             Err(WriteError::Refused(refusal)) => {
@@ -175,7 +235,7 @@ impl<'a, W: WriteSession> Intake<'a, W> {
     /// Refuses `samples` samples of the series with the labels given.
     #[cold]
     pub fn refuse(&mut self, samples: u64, refusal: &WriteRefusal) {
-        let labels = self.labels.get(1..).unwrap_or_default();
+        let labels = self.labels.get(1..self.used).unwrap_or_default();
         self.refusals.add_of(|| describe_canonical(labels), samples, refusal);
     }
 

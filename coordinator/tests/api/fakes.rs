@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use bytes::Bytes;
 use m3rs_coordinator::http::{BuildInfo, HttpState, Routes, StorageControl, StorageStatus};
-use m3rs_coordinator::ingest::{LabelRefusal, Receiver, Relabeler};
+use m3rs_coordinator::ingest::{DurableFuture, LabelRefusal, Receiver, Relabeler};
 use m3rs_coordinator::limits::Limits;
 use m3rs_coordinator::metrics::Metrics;
 use m3rs_coordinator::read::{
@@ -27,7 +27,9 @@ use m3rs_core::{ErrorKind, clock::SystemClock};
 use m3rs_query::source::{
     Cancel, LabelRequest, Listing, SelectRequest, Selection, SeriesSource, SourceError,
 };
-use m3rs_tsdb::{BlockSeries, Cardinality, Count, Exemplar, MetadataStore, SeriesStats, Status};
+use m3rs_tsdb::{
+    BlockSeries, Cardinality, Count, Exemplar, InMemory, MetadataStore, SeriesStats, Status,
+};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -415,11 +417,21 @@ impl SeriesSource for FakeSource {
 pub(crate) struct FakeControl {
     pub(crate) ready: AtomicBool,
     pub(crate) fail_flush: AtomicBool,
+    /// Matcher sets, first and last millisecond of each deletion.
+    pub(crate) deleted: Mutex<Vec<(Vec<String>, i64, i64)>>,
+    pub(crate) cleaned: AtomicUsize,
+    pub(crate) backups: Mutex<Vec<(String, InMemory)>>,
 }
 
 impl Default for FakeControl {
     fn default() -> Self {
-        Self { ready: AtomicBool::new(true), fail_flush: AtomicBool::new(false) }
+        Self {
+            ready: AtomicBool::new(true),
+            fail_flush: AtomicBool::new(false),
+            deleted: Mutex::default(),
+            cleaned: AtomicUsize::new(0),
+            backups: Mutex::default(),
+        }
     }
 }
 
@@ -443,6 +455,27 @@ impl StorageControl for FakeControl {
             return Err(StoreError { kind: ErrorKind::Internal, message: "disk is gone".into() });
         }
         Ok(serde_json::json!({ "volumes": 2 }))
+    }
+
+    fn delete(
+        &self,
+        matcher_sets: &[Vec<Matcher>],
+        start_ms: i64,
+        end_ms: i64,
+    ) -> Result<DurableFuture, StoreError> {
+        let texts = matcher_sets.iter().map(|set| format!("{set:?}")).collect();
+        self.deleted.lock().push((texts, start_ms, end_ms));
+        Ok(Box::pin(async { Ok(()) }))
+    }
+
+    fn clean_tombstones(&self) -> Result<(), StoreError> {
+        self.cleaned.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn backup(&self, name: &str, in_memory: InMemory) -> Result<(), StoreError> {
+        self.backups.lock().push((name.to_owned(), in_memory));
+        Ok(())
     }
 
     fn series_stats(&self, top: usize) -> Result<SeriesStats, StoreError> {
@@ -482,6 +515,10 @@ impl World {
     }
 
     pub(crate) fn with(limits: Limits, relabel: Relabeler) -> Self {
+        Self::with_admin(limits, relabel, true)
+    }
+
+    pub(crate) fn with_admin(limits: Limits, relabel: Relabeler, admin_api: bool) -> Self {
         let store = Arc::new(FakeStore::default());
         let engine = Arc::new(FakeEngine::default());
         let control = Arc::new(FakeControl::default());
@@ -502,6 +539,7 @@ impl World {
             limits,
             clock,
             build,
+            admin_api,
         };
         Self { router: Routes::new(state).api(), store, engine, control }
     }

@@ -198,6 +198,7 @@ fn routes(
         limits,
         clock: Arc::clone(clock),
         build,
+        admin_api: args.enable_admin_api || args.listen.ip().is_loopback(),
     }))
 }
 

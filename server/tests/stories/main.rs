@@ -20,6 +20,7 @@ mod remote_write;
 mod seed;
 mod server;
 
+mod backups;
 mod bad_input;
 mod disk_full;
 mod fetch_limits;
@@ -27,6 +28,7 @@ mod first_minute;
 mod kill_nine;
 mod kinds;
 mod log_limits;
+mod overload;
 mod real_prometheus;
 mod running_queries;
 mod scrapes;
