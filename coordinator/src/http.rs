@@ -86,6 +86,8 @@ pub struct HttpState {
     pub build: BuildInfo,
     /// What the process was told.
     pub about: About,
+    /// Whether clients may delete series and make backups.
+    pub admin_api: bool,
 }
 
 impl fmt::Debug for HttpState {
@@ -292,6 +294,15 @@ fn own_routes() -> Listed {
         .route("/-/ready", get(health::ready_text))
         .route("/ready", get(health::ready))
         .route("/api/v1/admin/tsdb/flush", post(admin::flush))
+        .nest("/api/v1/admin/tsdb", admin_routes())
+        .nest("/prometheus/api/v1/admin/tsdb", admin_routes())
+}
+
+fn admin_routes() -> Listed {
+    Listed::new()
+        .route("/delete_series", post(admin::delete_series).put(admin::delete_series))
+        .route("/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
+        .route("/snapshot", post(admin::snapshot).put(admin::snapshot))
 }
 
 fn metrics_routes() -> Listed {

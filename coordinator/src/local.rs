@@ -6,11 +6,12 @@
 use std::sync::{Arc, OnceLock};
 
 use m3rs_core::ErrorKind;
-use m3rs_core::model::Metadata;
-use m3rs_tsdb::{Database, Namespace, Progress, SeriesStats, Stage, TsdbError};
+use m3rs_core::model::{Matcher, Metadata};
+use m3rs_core::time::{NS_PER_MS, TimestampMs, TimestampNs};
+use m3rs_tsdb::{Database, InMemory, Namespace, Progress, SeriesStats, Stage, TsdbError};
 
 use crate::http::{StorageControl, StorageStatus};
-use crate::ingest::MetadataSource;
+use crate::ingest::{DurableFuture, MetadataSource};
 use crate::write::StoreError;
 
 /// One namespace of a database that may still be opening. It is looked up for each request, as it
@@ -114,6 +115,34 @@ impl StorageControl for LocalStorage {
             "seriesBlocks": report.series_blocks,
             "segmentsRemoved": report.segments_removed,
         }))
+    }
+
+    fn delete(
+        &self,
+        matcher_sets: &[Vec<Matcher>],
+        start_ms: i64,
+        end_ms: i64,
+    ) -> Result<DurableFuture, StoreError> {
+        let (start, end) = (TimestampMs(start_ms).to_ns(), TimestampMs(end_ms).to_ns());
+        // A millisecond has more than its first nanosecond.
+        let end = TimestampNs(end.0.saturating_add(NS_PER_MS - 1));
+        let deleted = self.namespace()?.delete(matcher_sets, start, end)?;
+        tracing::info!(series = deleted.series, start_ms, end_ms, "samples deleted");
+        Ok(Box::pin(async move { Ok(deleted.commit.durable().await?) }))
+    }
+
+    fn clean_tombstones(&self) -> Result<(), StoreError> {
+        let opened = self.opened.get().ok_or_else(|| self.not_open())?;
+        opened.database.flush_all()?;
+        opened.database.compact()?;
+        Ok(())
+    }
+
+    fn backup(&self, name: &str, in_memory: InMemory) -> Result<(), StoreError> {
+        let opened = self.opened.get().ok_or_else(|| self.not_open())?;
+        let path = opened.database.backup(name, in_memory)?;
+        tracing::info!(path = %path.display(), "backup made");
+        Ok(())
     }
 
     fn series_stats(&self, top: usize) -> Result<SeriesStats, StoreError> {

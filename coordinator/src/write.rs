@@ -241,6 +241,15 @@ pub trait WriteSession {
         None
     }
 
+    /// The series of the label bytes `raw`, if it is the one that is expected next.
+    ///
+    /// As for [`WriteSession::predict`], `None` is always right.
+    #[inline]
+    fn resolve_expected(&mut self, raw: &[u8]) -> Option<Self::Series> {
+        let _ = raw;
+        None
+    }
+
     /// Finds the series of the label bytes `raw`, or makes it.
     ///
     /// Equal bytes must mean equal labels: `raw` holds the label fields of a 1.0 `TimeSeries`

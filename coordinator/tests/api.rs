@@ -20,6 +20,8 @@ mod fakes;
 #[path = "api/messages.rs"]
 mod messages;
 
+#[path = "api/admin.rs"]
+mod admin;
 #[path = "api/exemplars.rs"]
 mod exemplars;
 #[path = "api/export.rs"]

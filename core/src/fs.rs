@@ -70,6 +70,12 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// As the operating system says.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Gives a file one more name, which must be free and on the same file system.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// Removes a file.
     ///
     /// # Errors
@@ -102,6 +108,9 @@ pub trait Fs: Send + Sync + fmt::Debug {
 
     /// Whether something has this name.
     fn exists(&self, path: &Path) -> bool;
+
+    /// Whether there is a directory of that name.
+    fn is_dir(&self, path: &Path) -> bool;
 
     /// How large the volume of a path is, and how much of it is free for us.
     ///

@@ -86,6 +86,11 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "M3RS_DISABLE_FEATURE", value_name = "NAMES")]
     pub(crate) disable_feature: Vec<String>,
 
+    /// Let clients delete series and make backups by /api/v1/admin/tsdb, on any address; on a
+    /// loopback address they may without it.
+    #[arg(long, env = "M3RS_ENABLE_ADMIN_API")]
+    pub(crate) enable_admin_api: bool,
+
     /// When a write is answered: see docs/adr/0001-durable-ack.md for what each may lose.
     #[arg(
         long,

@@ -154,6 +154,10 @@ impl Fs for SimFs {
         self.0.lock().rename(from, to)
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.lock().hard_link(from, to)
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.0.lock().remove_file(path)
     }
@@ -176,6 +180,10 @@ impl Fs for SimFs {
 
     fn exists(&self, path: &Path) -> bool {
         self.0.lock().exists(path)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        self.0.lock().is_dir(path)
     }
 
     fn space(&self, _: &Path) -> io::Result<Space> {

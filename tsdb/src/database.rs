@@ -1,5 +1,6 @@
 //! The database: all namespaces of a data directory over one commit log.
 
+mod backup;
 mod log_need;
 mod losses;
 mod namespaces;
@@ -23,6 +24,7 @@ pub(crate) use older::OlderBlock;
 pub use options::DatabaseOptions;
 pub use status::{NamespaceStatus, Status};
 
+pub use self::backup::InMemory;
 use self::older::Older;
 use crate::bootstrap::{self, Opener};
 use crate::checkpoint::{Merge, Written};
@@ -113,8 +115,12 @@ impl Core {
     /// Cuts the log and makes everything before the cut durable in files, as far as namespaces
     /// are put into files; the log is kept for the others.
     fn checkpoint(&self, merge: Merge) -> Result<(Written, u64), TsdbError> {
+        self.checkpoint_of(merge, Extent::ByOptions)
+    }
+
+    fn checkpoint_of(&self, merge: Merge, extent: Extent) -> Result<(Written, u64), TsdbError> {
         let segment = self.log.rotate()?;
-        let written = self.persist(segment, merge, Extent::ByOptions)?;
+        let written = self.persist(segment, merge, extent)?;
         self.record_losses()?;
         // A start that finds a file which should be gone needs the log of what came after.
         self.settle_removals()?;

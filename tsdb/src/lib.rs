@@ -51,7 +51,7 @@ pub mod series_block;
 
 pub use activity::{BlockSeries, SeriesStats};
 pub use buffer::{Columns, Rich, RichSample, SampleValue, Timed};
-pub use database::{Database, DatabaseOptions, FlushReport, NamespaceStatus, Status};
+pub use database::{Database, DatabaseOptions, FlushReport, InMemory, NamespaceStatus, Status};
 pub use delete::Deleted;
 pub use error::{CommitLogError, Damage, FilesetError, TsdbError};
 pub use exemplar::Exemplar;

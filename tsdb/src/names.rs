@@ -46,6 +46,11 @@ impl Layout {
         self.namespaces().join("catalog.copy")
     }
 
+    /// Directories with all that backups hold, by backup.
+    pub(crate) fn backups(&self) -> PathBuf {
+        self.root.join("backups")
+    }
+
     /// Directories of which each namespace has one.
     pub(crate) fn parts(&self) -> [PathBuf; 4] {
         ["data", "snapshots", "index", "side"].map(|part| self.root.join(part))

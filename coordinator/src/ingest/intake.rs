@@ -42,11 +42,41 @@ pub struct Intake<'a, W> {
     policy: &'a LabelPolicy,
     refusals: &'a mut Refusals,
     counts: WalkCounts,
-    /// The mark, then name and value of each label in the order in which they came; or what else
-    /// stands for them.
+    /// The mark, then name and value of each label in the order in which they came, or what else
+    /// stands for them; and room.
     labels: Vec<u8>,
+    /// Bytes of `labels` that are not room.
+    used: usize,
     /// Tells for people what stands behind the mark.
     describe: fn(&[u8]) -> String,
+}
+
+/// Texts as label bytes, made once and added to many series.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    /// Each with its length before it; at the end there is a block that can be copied and belongs
+    /// to none.
+    packed: Vec<u8>,
+    /// Where each begins and ends.
+    places: Vec<(usize, usize)>,
+}
+
+/// Bytes that are copied at once: the length of most texts is below it, and copies of a fixed size
+/// need no loop.
+const BLOCK: usize = 32;
+
+impl Texts {
+    pub(super) fn push(&mut self, text: &[u8]) {
+        self.packed.truncate(self.end());
+        let start = self.packed.len();
+        put_length_prefixed(&mut self.packed, text);
+        self.places.push((start, self.packed.len()));
+        self.packed.resize(self.packed.len() + BLOCK, 0);
+    }
+
+    fn end(&self) -> usize {
+        self.places.last().map_or(0, |(_, end)| *end)
+    }
 }
 
 impl<'a, W: WriteSession> Intake<'a, W> {
@@ -58,6 +88,7 @@ impl<'a, W: WriteSession> Intake<'a, W> {
             refusals,
             counts: WalkCounts::default(),
             labels: Vec::new(),
+            used: 0,
             describe: describe_canonical,
         }
     }
@@ -70,28 +101,28 @@ impl<'a, W: WriteSession> Intake<'a, W> {
     /// Begins a series without labels.
     #[inline]
     pub fn begin(&mut self) {
-        self.labels.clear();
-        self.labels.push(CANONICAL_MARK);
-        self.describe = describe_canonical;
+        self.begin_with(CANONICAL_MARK, describe_canonical);
     }
 
     /// Begins a series whose labels are made of further bytes, see [`Self::series_by`]. `mark` is a
     /// byte of the format's own, and `describe` tells those bytes for people.
     pub(super) fn begin_with(&mut self, mark: u8, describe: fn(&[u8]) -> String) {
-        self.labels.clear();
-        self.labels.push(mark);
+        self.used = 0;
+        self.raw(&[mark]);
         self.describe = describe;
     }
 
     /// Adds bytes of a series that was begun with a mark.
     #[inline]
     pub(super) fn raw(&mut self, bytes: &[u8]) {
+        self.labels.truncate(self.used);
         self.labels.extend_from_slice(bytes);
+        self.used = self.labels.len();
     }
 
     /// All bytes that stand for the series, the mark included.
     pub(super) fn gathered(&self) -> &[u8] {
-        &self.labels
+        &self.labels[..self.used]
     }
 
     /// How many samples were refused so far.
@@ -108,18 +139,39 @@ impl<'a, W: WriteSession> Intake<'a, W> {
 
     /// Adds a name, or the value that belongs to the name before.
     #[inline]
-    pub(super) fn text(&mut self, text: &[u8]) {
+    fn text(&mut self, text: &[u8]) {
+        self.labels.truncate(self.used);
         put_length_prefixed(&mut self.labels, text);
+        self.used = self.labels.len();
+    }
+
+    /// Adds text number `number` of `texts`; says whether there is one.
+    #[inline]
+    pub(super) fn text_of(&mut self, texts: &Texts, number: usize) -> bool {
+        let Some(&(start, end)) = texts.places.get(number) else { return false };
+        let to = self.used;
+        if end - start <= BLOCK
+            && let Some(from) = texts.packed.get(start..start + BLOCK)
+        {
+            if self.labels.len() < to + BLOCK {
+                self.labels.resize((to + BLOCK) * 2, 0);
+            }
+            self.labels[to..to + BLOCK].copy_from_slice(from);
+            self.used = to + (end - start);
+        } else {
+            self.raw(&texts.packed[start..end]);
+        }
+        true
     }
 
     /// The length of the labels so far, for [`Self::truncate`].
     pub fn mark(&self) -> usize {
-        self.labels.len()
+        self.used
     }
 
     /// Goes back to the labels that there were at `mark`.
     pub fn truncate(&mut self, mark: usize) {
-        self.labels.truncate(mark);
+        self.used = self.used.min(mark);
     }
 
     /// The labels so far, for [`Self::restore`].
@@ -152,7 +204,10 @@ impl<'a, W: WriteSession> Intake<'a, W> {
         samples: u64,
         parse: impl FnOnce(&[u8], &LabelPolicy) -> Result<Labels, LabelRefusal>,
     ) -> Result<Option<W::Series>, StoreError> {
-        let (raw, policy) = (&self.labels, self.policy);
+        let (raw, policy) = (&self.labels[..self.used], self.policy);
+        if let Some(series) = self.session.resolve_expected(raw) {
+            return Ok(Some(series));
+        }
         match self.session.resolve(raw, || parse(&raw[1..], policy)) {
             Ok(series) => Ok(Some(series)),
             Err(WriteError::Refused(refusal)) => {
@@ -235,7 +290,7 @@ impl<'a, W: WriteSession> Intake<'a, W> {
     /// Refuses `samples` samples of the series with the labels given.
     #[cold]
     pub fn refuse(&mut self, samples: u64, refusal: &WriteRefusal) {
-        let labels = self.labels.get(1..).unwrap_or_default();
+        let labels = self.labels.get(1..self.used).unwrap_or_default();
         self.refusals.add_of(|| (self.describe)(labels), samples, refusal);
     }
 

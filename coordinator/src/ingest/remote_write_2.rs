@@ -13,7 +13,7 @@ use m3rs_core::wire::Cursor;
 use m3rs_core::wire::proto::{Field, Fields, Value};
 
 use crate::ingest::histogram::{Version, WireHistogram, parse_histogram};
-use crate::ingest::intake::{Intake, SampleTime};
+use crate::ingest::intake::{Intake, SampleTime, Texts};
 use crate::ingest::labels::LabelPolicy;
 use crate::ingest::remote_write::{WireExemplar, exemplar_labels, whole_varint};
 use crate::ingest::{Refusals, WalkCounts, WalkError};
@@ -72,6 +72,7 @@ pub fn walk_write_request_2<W: WriteSession>(
 /// The texts that all references of a request mean.
 struct Symbols<'a> {
     all: Vec<&'a [u8]>,
+    texts: Texts,
     /// The reference of `__name__`.
     metric_name: Option<u32>,
 }
@@ -79,7 +80,7 @@ struct Symbols<'a> {
 impl<'a> Symbols<'a> {
     /// Gathers the symbols, which senders write first but may write anywhere.
     fn of(body: &'a [u8]) -> Result<Self, Corrupt> {
-        let mut symbols = Self { all: Vec::new(), metric_name: None };
+        let mut symbols = Self { all: Vec::new(), texts: Texts::default(), metric_name: None };
         let mut has_series = false;
         let mut fields = Fields::new(REQUEST, body);
         while let Some(field) = fields.next_field()? {
@@ -102,6 +103,7 @@ impl<'a> Symbols<'a> {
             self.metric_name = u32::try_from(self.all.len()).ok();
         }
         self.all.push(symbol);
+        self.texts.push(symbol);
     }
 
     fn get(&self, reference: u32) -> Option<&'a [u8]> {
@@ -213,11 +215,10 @@ impl Message {
         symbols: &Symbols<'_>,
         intake: &mut Intake<'_, W>,
     ) {
-        let Some(symbol) = symbols.get(reference) else {
+        if !intake.text_of(&symbols.texts, reference as usize) {
             self.bad_symbols.get_or_insert_with(|| symbols.unknown(reference));
             return;
-        };
-        intake.text(symbol);
+        }
         match self.half_pair.take() {
             None => self.half_pair = Some(reference),
             Some(name) if symbols.metric_name == Some(name) => {

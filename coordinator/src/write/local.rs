@@ -80,6 +80,15 @@ impl WriteSession for LocalSession<'_> {
     }
 
     #[inline]
+    fn resolve_expected(&mut self, raw: &[u8]) -> Option<SeriesHandle> {
+        let session = self.0.as_mut().ok()?;
+        if session.next_len()? != raw.len() {
+            return None;
+        }
+        session.next_if(raw)
+    }
+
+    #[inline]
     fn resolve(
         &mut self,
         raw: &[u8],

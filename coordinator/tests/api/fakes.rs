@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use bytes::Bytes;
 use m3rs_coordinator::http::{About, BuildInfo, HttpState, Routes, StorageControl, StorageStatus};
-use m3rs_coordinator::ingest::{LabelRefusal, Otlp, OtlpConfig, Receiver, Relabeler};
+use m3rs_coordinator::ingest::{DurableFuture, LabelRefusal, Otlp, OtlpConfig, Receiver, Relabeler};
 use m3rs_coordinator::limits::Limits;
 use m3rs_coordinator::metrics::Metrics;
 use m3rs_coordinator::read::{
@@ -30,7 +30,9 @@ use m3rs_query::source::{
     Cancel, LabelRequest, Listing, SampleColumns, SelectRequest, Selection, SeriesReader,
     SeriesSource, SourceError,
 };
-use m3rs_tsdb::{BlockSeries, Cardinality, Count, Exemplar, MetadataStore, SeriesStats, Status};
+use m3rs_tsdb::{
+    BlockSeries, Cardinality, Count, Exemplar, InMemory, MetadataStore, SeriesStats, Status,
+};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -473,11 +475,21 @@ fn about() -> About {
 pub(crate) struct FakeControl {
     pub(crate) ready: AtomicBool,
     pub(crate) fail_flush: AtomicBool,
+    /// Matcher sets, first and last millisecond of each deletion.
+    pub(crate) deleted: Mutex<Vec<(Vec<String>, i64, i64)>>,
+    pub(crate) cleaned: AtomicUsize,
+    pub(crate) backups: Mutex<Vec<(String, InMemory)>>,
 }
 
 impl Default for FakeControl {
     fn default() -> Self {
-        Self { ready: AtomicBool::new(true), fail_flush: AtomicBool::new(false) }
+        Self {
+            ready: AtomicBool::new(true),
+            fail_flush: AtomicBool::new(false),
+            deleted: Mutex::default(),
+            cleaned: AtomicUsize::new(0),
+            backups: Mutex::default(),
+        }
     }
 }
 
@@ -501,6 +513,27 @@ impl StorageControl for FakeControl {
             return Err(StoreError { kind: ErrorKind::Internal, message: "disk is gone".into() });
         }
         Ok(serde_json::json!({ "volumes": 2 }))
+    }
+
+    fn delete(
+        &self,
+        matcher_sets: &[Vec<Matcher>],
+        start_ms: i64,
+        end_ms: i64,
+    ) -> Result<DurableFuture, StoreError> {
+        let texts = matcher_sets.iter().map(|set| format!("{set:?}")).collect();
+        self.deleted.lock().push((texts, start_ms, end_ms));
+        Ok(Box::pin(async { Ok(()) }))
+    }
+
+    fn clean_tombstones(&self) -> Result<(), StoreError> {
+        self.cleaned.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn backup(&self, name: &str, in_memory: InMemory) -> Result<(), StoreError> {
+        self.backups.lock().push((name.to_owned(), in_memory));
+        Ok(())
     }
 
     fn series_stats(&self, top: usize) -> Result<SeriesStats, StoreError> {
@@ -541,14 +574,18 @@ impl World {
     }
 
     pub(crate) fn with_otlp(limits: Limits, otlp: OtlpConfig) -> Self {
-        Self::with_all(limits, Relabeler::default(), otlp)
+        Self::with_all(limits, Relabeler::default(), otlp, true)
     }
 
     pub(crate) fn with(limits: Limits, relabel: Relabeler) -> Self {
-        Self::with_all(limits, relabel, OtlpConfig::default())
+        Self::with_all(limits, relabel, OtlpConfig::default(), true)
     }
 
-    fn with_all(limits: Limits, relabel: Relabeler, otlp: OtlpConfig) -> Self {
+    pub(crate) fn without_admin() -> Self {
+        Self::with_all(Limits::default(), Relabeler::default(), OtlpConfig::default(), false)
+    }
+
+    fn with_all(limits: Limits, relabel: Relabeler, otlp: OtlpConfig, admin_api: bool) -> Self {
         let store = Arc::new(FakeStore::default());
         let engine = Arc::new(FakeEngine::default());
         let control = Arc::new(FakeControl::default());
@@ -573,6 +610,7 @@ impl World {
             clock,
             build,
             about: about(),
+            admin_api,
         };
         let routes = Routes::new(state);
         Self { router: routes.api(), grpc: routes.otlp_grpc(), store, engine, control }

@@ -224,6 +224,7 @@ fn routes(
         clock: Arc::clone(clock),
         build,
         about: about(args, settings, features, fs, clock),
+        admin_api: args.enable_admin_api || args.listen.ip().is_loopback(),
     }))
 }
 

@@ -23,6 +23,7 @@ mod remote_write;
 mod seed;
 mod server;
 
+mod backups;
 mod bad_input;
 mod disk_full;
 mod documented;
@@ -33,6 +34,7 @@ mod kinds;
 mod lines;
 mod log_limits;
 mod otlp;
+mod overload;
 mod reading_out;
 mod real_prometheus;
 mod running_queries;

@@ -361,6 +361,17 @@ impl World {
         Ok(())
     }
 
+    pub(super) fn hard_link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?;
+        let node = Node::File(self.inode_of(from)?);
+        let dir = self.dir_of(to)?;
+        if self.live.get(to).is_some() {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        self.change(dir, Change::Link { path: to.to_owned(), node });
+        Ok(())
+    }
+
     pub(super) fn remove_file(&mut self, path: &Path) -> io::Result<()> {
         self.step()?;
         self.inode_of(path)?;
@@ -436,6 +447,10 @@ impl World {
             Some(Node::File(_)) => Err(ErrorKind::NotADirectory.into()),
             None => Ok(Vec::new()),
         }
+    }
+
+    pub(super) fn is_dir(&self, path: &Path) -> bool {
+        self.live.get(path) == Some(Node::Dir)
     }
 
     pub(super) fn exists(&self, path: &Path) -> bool {

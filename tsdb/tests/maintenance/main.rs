@@ -1,5 +1,6 @@
 //! Background work: files that replace others, jobs that fail, clocks that jump.
 
+mod backups;
 mod clock;
 mod compaction;
 mod jobs;

@@ -52,8 +52,13 @@ impl World {
     }
 
     fn try_open(&self) -> Result<Database, TsdbError> {
-        let fs: SharedFs = Arc::new(self.fs.clone());
-        let dir = PathBuf::from("/data");
+        self.open_at(&self.fs, "/data")
+    }
+
+    /// Opens another directory, or another disk.
+    pub(crate) fn open_at(&self, fs: &SimFs, dir: &str) -> Result<Database, TsdbError> {
+        let fs: SharedFs = Arc::new(fs.clone());
+        let dir = PathBuf::from(dir);
         let mut options = DatabaseOptions::new(fs, self.clock.clone(), dir, [7; 192]);
         options.background = false;
         options.limits.scrub_bytes_per_second_max = 0;
@@ -126,9 +131,14 @@ impl World {
     }
 
     pub(crate) fn read(&self) -> Samples {
+        Self::read_of(self.database())
+    }
+
+    pub(crate) fn read_of(database: &Database) -> Samples {
         let matchers = [Matcher::equal("__name__", "m")];
         let (from, to) = (TimestampNs(0), TimestampNs(i64::MAX / 2));
-        let selection = self.namespace().select(&matchers, from, to, 1000).expect("few series");
+        let namespace = database.namespace(DEFAULT_NAMESPACE).expect("it is there");
+        let selection = namespace.select(&matchers, from, to, 1000).expect("few series");
         let mut out = Samples::new();
         let mut columns = Columns::default();
         for (number, labels) in selection.labels().iter().enumerate() {

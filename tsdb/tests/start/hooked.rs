@@ -64,6 +64,10 @@ impl Fs for Hooked {
         self.look().rename(from, to)
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.look().hard_link(from, to)
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.look().remove_file(path)
     }
@@ -86,6 +90,10 @@ impl Fs for Hooked {
 
     fn exists(&self, path: &Path) -> bool {
         self.look().exists(path)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        self.look().is_dir(path)
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
