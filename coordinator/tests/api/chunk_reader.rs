@@ -104,6 +104,7 @@ impl XorReader {
     }
 }
 
+#[expect(clippy::big_endian_bytes, reason = "the format has the highest byte first")]
 fn samples(chunk: &[u8]) -> usize {
     usize::from(u16::from_be_bytes([chunk[0], chunk[1]]))
 }
