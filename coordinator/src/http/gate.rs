@@ -104,8 +104,8 @@ impl QueryGate {
             result
         };
         if self.short.was_short(key) && has_other_threads() {
-            drop(guard);
             let result = tokio::task::block_in_place(run);
+            drop(guard);
             return Ok(result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
         let task = tokio::task::spawn_blocking(run);
