@@ -8,8 +8,8 @@
 //!
 //! # Invariants
 //! - Series of a query are in order of their labels.
-//! - Streamed chunks and JSON hold a piece of the answer in memory, whatever its size; one message
-//! of   samples is held compressed.
+//! - Streamed chunks and JSON hold a piece of the answer in memory, whatever its size.
+//! - One message of samples is held compressed.
 
 mod json;
 mod message;

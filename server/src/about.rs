@@ -72,7 +72,6 @@ impl ServerArgs {
 mod tests {
     use clap::{CommandFactory, Parser};
 
-    use super::*;
     use crate::cli::{Cli, Command};
 
     #[test]

@@ -18,6 +18,7 @@ impl<'a> BitWriter<'a> {
 
     /// Appends the lowest `count` bits of `bits`, 1 to 64; the others must be 0.
     #[inline]
+    #[expect(clippy::big_endian_bytes, reason = "the format has the highest byte first")]
     pub(super) fn push(&mut self, bits: u64, count: u32) {
         if count < self.free {
             self.free -= count;
@@ -37,6 +38,7 @@ impl<'a> BitWriter<'a> {
     }
 
     /// Fills the last byte with zeros.
+    #[expect(clippy::big_endian_bytes, reason = "the format has the highest byte first")]
     pub(super) fn finish(self) {
         let bytes = (u64::BITS - self.free).div_ceil(8) as usize;
         self.out.extend_from_slice(&self.pending.to_be_bytes()[..bytes]);

@@ -7,6 +7,7 @@ use super::bits::{BitWriter, Xor, fits};
 /// Appends a chunk of samples, 1 to 65,535 of them, ascending by time.
 ///
 /// PARITY(prometheus): `tsdb/chunkenc`, `XORChunk`, bit for bit.
+#[expect(clippy::big_endian_bytes, reason = "the format has the highest byte first")]
 pub(super) fn encode(ts: &[i64], vs: &[f64], out: &mut Vec<u8>) {
     let len = u16::try_from(ts.len()).expect("BUG: chunks are shorter");
     out.extend_from_slice(&len.to_be_bytes());

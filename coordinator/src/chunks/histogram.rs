@@ -28,6 +28,7 @@ const GAUGE: u8 = 0b1100_0000;
 
 /// Appends a chunk of the first of these histograms; returns how many it has, at least one unless
 /// there is none.
+#[expect(clippy::big_endian_bytes, reason = "the format has the highest byte first")]
 pub(super) fn encode(
     ts: &[i64],
     hs: &[Arc<Histogram>],
@@ -264,7 +265,6 @@ fn put_bound(bound: f64, to: &mut BitWriter<'_>) {
         && bound * 1000.0 <= THOUSANDTHS_MAX
         && (thousandths / 1000.0).to_bits() == bound.to_bits();
     if is_whole {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
         return to.push_uint(thousandths as u64 + 1);
     }
     to.push(0, 1);

@@ -211,7 +211,8 @@ fn chunks_have_no_more_samples_than_they_may() {
         sum: 0.0,
         counts: Counts::Float(counts),
     };
-    let hs = vec![Arc::new(large); 300];
+    let large = Arc::new(large);
+    let hs: Vec<Arc<Histogram>> = (0..300).map(|_| Arc::clone(&large)).collect();
     assert_eq!(put_histograms(&ts, &hs, None, &mut out).expect("samples").len, 10);
 }
 

@@ -124,6 +124,7 @@ impl Frames {
         }
     }
 
+    #[expect(clippy::big_endian_bytes, reason = "the format has the highest byte first")]
     fn finish_frame(&mut self, query: u64) {
         let len = self.labels.len() + self.chunks.len();
         let message = &mut self.data;

@@ -104,6 +104,7 @@ impl XorReader {
     }
 }
 
+#[expect(clippy::big_endian_bytes, reason = "the format has the highest byte first")]
 fn samples(chunk: &[u8]) -> usize {
     usize::from(u16::from_be_bytes([chunk[0], chunk[1]]))
 }
@@ -227,10 +228,14 @@ pub(crate) fn histograms(chunk: &[u8]) -> Vec<(i64, Histogram)> {
             all[2..].iter_mut().for_each(|n| n.value = bits.varbit_int());
         } else {
             t.next(bits);
-            all[..2].iter_mut().for_each(|n| drop(n.next(bits)));
+            for n in &mut all[..2] {
+                n.next(bits);
+            }
             let sum = sum.next(bits);
             if !is_stale(sum) {
-                all[2..].iter_mut().for_each(|n| drop(n.next(bits)));
+                for n in &mut all[2..] {
+                    n.next(bits);
+                }
             }
         }
         let sum = f64::from_bits(sum.value);
@@ -267,9 +272,13 @@ pub(crate) fn float_histograms(chunk: &[u8]) -> Vec<(i64, Histogram)> {
             all.iter_mut().for_each(|v| *v = XorReader::new(bits.double()));
         } else {
             t.next(bits);
-            all[..3].iter_mut().for_each(|v| drop(v.next(bits)));
+            for v in &mut all[..3] {
+                v.next(bits);
+            }
             if !is_stale(f64::from_bits(all[2].value)) {
-                all[3..].iter_mut().for_each(|v| drop(v.next(bits)));
+                for v in &mut all[3..] {
+                    v.next(bits);
+                }
             }
         }
         let values: Vec<f64> = all.iter().map(|v| f64::from_bits(v.value)).collect();

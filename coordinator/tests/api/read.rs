@@ -66,6 +66,7 @@ fn samples(answer: &Answer) -> ReadResponse {
 }
 
 /// The frames of a stream, checked.
+#[expect(clippy::big_endian_bytes, reason = "the format has the highest byte first")]
 fn frames(answer: &Answer) -> Vec<(usize, ChunkedReadResponse)> {
     assert_eq!(answer.status, StatusCode::OK, "{:?}", String::from_utf8_lossy(&answer.body));
     assert_eq!(
