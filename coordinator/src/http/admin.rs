@@ -80,7 +80,7 @@ pub trait StorageControl: Send + Sync {
 
 /// `POST /api/v1/admin/tsdb/flush`: answers when the flush is done.
 pub(crate) async fn flush(State(app): State<SharedApp>) -> Result<Response, ApiError> {
-    let report = operate(&app, StorageControl::flush).await?;
+    let report = operate(&app, |storage| storage.flush()).await?;
     Ok(success_json(&report, &[]))
 }
 
@@ -106,7 +106,7 @@ pub(crate) async fn delete_series(
 pub(crate) async fn clean_tombstones(State(app): State<SharedApp>) -> Result<Response, ApiError> {
     check_enabled(&app)?;
     check_ready(&app)?;
-    operate(&app, StorageControl::clean_tombstones).await?;
+    operate(&app, |storage| storage.clean_tombstones()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -154,7 +154,7 @@ struct Streamed {
     _cancel: CancelOnDrop,
 }
 
-type Batch = (Box<dyn AnswerRest>, io::Result<Vec<Bytes>>);
+type Batch = (Box<dyn AnswerRest>, Vec<Bytes>);
 
 impl Streamed {
     fn new(first: Vec<Bytes>, rest: Box<dyn AnswerRest>, cancel: CancelOnDrop) -> Self {

@@ -139,7 +139,7 @@ impl<'a, W: WriteSession> Intake<'a, W> {
 
     /// Adds a name, or the value that belongs to the name before.
     #[inline]
-    fn text(&mut self, text: &[u8]) {
+    pub(super) fn text(&mut self, text: &[u8]) {
         self.labels.truncate(self.used);
         put_length_prefixed(&mut self.labels, text);
         self.used = self.labels.len();
@@ -174,15 +174,10 @@ impl<'a, W: WriteSession> Intake<'a, W> {
         self.used = self.used.min(mark);
     }
 
-    /// The labels so far, for [`Self::restore`].
-    pub(super) fn gathered(&self) -> &[u8] {
-        &self.labels
-    }
-
     /// Goes back to the labels that [`Self::gathered`] gave, be it in an earlier intake.
     pub(super) fn restore(&mut self, gathered: &[u8]) {
-        self.labels.clear();
-        self.labels.extend_from_slice(gathered);
+        self.used = 0;
+        self.raw(gathered);
     }
 
     /// The series with the labels given; `None` if it was refused together with its `samples`.

@@ -11,7 +11,9 @@ use std::time::Duration;
 use axum::Router;
 use bytes::Bytes;
 use m3rs_coordinator::http::{About, BuildInfo, HttpState, Routes, StorageControl, StorageStatus};
-use m3rs_coordinator::ingest::{DurableFuture, LabelRefusal, Otlp, OtlpConfig, Receiver, Relabeler};
+use m3rs_coordinator::ingest::{
+    DurableFuture, LabelRefusal, Otlp, OtlpConfig, Receiver, Relabeler,
+};
 use m3rs_coordinator::limits::Limits;
 use m3rs_coordinator::metrics::Metrics;
 use m3rs_coordinator::read::{

@@ -149,9 +149,7 @@ async fn answer(app: &SharedApp, request: ReadRequest, form: Form) -> Result<Res
     let Begun { first, rest, content_type, encoding } = begun.map_err(panicked)??;
     let mut response = match rest {
         // From here on the body knows whether the client is there.
-        Some(rest) => {
-            streamed_until(HeaderValue::from_static(content_type), first, rest, guard)
-        },
+        Some(rest) => streamed_until(HeaderValue::from_static(content_type), first, rest, guard),
         None => whole(first),
     };
     let headers = response.headers_mut();

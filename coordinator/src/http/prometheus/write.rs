@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::http::body::BodyError;
 use crate::http::error::RETRY_AFTER_SECONDS;
 use crate::http::middleware::FailureText;
 use crate::http::take::{TakeError, take};
@@ -42,7 +43,7 @@ impl WriteProblem {
     pub(crate) fn respond(self, body: impl IntoResponse) -> Response {
         let come_again =
             matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
-        let failure = self.status.is_server_error().then(|| FailureText(body.clone()));
+        let failure = self.status.is_server_error().then(|| FailureText(self.text.clone()));
         let mut response = (self.status, body).into_response();
         if let Some(failure) = failure {
             response.extensions_mut().insert(failure);
@@ -58,8 +59,8 @@ impl WriteProblem {
 }
 
 impl IntoResponse for WriteProblem {
-    fn into_response(mut self) -> Response {
-        let mut text = std::mem::take(&mut self.text);
+    fn into_response(self) -> Response {
+        let mut text = self.text.clone();
         if !text.ends_with('\n') {
             text.push('\n');
         }
