@@ -100,6 +100,9 @@ fn csv(now_ms: i64) -> String {
     body
 }
 
+/// The body of a request at a time.
+type BodyOf = fn(i64) -> String;
+
 fn benches(c: &mut Criterion) {
     let home = tempfile::tempdir().expect("a directory");
     let clock: SharedClock = Arc::new(SystemClock::default());
@@ -129,7 +132,7 @@ fn benches(c: &mut Criterion) {
         ),
     };
     let from_ms = now_ms - 3_600_000;
-    let kinds: [(&str, fn(i64) -> String); 4] =
+    let kinds: [(&str, BodyOf); 4] =
         [("influx", influx), ("text", text), ("json", json), ("csv", csv)];
     for (kind, body) in kinds {
         let bodies: Vec<String> = (0..200).map(|i| body(from_ms + i * 1000)).collect();

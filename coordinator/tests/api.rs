@@ -6,7 +6,12 @@ mod generated;
 #[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
 #[path = "../src/generated/remote2.rs"]
 mod generated2;
-#[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
+#[allow(
+    clippy::enum_variant_names,
+    dead_code,
+    unreachable_pub,
+    reason = "generated for all messages of the file"
+)]
 #[path = "../src/generated/otlp.rs"]
 mod generated_otlp;
 
@@ -15,6 +20,8 @@ mod generated_otlp;
 mod chunk_reader;
 #[path = "api/client.rs"]
 mod client;
+#[path = "api/control.rs"]
+mod control;
 #[path = "api/fakes.rs"]
 mod fakes;
 #[path = "api/messages.rs"]

@@ -7,7 +7,12 @@ mod generated;
 #[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
 #[path = "../src/generated/remote2.rs"]
 mod generated2;
-#[allow(dead_code, unreachable_pub, reason = "generated for all messages of the file")]
+#[allow(
+    clippy::enum_variant_names,
+    dead_code,
+    unreachable_pub,
+    reason = "generated for all messages of the file"
+)]
 #[path = "../src/generated/otlp.rs"]
 mod generated_otlp;
 #[path = "fuzz/otlp.rs"]

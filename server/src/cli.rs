@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Take remote writes, keep them, and answer PromQL: everything in one process.
-    Server(ServerArgs),
+    Server(Box<ServerArgs>),
     /// Print version, commit and compiler.
     Version,
 }
@@ -200,7 +200,7 @@ mod tests {
     fn server(args: &[&str]) -> Result<ServerArgs, clap::Error> {
         let words = ["m3rs", "server"].iter().chain(args);
         match Cli::try_parse_from(words)?.wanted() {
-            Command::Server(args) => Ok(args),
+            Command::Server(args) => Ok(*args),
             Command::Version => panic!("asked for a server"),
         }
     }

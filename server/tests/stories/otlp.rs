@@ -132,7 +132,8 @@ fn request(metrics: Vec<proto::Metric>) -> Vec<u8> {
 /// One call: the status of HTTP and that of gRPC.
 fn export(address: SocketAddr, message: &[u8]) -> (u16, String) {
     let mut frame = vec![0];
-    frame.extend_from_slice(&u32::try_from(message.len()).expect("short").to_be_bytes());
+    let length = u32::try_from(message.len()).expect("short");
+    frame.extend((0..4).rev().map(|i| (length >> (8 * i)) as u8));
     frame.extend_from_slice(message);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {

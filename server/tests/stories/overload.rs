@@ -3,9 +3,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::deadline::now_ms;
+use m3rs_core::clock::{Clock, SystemClock};
+
+use crate::deadline::{Deadline, now_ms};
 use crate::http_client::Client;
 use crate::query_url::{instant, range};
 use crate::remote_write::{TimeSeries, post, series, write};
@@ -47,16 +49,17 @@ impl Seen {
     }
 }
 
-/// Writes tick after tick; one that is refused is not written again. Returns the acknowledged ticks.
+/// Writes tick after tick; one that is refused is not written again. Gives the acknowledged ones.
 fn press_writes(client: &mut Client, writer: u64, start_ms: i64, seen: &Seen) -> Vec<i64> {
-    let (begin, mut acked) = (Instant::now(), Vec::new());
+    let (end, clock, mut acked) = (Deadline::after(PRESSURE), SystemClock::new(), Vec::new());
     for tick in 0.. {
-        if begin.elapsed() > PRESSURE {
+        if end.is_over() {
             break;
         }
-        let asked = Instant::now();
+        let asked = clock.monotonic();
         let answer = post(client, batch(writer, tick, start_ms + tick));
-        assert!(asked.elapsed() < ANSWER_MAX, "{:?}", asked.elapsed());
+        let took = clock.monotonic().saturating_sub(asked);
+        assert!(took < ANSWER_MAX, "{took:?}");
         match answer.status {
             204 => {
                 Seen::add(&seen.acked);
@@ -74,12 +77,13 @@ fn press_writes(client: &mut Client, writer: u64, start_ms: i64, seen: &Seen) ->
 }
 
 fn press_queries(client: &mut Client, start_ms: i64, seen: &Seen) {
-    let begin = Instant::now();
-    while begin.elapsed() < PRESSURE {
-        let asked = Instant::now();
+    let (end, clock) = (Deadline::after(PRESSURE), SystemClock::new());
+    while !end.is_over() {
+        let asked = clock.monotonic();
         let query = "sum by(writer)(count_over_time(load[1m]))";
         let answer = client.get(&range(query, start_ms, start_ms + 60_000, 1000));
-        assert!(asked.elapsed() < ANSWER_MAX, "{:?}", asked.elapsed());
+        let took = clock.monotonic().saturating_sub(asked);
+        assert!(took < ANSWER_MAX, "{took:?}");
         match answer.status {
             200 => Seen::add(&seen.queries),
             503 => {

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use bytes::Bytes;
+use bytes::{Buf, BufMut, Bytes};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -106,7 +106,7 @@ fn message_of(body: &[u8], encoding: Option<Encoding>) -> Result<(&[u8], Encodin
     let Some((&[flag, length @ ..], message)) = body.split_first_chunk::<FRAME_HEAD_LEN>() else {
         return Err(format!("a message needs {FRAME_HEAD_LEN} bytes before it"));
     };
-    let length = u64::from(u32::from_be_bytes(length));
+    let length = u64::from((&length[..]).get_u32());
     if length != message.len() as u64 {
         let got = message.len();
         return Err(format!("a message of {length} bytes is announced, {got} bytes came"));
@@ -122,7 +122,7 @@ fn message_of(body: &[u8], encoding: Option<Encoding>) -> Result<(&[u8], Encodin
 fn succeeded(message: &[u8]) -> Response {
     let mut frame = vec![0];
     // Our answers are short.
-    frame.extend_from_slice(&u32::try_from(message.len()).unwrap_or(0).to_be_bytes());
+    frame.put_u32(u32::try_from(message.len()).unwrap_or(0));
     frame.extend_from_slice(message);
     let mut trailers = HeaderMap::new();
     trailers.insert(STATUS, HeaderValue::from_static("0"));
