@@ -59,6 +59,8 @@ impl ServerArgs {
             ("query.result-cache", word(&self.result_cache)),
             ("enable-feature", self.enable_feature.join(",")),
             ("disable-feature", self.disable_feature.join(",")),
+            ("enable-admin-api", self.enable_admin_api.to_string()),
+            ("otlp-grpc", self.otlp_grpc.map_or_else(String::new, |a| a.to_string())),
             ("commitlog-sync", word(&self.commitlog_sync)),
             ("config", path(self.config.as_deref())),
             ("log", self.log.clone()),

@@ -10,10 +10,8 @@ use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
-use m3rs_coordinator::http::{About, BuildInfo, HttpState, Routes, StorageControl, StorageStatus};
-use m3rs_coordinator::ingest::{
-    DurableFuture, LabelRefusal, Otlp, OtlpConfig, Receiver, Relabeler,
-};
+use m3rs_coordinator::http::{About, BuildInfo, HttpState, Routes};
+use m3rs_coordinator::ingest::{LabelRefusal, Otlp, OtlpConfig, Receiver, Relabeler};
 use m3rs_coordinator::limits::Limits;
 use m3rs_coordinator::metrics::Metrics;
 use m3rs_coordinator::read::{
@@ -32,9 +30,7 @@ use m3rs_query::source::{
     Cancel, LabelRequest, Listing, SampleColumns, SelectRequest, Selection, SeriesReader,
     SeriesSource, SourceError,
 };
-use m3rs_tsdb::{
-    BlockSeries, Cardinality, Count, Exemplar, InMemory, MetadataStore, SeriesStats, Status,
-};
+use m3rs_tsdb::{Exemplar, MetadataStore};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 

@@ -13,7 +13,8 @@ use proto::number_data_point::Value as Number;
 
 pub(crate) fn frame(flag: u8, message: &[u8]) -> Vec<u8> {
     let len = u32::try_from(message.len()).expect("short");
-    [&[flag][..], &len.to_be_bytes(), message].concat()
+    let len = [24, 16, 8, 0].map(|bits| (len >> bits) as u8);
+    [&[flag][..], &len, message].concat()
 }
 
 const EXPORT: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
