@@ -7,7 +7,6 @@
 
 mod csv;
 mod json;
-mod openmetrics;
 mod text;
 
 use std::collections::VecDeque;
@@ -34,7 +33,6 @@ use crate::queries::Stop;
 use crate::read::{AnswerRest, FetchLimits, QueryFailure, QuerySource};
 use csv::CsvWriter;
 use json::{JsonWriter, PromApiWriter};
-use openmetrics::OpenMetricsWriter;
 use text::TextWriter;
 
 /// Pieces of an answer have at least this many bytes, but for the last.
@@ -60,7 +58,7 @@ pub(crate) async fn lines(
     let params = Params::read(&app, request).await?;
     let (content_type, writer): (_, Box<dyn SeriesWriter>) = match params.get("format") {
         Some("promapi") => ("application/json", Box::new(PromApiWriter::default())),
-        Some("prometheus") => ("text/plain; charset=utf-8", Box::new(TextWriter::default())),
+        Some("prometheus") => ("text/plain; charset=utf-8", Box::new(TextWriter::prometheus())),
         // PARITY(victoriametrics): any other word is that of JSON lines.
         _ => {
             let rows_max = match params.get("max_rows_per_line") {
@@ -93,7 +91,7 @@ pub(crate) async fn openmetrics(
 ) -> Result<Response, ApiError> {
     let params = Params::read(&app, request).await?;
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    export(&app, &params, content_type, Box::new(OpenMetricsWriter::default())).await
+    export(&app, &params, content_type, Box::new(TextWriter::open_metrics())).await
 }
 
 async fn export(

@@ -6,7 +6,7 @@
 
 use m3rs_core::model::{Histogram, HistogramError, Labels, Metadata};
 use m3rs_core::time::{TimestampMs, TimestampNs};
-use m3rs_core::wire::put_length_prefixed;
+use m3rs_core::wire::{put_length_prefixed, put_varint};
 
 use crate::ingest::labels::{LabelPolicy, LabelRefusal, describe_canonical};
 use crate::ingest::{Refusals, WalkCounts};
@@ -115,9 +115,18 @@ impl<'a, W: WriteSession> Intake<'a, W> {
     /// Adds bytes of a series that was begun with a mark.
     #[inline]
     pub(super) fn raw(&mut self, bytes: &[u8]) {
-        self.labels.truncate(self.used);
-        self.labels.extend_from_slice(bytes);
-        self.used = self.labels.len();
+        let end = self.used + bytes.len();
+        self.make_room(end);
+        self.labels[self.used..end].copy_from_slice(bytes);
+        self.used = end;
+    }
+
+    /// Room stays from series to series, so that it is filled with zeros but once.
+    #[inline]
+    fn make_room(&mut self, end: usize) {
+        if self.labels.len() < end {
+            self.labels.resize(end * 2, 0);
+        }
     }
 
     /// All bytes that stand for the series, the mark included.
@@ -140,9 +149,15 @@ impl<'a, W: WriteSession> Intake<'a, W> {
     /// Adds a name, or the value that belongs to the name before.
     #[inline]
     pub(super) fn text(&mut self, text: &[u8]) {
-        self.labels.truncate(self.used);
-        put_length_prefixed(&mut self.labels, text);
-        self.used = self.labels.len();
+        match u8::try_from(text.len()) {
+            Ok(len @ 0..0x80) => self.raw(&[len]),
+            _ => {
+                let mut len = Vec::with_capacity(10);
+                put_varint(&mut len, text.len() as u64);
+                self.raw(&len);
+            }
+        }
+        self.raw(text);
     }
 
     /// Adds text number `number` of `texts`; says whether there is one.
@@ -153,9 +168,7 @@ impl<'a, W: WriteSession> Intake<'a, W> {
         if end - start <= BLOCK
             && let Some(from) = texts.packed.get(start..start + BLOCK)
         {
-            if self.labels.len() < to + BLOCK {
-                self.labels.resize((to + BLOCK) * 2, 0);
-            }
+            self.make_room(to + BLOCK);
             self.labels[to..to + BLOCK].copy_from_slice(from);
             self.used = to + (end - start);
         } else {

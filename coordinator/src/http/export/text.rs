@@ -1,4 +1,4 @@
-//! Prometheus's text format, `name{a="b"} value milliseconds`, and numbers as text.
+//! Prometheus's text format, `name{a="b"} value milliseconds`, OpenMetrics, and numbers as text.
 
 use std::io::Write;
 
@@ -6,11 +6,28 @@ use m3rs_core::model::{Labels, METRIC_NAME};
 use m3rs_query::source::SampleColumns;
 
 use crate::http::export::SeriesWriter;
+use crate::http::export::json::put_seconds;
 
 /// A line for each sample.
-#[derive(Default)]
 pub(super) struct TextWriter {
     name: Vec<u8>,
+    put_time: fn(i64, &mut Vec<u8>),
+    end: &'static [u8],
+}
+
+impl TextWriter {
+    /// Prometheus's text format.
+    pub(super) fn prometheus() -> Self {
+        Self { name: Vec::new(), put_time: put_int, end: b"" }
+    }
+
+    /// OpenMetrics 1.0 with timestamps: what `promtool tsdb create-blocks-from openmetrics` takes.
+    ///
+    /// Families are not told, as OpenMetrics binds names to their types. A staleness marker is
+    /// `NaN`.
+    pub(super) fn open_metrics() -> Self {
+        Self { name: Vec::new(), put_time: put_seconds, end: b"# EOF\n" }
+    }
 }
 
 impl SeriesWriter for TextWriter {
@@ -22,9 +39,13 @@ impl SeriesWriter for TextWriter {
             out.push(b' ');
             put_float(*value, out);
             out.push(b' ');
-            put_int(*t, out);
+            (self.put_time)(*t, out);
             out.push(b'\n');
         }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.end);
     }
 }
 
