@@ -1,9 +1,10 @@
 //! Remote-write bodies of a made fleet.
 
 use m3rs_core::time::TimestampNs;
-use m3rs_core::wire::put_varint;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+
+use crate::protocol::{Pairs, Protocol, Sample};
 
 /// Time between two samples of a series.
 pub(crate) const INTERVAL_MS: i64 = 15_000;
@@ -15,7 +16,8 @@ const PER_HOST: usize = 10;
 /// What is sent: hosts with ten gauges each, walking by whole percents.
 #[derive(Debug)]
 pub(crate) struct Load {
-    labels: Vec<Vec<u8>>,
+    labels: Vec<Pairs>,
+    protocol: Protocol,
     values: Vec<i64>,
     rng: StdRng,
     steps: i64,
@@ -26,19 +28,20 @@ pub(crate) struct Load {
 
 impl Load {
     /// The last `hours` before `now`.
-    pub(crate) fn new(hosts: usize, hours: i64, now: TimestampNs) -> Self {
+    pub(crate) fn new(hosts: usize, hours: i64, protocol: Protocol, now: TimestampNs) -> Self {
         let end_ms = now.to_ms().0 / 60_000 * 60_000;
         let steps = hours * 3_600_000 / INTERVAL_MS;
-        Self { steps, start_ms: end_ms - steps * INTERVAL_MS, ..Self::soaking(hosts, 0) }
+        let start_ms = end_ms - steps * INTERVAL_MS;
+        Self { steps, start_ms, ..Self::soaking(hosts, 0, protocol) }
     }
 
     /// Without an end; a series lives for `life_steps`.
-    pub(crate) fn soaking(hosts: usize, life_steps: i64) -> Self {
-        let labels = (0..hosts * PER_HOST).map(|i| label_fields(i / PER_HOST, i % PER_HOST, 0));
+    pub(crate) fn soaking(hosts: usize, life_steps: i64, protocol: Protocol) -> Self {
+        let labels = (0..hosts * PER_HOST).map(|i| labels(i / PER_HOST, i % PER_HOST, 0));
         let labels: Vec<_> = labels.collect();
         let mut rng = StdRng::seed_from_u64(1);
         let values = labels.iter().map(|_| rng.random_range(0..10_000)).collect();
-        Self { labels, values, rng, steps: 0, start_ms: 0, life_steps }
+        Self { labels, protocol, values, rng, steps: 0, start_ms: 0, life_steps }
     }
 
     pub(crate) fn series(&self) -> usize {
@@ -79,7 +82,7 @@ impl Load {
             let age = step + i as i64 * self.life_steps / self.labels.len() as i64;
             if self.life_steps > 0 && age > 0 && age % self.life_steps == 0 {
                 let life = age / self.life_steps;
-                self.labels[i] = label_fields(i / PER_HOST, i % PER_HOST, life);
+                self.labels[i] = labels(i / PER_HOST, i % PER_HOST, life);
             }
         }
         let all: Vec<usize> = (0..self.labels.len()).collect();
@@ -93,36 +96,15 @@ impl Load {
     }
 
     fn body(&self, run: &[usize], t_ms: i64) -> Vec<u8> {
-        let mut raw = Vec::new();
-        for &i in run {
-            self.put_series(&mut raw, i, self.values[i] as f64 / 100.0, t_ms);
-        }
-        let packed = snap::raw::Encoder::new().compress_vec(&raw);
-        packed.expect("BUG: bodies are far below snappy's limit")
+        let sample =
+            |&i: &usize| Sample { labels: &self.labels[i], v: self.values[i] as f64 / 100.0, t_ms };
+        self.protocol.body(&run.iter().map(sample).collect::<Vec<_>>())
     }
-
-    fn put_series(&self, out: &mut Vec<u8>, i: usize, value: f64, t_ms: i64) {
-        let mut sample = vec![0x09];
-        sample.extend_from_slice(&value.to_le_bytes());
-        sample.push(0x10);
-        put_varint(&mut sample, t_ms.unsigned_abs());
-        let labels = &self.labels[i];
-        out.push(0x0a);
-        put_varint(out, (labels.len() + 2 + sample.len()) as u64);
-        out.extend_from_slice(labels);
-        put_field(out, 0x12, &sample);
-    }
-}
-
-fn put_field(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
-    out.push(tag);
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
 }
 
 /// Labels of one series of a host; `life` tells those apart that follow each other.
-fn label_fields(host: usize, n: usize, life: i64) -> Vec<u8> {
-    let pairs = [
+fn labels(host: usize, n: usize, life: i64) -> Pairs {
+    [
         ("__name__", "x".to_owned()),
         ("arch", ["x64", "x86"][host % 2].to_owned()),
         ("datacenter", format!("eu-west-{}", host % 5)),
@@ -137,13 +119,6 @@ fn label_fields(host: usize, n: usize, life: i64) -> Vec<u8> {
         ),
         ("service_environment", ["production", "staging", "test"][host % 3].to_owned()),
         ("team", ["blue", "green", "red"][host % 3].to_owned()),
-    ];
-    let mut out = Vec::new();
-    for (name, value) in pairs {
-        let mut label = Vec::new();
-        put_field(&mut label, 0x0a, name.as_bytes());
-        put_field(&mut label, 0x12, value.as_bytes());
-        put_field(&mut out, 0x0a, &label);
-    }
-    out
+    ]
+    .to_vec()
 }

@@ -13,6 +13,7 @@
 
 mod body;
 mod http;
+mod protocol;
 mod server;
 mod soak;
 
@@ -24,6 +25,7 @@ use m3rs_core::clock::{Clock, SystemClock};
 
 use body::Load;
 use http::Connection;
+use protocol::Protocol;
 use server::Server;
 use soak::Soak;
 
@@ -32,18 +34,11 @@ const CONNECTIONS: usize = 4;
 /// Runs of each query; the median is printed.
 const QUERY_RUNS: usize = 11;
 
-/// Headers of Remote Write 1.0.
-const WRITE_HEADERS: [(&str, &str); 3] = [
-    ("content-type", "application/x-protobuf"),
-    ("content-encoding", "snappy"),
-    ("x-prometheus-remote-write-version", "0.1.0"),
-];
-
 fn main() -> Result<(), Failure> {
     let mut args = std::env::args().skip(1);
     let Some(binary) = args.next().map(PathBuf::from) else {
         return Err(
-            "usage: macro SERVER_BINARY [[HOSTS] [HOURS] | soak HOSTS MINUTES SPEED]".into()
+            "usage: macro SERVER_BINARY [[HOSTS] [HOURS] [rw1|rw2|otlp|otlp-hosts] | soak HOSTS MINUTES SPEED]".into()
         );
     };
     let first = args.next();
@@ -55,12 +50,13 @@ fn main() -> Result<(), Failure> {
     }
     let hosts = first.map_or(Ok(400), |a| a.parse())?;
     let hours = args.next().map_or(Ok(6), |a| a.parse())?;
+    let protocol = args.next().map_or(Ok(Protocol::RemoteWrite), |a| a.parse())?;
     let clock = SystemClock::new();
-    let mut load = Load::new(hosts, hours, clock.now());
+    let mut load = Load::new(hosts, hours, protocol, clock.now());
     println!("{} series, {} samples, 15 s apart, 11 labels", load.series(), load.samples());
     let bodies = load.bodies(CONNECTIONS);
     let server = Server::start(&binary, &["--retention", "0"], &clock)?;
-    ingest(&server, &bodies, load.samples(), &clock)?;
+    ingest(&server, protocol, &bodies, load.samples(), &clock)?;
     queries(&server, &load, &clock)?;
     let before = server.process().cpu_seconds()?;
     Connection::open(server.address())?.post("/api/v1/admin/tsdb/flush", &[], &[])?;
@@ -79,6 +75,7 @@ fn per_million(seconds: f64, load: &Load) -> f64 {
 
 fn ingest(
     server: &Server,
+    protocol: Protocol,
     bodies: &[Vec<Vec<u8>>],
     samples: u64,
     clock: &SystemClock,
@@ -87,7 +84,7 @@ fn ingest(
     let sent = AtomicUsize::new(0);
     let results: Vec<Result<(), Failure>> = std::thread::scope(|scope| {
         let workers: Vec<_> =
-            bodies.iter().map(|mine| scope.spawn(|| send(server, mine, &sent))).collect();
+            bodies.iter().map(|mine| scope.spawn(|| send(server, protocol, mine, &sent))).collect();
         workers.into_iter().map(|w| w.join().unwrap_or(Err("a sender panicked".into()))).collect()
     });
     results.into_iter().collect::<Result<Vec<()>, _>>()?;
@@ -102,10 +99,15 @@ fn ingest(
     Ok(())
 }
 
-fn send(server: &Server, bodies: &[Vec<u8>], sent: &AtomicUsize) -> Result<(), Failure> {
+fn send(
+    server: &Server,
+    protocol: Protocol,
+    bodies: &[Vec<u8>],
+    sent: &AtomicUsize,
+) -> Result<(), Failure> {
     let mut connection = Connection::open(server.address())?;
     for body in bodies {
-        connection.post("/api/v1/write", &WRITE_HEADERS, body)?;
+        connection.post(protocol.path(), protocol.headers(), body)?;
         sent.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())

@@ -13,6 +13,7 @@ use m3rs_core::fs::{DiskFs, Fs};
 
 use crate::body::{INTERVAL_MS, Load};
 use crate::http::Connection;
+use crate::protocol::Protocol;
 use crate::server::Server;
 
 /// Scrapes after which a line is printed.
@@ -41,6 +42,8 @@ pub(crate) struct Soak {
     pub(crate) speed: i64,
 }
 
+const PROTOCOL: Protocol = Protocol::RemoteWrite;
+
 impl Soak {
     /// Runs it and prints a line for every ten minutes of its own time.
     pub(crate) fn run(self, binary: &Path, clock: &SystemClock) -> Result<(), Failure> {
@@ -54,7 +57,7 @@ impl Soak {
         let server = Server::start(binary, &["-f", config], clock)?;
         let scrapes = self.minutes * 60_000 * self.speed / INTERVAL_MS;
         let pause = Duration::from_millis((INTERVAL_MS / self.speed).unsigned_abs());
-        let mut load = Load::soaking(self.hosts, LIFE_SCRAPES);
+        let mut load = Load::soaking(self.hosts, LIFE_SCRAPES, PROTOCOL);
         println!("{} series, {scrapes} scrapes, one in {pause:?}", load.series());
         println!(
             "{:>8} {:>9} {:>8} {:>8} {:>7} {:>7} {:>9} {:>9} {:>9}",
@@ -75,7 +78,7 @@ impl Soak {
             let left_ms = (scrapes - 1 - scrape) * INTERVAL_MS / self.speed;
             let t_ms = clock.now().to_ms().0 + left_ms - (scrapes - 1 - scrape) * INTERVAL_MS;
             for body in load.scrape(scrape, t_ms, SERIES_PER_REQUEST) {
-                connection.post("/api/v1/write", &crate::WRITE_HEADERS, &body)?;
+                connection.post(PROTOCOL.path(), PROTOCOL.headers(), &body)?;
             }
             if (scrape + 1) % SCRAPES_PER_LINE == 0 {
                 let begin = clock.monotonic();

@@ -20,6 +20,7 @@ mod refusals;
 mod relabel;
 mod remote_write;
 mod remote_write_2;
+mod symbols;
 mod time_layout;
 mod unpack;
 

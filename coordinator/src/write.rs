@@ -222,6 +222,9 @@ pub struct Predicted<S> {
     pub series: S,
 }
 
+/// A keyed hash of a text.
+pub type Fingerprint = [u64; 2];
+
 /// One write request at work.
 ///
 /// Calls block only briefly and never wait for a disk.
@@ -240,6 +243,10 @@ pub trait WriteSession {
         let _ = message;
         None
     }
+
+    /// What stands for `text` in label bytes that are made of fingerprints: other texts have others,
+    /// but for one in 2^128 that nobody outside can look for.
+    fn fingerprint(&self, text: &[u8]) -> Fingerprint;
 
     /// The series of the label bytes `raw`, if it is the one that is expected next.
     ///

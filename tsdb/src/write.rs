@@ -186,6 +186,14 @@ impl<'a> WriteSession<'a> {
         }
     }
 
+    /// A hash of `text` that nobody outside can guess; label bytes may be made of such hashes.
+    /// Its key is that by which label bytes are hashed.
+    #[inline]
+    pub fn fingerprint(&self, text: &[u8]) -> [u64; 2] {
+        let hash = self.namespace.registry.hash_encoding(text);
+        [hash as u64, (hash >> 64) as u64]
+    }
+
     /// How many label bytes the next series has if the request goes on as earlier ones did; a
     /// guess for [`WriteSession::next_if`].
     #[inline]

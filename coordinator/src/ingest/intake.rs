@@ -6,11 +6,11 @@
 
 use m3rs_core::model::{Histogram, HistogramError, Labels, Metadata};
 use m3rs_core::time::{TimestampMs, TimestampNs};
-use m3rs_core::wire::{put_length_prefixed, put_varint};
+use m3rs_core::wire::put_varint;
 
 use crate::ingest::labels::{LabelPolicy, LabelRefusal, describe_canonical};
 use crate::ingest::{Refusals, WalkCounts};
-use crate::write::{StoreError, WriteError, WriteRefusal, WriteSession};
+use crate::write::{Fingerprint, StoreError, WriteError, WriteRefusal, WriteSession};
 
 /// What label bytes begin with here; label fields of Remote Write 1.0 never do.
 const CANONICAL_MARK: u8 = 0;
@@ -48,35 +48,7 @@ pub struct Intake<'a, W> {
     /// Bytes of `labels` that are not room.
     used: usize,
     /// Tells for people what stands behind the mark.
-    describe: fn(&[u8]) -> String,
-}
-
-/// Texts as label bytes, made once and added to many series.
-#[derive(Debug, Default)]
-pub(super) struct Texts {
-    /// Each with its length before it; at the end there is a block that can be copied and belongs
-    /// to none.
-    packed: Vec<u8>,
-    /// Where each begins and ends.
-    places: Vec<(usize, usize)>,
-}
-
-/// Bytes that are copied at once: the length of most texts is below it, and copies of a fixed size
-/// need no loop.
-const BLOCK: usize = 32;
-
-impl Texts {
-    pub(super) fn push(&mut self, text: &[u8]) {
-        self.packed.truncate(self.end());
-        let start = self.packed.len();
-        put_length_prefixed(&mut self.packed, text);
-        self.places.push((start, self.packed.len()));
-        self.packed.resize(self.packed.len() + BLOCK, 0);
-    }
-
-    fn end(&self) -> usize {
-        self.places.last().map_or(0, |(_, end)| *end)
-    }
+    describe: &'a dyn Fn(&[u8]) -> String,
 }
 
 impl<'a, W: WriteSession> Intake<'a, W> {
@@ -89,7 +61,7 @@ impl<'a, W: WriteSession> Intake<'a, W> {
             counts: WalkCounts::default(),
             labels: Vec::new(),
             used: 0,
-            describe: describe_canonical,
+            describe: &describe_canonical,
         }
     }
 
@@ -101,12 +73,13 @@ impl<'a, W: WriteSession> Intake<'a, W> {
     /// Begins a series without labels.
     #[inline]
     pub fn begin(&mut self) {
-        self.begin_with(CANONICAL_MARK, describe_canonical);
+        self.begin_with(CANONICAL_MARK, &describe_canonical);
     }
 
     /// Begins a series whose labels are made of further bytes, see [`Self::series_by`]. `mark` is a
     /// byte of the format's own, and `describe` tells those bytes for people.
-    pub(super) fn begin_with(&mut self, mark: u8, describe: fn(&[u8]) -> String) {
+    #[inline]
+    pub(super) fn begin_with(&mut self, mark: u8, describe: &'a dyn Fn(&[u8]) -> String) {
         self.used = 0;
         self.raw(&[mark]);
         self.describe = describe;
@@ -115,18 +88,25 @@ impl<'a, W: WriteSession> Intake<'a, W> {
     /// Adds bytes of a series that was begun with a mark.
     #[inline]
     pub(super) fn raw(&mut self, bytes: &[u8]) {
-        let end = self.used + bytes.len();
-        self.make_room(end);
-        self.labels[self.used..end].copy_from_slice(bytes);
-        self.used = end;
+        self.room(bytes.len()).copy_from_slice(bytes);
     }
 
-    /// Room stays from series to series, so that it is filled with zeros but once.
+    /// Adds `len` bytes, which the caller must set. Room stays from series to series, so that it is
+    /// filled with zeros but once.
     #[inline]
-    fn make_room(&mut self, end: usize) {
+    pub(super) fn room(&mut self, len: usize) -> &mut [u8] {
+        let (start, end) = (self.used, self.used + len);
         if self.labels.len() < end {
             self.labels.resize(end * 2, 0);
         }
+        self.used = end;
+        &mut self.labels[start..end]
+    }
+
+    /// [`WriteSession::fingerprint`] of the session.
+    #[inline]
+    pub(super) fn fingerprint(&self, text: &[u8]) -> Fingerprint {
+        self.session.fingerprint(text)
     }
 
     /// All bytes that stand for the series, the mark included.
@@ -158,23 +138,6 @@ impl<'a, W: WriteSession> Intake<'a, W> {
             }
         }
         self.raw(text);
-    }
-
-    /// Adds text number `number` of `texts`; says whether there is one.
-    #[inline]
-    pub(super) fn text_of(&mut self, texts: &Texts, number: usize) -> bool {
-        let Some(&(start, end)) = texts.places.get(number) else { return false };
-        let to = self.used;
-        if end - start <= BLOCK
-            && let Some(from) = texts.packed.get(start..start + BLOCK)
-        {
-            self.make_room(to + BLOCK);
-            self.labels[to..to + BLOCK].copy_from_slice(from);
-            self.used = to + (end - start);
-        } else {
-            self.raw(&texts.packed[start..end]);
-        }
-        true
     }
 
     /// The length of the labels so far, for [`Self::truncate`].

@@ -96,6 +96,19 @@ impl LabelPolicy {
         Self { limits, relabel }
     }
 
+    /// The most labels of a series.
+    pub(super) fn labels_max(&self) -> usize {
+        self.limits.labels_max
+    }
+
+    /// Checks the length of all labels of a series.
+    ///
+    /// # Errors
+    /// [`LabelRefusal::SetTooLong`].
+    pub(super) fn check_set_len(&self, len: usize) -> Result<(), LabelRefusal> {
+        check_set_len(len, &self.limits)
+    }
+
     /// Parses a run of label fields of a `TimeSeries` message and applies the rules.
     ///
     /// # Errors
@@ -129,9 +142,7 @@ impl LabelPolicy {
 /// # Errors
 /// The first rule that does not hold.
 pub fn parse_labels(raw: &[u8], limits: &LabelLimits) -> Result<Labels, LabelRefusal> {
-    if raw.len() > limits.set_bytes_max {
-        return Err(LabelRefusal::SetTooLong { len: raw.len(), limit: limits.set_bytes_max });
-    }
+    check_set_len(raw.len(), limits)?;
     let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(16);
     let mut fields = Fields::new("series labels", raw);
     while let Some(field) = fields.next_field()? {
@@ -142,9 +153,7 @@ pub fn parse_labels(raw: &[u8], limits: &LabelLimits) -> Result<Labels, LabelRef
 }
 
 fn parse_canonical(raw: &[u8], limits: &LabelLimits) -> Result<Labels, LabelRefusal> {
-    if raw.len() > limits.set_bytes_max {
-        return Err(LabelRefusal::SetTooLong { len: raw.len(), limit: limits.set_bytes_max });
-    }
+    check_set_len(raw.len(), limits)?;
     let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(16);
     let mut cursor = Cursor::new("series labels", raw);
     while !cursor.is_empty() {
@@ -152,6 +161,13 @@ fn parse_canonical(raw: &[u8], limits: &LabelLimits) -> Result<Labels, LabelRefu
         pairs.push(check_label(name, value, limits)?);
     }
     labels_of(pairs, limits)
+}
+
+fn check_set_len(len: usize, limits: &LabelLimits) -> Result<(), LabelRefusal> {
+    match limits.set_bytes_max {
+        limit if len > limit => Err(LabelRefusal::SetTooLong { len, limit }),
+        _ => Ok(()),
+    }
 }
 
 fn labels_of(pairs: Vec<(&str, &str)>, limits: &LabelLimits) -> Result<Labels, LabelRefusal> {

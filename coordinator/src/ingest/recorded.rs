@@ -5,11 +5,12 @@ use std::future::{Ready, ready};
 
 use m3rs_core::model::{Histogram, Labels, METRIC_NAME, Metadata};
 use m3rs_core::time::TimestampNs;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::ingest::labels::{LabelPolicy, LabelRefusal};
 use crate::ingest::lines::{LineContext, LineFormat, Lines};
 use crate::ingest::{Refusals, WalkCounts};
-use crate::write::{Committed, StoreError, WriteError, WriteRefusal, WriteSession};
+use crate::write::{Committed, Fingerprint, StoreError, WriteError, WriteRefusal, WriteSession};
 
 /// What a body became.
 #[derive(Debug, Default)]
@@ -71,6 +72,11 @@ fn shown(labels: &Labels) -> String {
 impl WriteSession for Recorded {
     type Series = usize;
     type Durable = Ready<Result<(), StoreError>>;
+
+    fn fingerprint(&self, text: &[u8]) -> Fingerprint {
+        let hash = xxh3_128(text);
+        [hash as u64, (hash >> 64) as u64]
+    }
 
     fn resolve(
         &mut self,

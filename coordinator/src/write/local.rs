@@ -12,8 +12,8 @@ use m3rs_tsdb::{Exemplar, Namespace, ResolveError, SeriesHandle, TsdbError};
 use crate::ingest::{LabelRefusal, SAMPLE_TAG};
 use crate::local::LocalStorage;
 use crate::write::{
-    Committed, Predicted, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore,
-    WriteTarget,
+    Committed, Fingerprint, Predicted, StoreError, WriteError, WriteRefusal, WriteSession,
+    WriteStore, WriteTarget,
 };
 
 /// The setting that raises the limit on series.
@@ -77,6 +77,12 @@ impl WriteSession for LocalSession<'_> {
         }
         let series = session.next_if(&message[..label_len])?;
         Some(Predicted { label_len, series })
+    }
+
+    #[inline]
+    fn fingerprint(&self, text: &[u8]) -> Fingerprint {
+        // Without a session no series is ever resolved.
+        self.0.as_ref().map_or([0; 2], |session| session.fingerprint(text))
     }
 
     #[inline]

@@ -19,7 +19,8 @@ use m3rs_coordinator::read::{
     SelectorRead,
 };
 use m3rs_coordinator::write::{
-    Committed, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore, WriteTarget,
+    Committed, Fingerprint, StoreError, WriteError, WriteRefusal, WriteSession, WriteStore,
+    WriteTarget,
 };
 use m3rs_core::clock::{Clock, SharedClock};
 use m3rs_core::fs::DiskFs;
@@ -33,6 +34,7 @@ use m3rs_query::source::{
 use m3rs_tsdb::{Exemplar, MetadataStore};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::control::FakeControl;
 use crate::exemplars::FakeExemplars;
@@ -141,6 +143,11 @@ impl WriteTarget for SharedStore {
 impl WriteSession for FakeSession {
     type Series = usize;
     type Durable = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+
+    fn fingerprint(&self, text: &[u8]) -> Fingerprint {
+        let hash = xxh3_128(text);
+        [hash as u64, (hash >> 64) as u64]
+    }
 
     fn resolve(
         &mut self,

@@ -9,7 +9,7 @@ use prost::Message;
 use crate::client::{Answer, get, send};
 use crate::fakes::{NOW_MS, World};
 use crate::generated2::{self as proto, BucketSpan, Histogram, Metadata, Sample, TimeSeries};
-use crate::messages::compress;
+use crate::messages::{body, compress, request, series};
 
 const TYPE: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
 
@@ -221,4 +221,39 @@ async fn exemplars_are_written_and_counted() {
     assert_eq!(exemplars[0].1.labels.get("trace"), Some("abc"));
     let metrics = get(&world.router, "/metrics").await;
     assert!(metrics.text().contains("m3rs_write_exemplars_ignored_total 2\n"));
+}
+
+#[tokio::test]
+async fn a_request_of_1_0_is_not_taken_for_an_empty_one() {
+    let world = World::new();
+    let other = body(&request(vec![series(UP, &[(1, 1.0)])]));
+    let answer = post(&world, "/api/v1/write", other).await;
+    assert_eq!(answer.status.as_u16(), 400, "{}", answer.text());
+    assert!(answer.text().contains("symbols or series"), "{}", answer.text());
+    let empty = post_request(&world, &proto::Request::default()).await;
+    assert_eq!(empty.status.as_u16(), 204, "nothing is no error");
+}
+
+/// A million references in a few kilobytes, each to a symbol of a megabyte.
+#[tokio::test]
+async fn references_do_not_multiply_texts() {
+    let world = World::new();
+    let mut builder = Builder::new();
+    builder.series(UP).samples = vec![sample(1, 1.0, 0)];
+    let large = builder.symbol(&"x".repeat(1 << 20));
+    let many = builder.series(UP);
+    many.samples = vec![sample(1, 1.0, 0)];
+    many.labels_refs = vec![large; 1 << 20];
+    let few = builder.series(UP);
+    few.samples = vec![sample(2, 1.0, 0)];
+    few.labels_refs = vec![large; 256];
+    builder.series(UP).samples = vec![sample(3, 1.0, 0)];
+    let answer = post_request(&world, &builder.0).await;
+    assert_eq!(answer.status.as_u16(), 400);
+    let text = answer.text();
+    for part in ["524288 labels, the limit is 128", "the labels take 268435456 bytes"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    assert_eq!(written(&answer)[0], "2");
+    assert_eq!(world.samples(UP).len(), 2);
 }

@@ -11,10 +11,11 @@ use m3rs_coordinator::ingest::{
 };
 use m3rs_coordinator::limits::WriteLimits;
 use m3rs_coordinator::write::{
-    Committed, StoreError, WriteError, WriteSession, WriteStore, WriteTarget,
+    Committed, Fingerprint, StoreError, WriteError, WriteSession, WriteStore, WriteTarget,
 };
 use m3rs_core::model::{Histogram, Labels, Metadata};
 use m3rs_core::time::TimestampNs;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// Series, time, bits of the value and start timestamp.
 type Written = Vec<(Labels, i64, u64, i64)>;
@@ -50,6 +51,11 @@ impl WriteTarget for Store {
 impl WriteSession for Session {
     type Series = usize;
     type Durable = Ready<Result<(), StoreError>>;
+
+    fn fingerprint(&self, text: &[u8]) -> Fingerprint {
+        let hash = xxh3_128(text);
+        [hash as u64, (hash >> 64) as u64]
+    }
 
     fn resolve(
         &mut self,

@@ -9,11 +9,12 @@ use m3rs_coordinator::ingest::{
     json_to_protobuf, walk_otlp,
 };
 use m3rs_coordinator::limits::{LabelLimits, OtlpLimits};
-use m3rs_coordinator::write::{Committed, StoreError, WriteError, WriteSession};
+use m3rs_coordinator::write::{Committed, Fingerprint, StoreError, WriteError, WriteSession};
 use m3rs_core::clock::SystemClock;
 use m3rs_core::model::{Histogram, Labels, Metadata};
 use m3rs_core::time::TimestampNs;
 use prost::Message;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::generated_otlp as proto;
 use proto::metric::Data;
@@ -31,6 +32,11 @@ struct Session {
 impl WriteSession for Session {
     type Series = usize;
     type Durable = Ready<Result<(), StoreError>>;
+
+    fn fingerprint(&self, text: &[u8]) -> Fingerprint {
+        let hash = xxh3_128(text);
+        [hash as u64, (hash >> 64) as u64]
+    }
 
     fn resolve(
         &mut self,

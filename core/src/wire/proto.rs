@@ -159,6 +159,22 @@ impl<'a> Fields<'a> {
         Some(bytes)
     }
 
+    /// The next field's number if it has this tag and takes at most two bytes; else nothing is read.
+    ///
+    /// For varints that are mostly small. `tag` is that of a field below 16 of varints.
+    #[inline]
+    pub fn take_short_varint(&mut self, tag: u8) -> Option<u64> {
+        let (number, len) = match *self.rest() {
+            [t, number @ 0..0x80, ..] if t == tag => (u64::from(number), 2),
+            [t, low, high @ 0..0x80, ..] if t == tag => {
+                (u64::from(low & 0x7f) | u64::from(high) << 7, 3)
+            }
+            _ => return None,
+        };
+        self.at += len;
+        Some(number)
+    }
+
     /// Reads the next field; `None` at the end of the message.
     ///
     /// # Errors
@@ -334,6 +350,24 @@ mod tests {
                 Some(taken) => {
                     let field = long.next_field().expect("a field").expect("not the end");
                     prop_assert_eq!((field.number, field.value), (1, Value::Bytes(taken)));
+                    prop_assert_eq!(short.position(), long.position());
+                }
+                None => prop_assert_eq!(short.position(), 0),
+            }
+        }
+
+        #[test]
+        fn short_varints_are_fields_like_others(
+            tag in prop_oneof![Just(0x08u8), any::<u8>()],
+            rest in proptest::collection::vec(any::<u8>(), 0..4),
+        ) {
+            let mut message = vec![tag];
+            message.extend_from_slice(&rest);
+            let (mut short, mut long) = (Fields::new("test", &message), Fields::new("test", &message));
+            match short.take_short_varint(0x08) {
+                Some(number) => {
+                    let field = long.next_field().expect("a field").expect("not the end");
+                    prop_assert_eq!((field.number, field.value), (1, Value::Varint(number)));
                     prop_assert_eq!(short.position(), long.position());
                 }
                 None => prop_assert_eq!(short.position(), 0),

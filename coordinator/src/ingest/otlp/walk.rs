@@ -160,7 +160,7 @@ impl<'a, W: WriteSession> Walk<'a, '_, W> {
 
     /// Begins series with what a resource and a scope give.
     fn begin(&mut self, weak: &Pairs, strong: &Pairs) {
-        self.intake.begin_with(SERIES_MARK, describe);
+        self.intake.begin_with(SERIES_MARK, &describe);
         self.intake.text(weak.as_bytes());
         self.intake.text(strong.as_bytes());
         self.base = self.intake.mark();

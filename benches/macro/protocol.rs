@@ -1,0 +1,186 @@
+//! The protocols in which samples are sent.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use m3rs_benches::Failure;
+use m3rs_core::wire::put_varint;
+
+/// The labels of a series, sorted by name.
+pub(crate) type Pairs = Vec<(&'static str, String)>;
+
+/// One sample of one series.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample<'a> {
+    pub(crate) labels: &'a Pairs,
+    pub(crate) v: f64,
+    pub(crate) t_ms: i64,
+}
+
+/// How a request is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// Remote Write 1.0.
+    RemoteWrite,
+    /// Remote Write 2.0, each series with metadata, as Prometheus sends it.
+    RemoteWrite2,
+    /// OTLP: a metric of gauges in one resource, the labels as attributes of each point.
+    Otlp,
+    /// OTLP: a resource for each run of ten series, as agents of hosts send it.
+    OtlpOfHosts,
+}
+
+impl FromStr for Protocol {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        match text {
+            "rw1" => Ok(Self::RemoteWrite),
+            "rw2" => Ok(Self::RemoteWrite2),
+            "otlp" => Ok(Self::Otlp),
+            "otlp-hosts" => Ok(Self::OtlpOfHosts),
+            other => Err(format!("{other:?} is none of rw1, rw2, otlp, otlp-hosts").into()),
+        }
+    }
+}
+
+impl Protocol {
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::RemoteWrite | Self::RemoteWrite2 => "/api/v1/write",
+            Self::Otlp | Self::OtlpOfHosts => "/v1/metrics",
+        }
+    }
+
+    pub(crate) fn headers(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::RemoteWrite => &[
+                ("content-type", "application/x-protobuf"),
+                ("content-encoding", "snappy"),
+                ("x-prometheus-remote-write-version", "0.1.0"),
+            ],
+            Self::RemoteWrite2 => &[
+                ("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"),
+                ("content-encoding", "snappy"),
+                ("x-prometheus-remote-write-version", "2.0.0"),
+            ],
+            // Snappy as of the others, so that decompression can be compared.
+            Self::Otlp | Self::OtlpOfHosts => {
+                &[("content-type", "application/x-protobuf"), ("content-encoding", "snappy")]
+            }
+        }
+    }
+
+    /// A compressed request.
+    pub(crate) fn body(self, samples: &[Sample<'_>]) -> Vec<u8> {
+        let raw = match self {
+            Self::RemoteWrite => remote_write(samples),
+            Self::RemoteWrite2 => remote_write_2(samples),
+            Self::Otlp => otlp(samples, samples.len()),
+            Self::OtlpOfHosts => otlp(samples, 10),
+        };
+        let packed = snap::raw::Encoder::new().compress_vec(&raw);
+        packed.expect("BUG: bodies are far below snappy's limit")
+    }
+}
+
+fn put_field(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+    out.push(tag);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Fields 1 and 2 of all messages of samples of Prometheus.
+fn sample_message(sample: &Sample<'_>) -> Vec<u8> {
+    let mut message = vec![0x09];
+    message.extend_from_slice(&sample.v.to_le_bytes());
+    message.push(0x10);
+    put_varint(&mut message, sample.t_ms.unsigned_abs());
+    message
+}
+
+fn remote_write(samples: &[Sample<'_>]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for sample in samples {
+        let mut series = Vec::new();
+        for (name, value) in sample.labels {
+            let mut label = Vec::new();
+            put_field(&mut label, 0x0a, name.as_bytes());
+            put_field(&mut label, 0x12, value.as_bytes());
+            put_field(&mut series, 0x0a, &label);
+        }
+        put_field(&mut series, 0x12, &sample_message(sample));
+        put_field(&mut body, 0x0a, &series);
+    }
+    body
+}
+
+fn remote_write_2(samples: &[Sample<'_>]) -> Vec<u8> {
+    let mut symbols = vec![""];
+    let mut known = HashMap::from([("", 0)]);
+    let mut symbol = |text| {
+        *known.entry(text).or_insert_with(|| {
+            symbols.push(text);
+            symbols.len() as u64 - 1
+        })
+    };
+    let mut all = Vec::new();
+    for sample in samples {
+        let (mut refs, mut series) = (Vec::new(), Vec::new());
+        for (name, value) in sample.labels {
+            put_varint(&mut refs, symbol(name));
+            put_varint(&mut refs, symbol(value.as_str()));
+        }
+        put_field(&mut series, 0x0a, &refs);
+        put_field(&mut series, 0x12, &sample_message(sample));
+        // A gauge, with a help text.
+        let mut metadata = vec![0x08, 2, 0x18];
+        put_varint(&mut metadata, symbol("What it is."));
+        put_field(&mut series, 0x2a, &metadata);
+        put_field(&mut all, 0x2a, &series);
+    }
+    let mut body = Vec::new();
+    for symbol in symbols {
+        put_field(&mut body, 0x22, symbol.as_bytes());
+    }
+    body.extend_from_slice(&all);
+    body
+}
+
+fn attribute(key: &str, value: &str) -> Vec<u8> {
+    let (mut out, mut any) = (Vec::new(), Vec::new());
+    put_field(&mut any, 0x0a, value.as_bytes());
+    put_field(&mut out, 0x0a, key.as_bytes());
+    put_field(&mut out, 0x12, &any);
+    out
+}
+
+/// The service is the resource's, and so the label `job`; all other labels are the points'.
+fn otlp(samples: &[Sample<'_>], per_resource: usize) -> Vec<u8> {
+    let mut body = Vec::new();
+    for run in samples.chunks(per_resource) {
+        let mut gauge = Vec::new();
+        for sample in run {
+            let mut point = vec![0x19];
+            point.extend_from_slice(&(sample.t_ms.unsigned_abs() * 1_000_000).to_le_bytes());
+            point.push(0x21);
+            point.extend_from_slice(&sample.v.to_le_bytes());
+            for (name, value) in sample.labels.iter().filter(|l| l.0 != "__name__") {
+                put_field(&mut point, 0x3a, &attribute(name, value));
+            }
+            put_field(&mut gauge, 0x0a, &point);
+        }
+        let (mut metric, mut scope) = (Vec::new(), Vec::new());
+        let mut attributes = Vec::new();
+        put_field(&mut metric, 0x0a, b"x");
+        put_field(&mut metric, 0x12, b"What it is.");
+        put_field(&mut metric, 0x2a, &gauge);
+        put_field(&mut scope, 0x12, &metric);
+        put_field(&mut attributes, 0x0a, &attribute("service.name", "macro"));
+        let mut resource = Vec::new();
+        put_field(&mut resource, 0x0a, &attributes);
+        put_field(&mut resource, 0x12, &scope);
+        put_field(&mut body, 0x0a, &resource);
+    }
+    body
+}
