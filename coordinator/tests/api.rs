@@ -29,6 +29,8 @@ mod messages;
 
 #[path = "api/admin.rs"]
 mod admin;
+#[path = "api/documented.rs"]
+mod documented;
 #[path = "api/exemplars.rs"]
 mod exemplars;
 #[path = "api/export.rs"]

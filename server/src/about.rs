@@ -101,5 +101,9 @@ mod tests {
             .collect();
         known.sort_unstable();
         assert_eq!(flags.keys().map(String::as_str).collect::<Vec<_>>(), known);
+        let page = include_str!("../../docs/api/status.md");
+        for name in known {
+            assert!(page.contains(&format!("\"{name}\":")), "status.md does not show --{name}");
+        }
     }
 }

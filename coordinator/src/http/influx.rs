@@ -26,8 +26,10 @@ use crate::queries::Stop;
 use crate::read::QueryFailure;
 
 /// PARITY(victoriametrics): the version that it says it is.
-const VERSION: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("x-influxdb-version"), HeaderValue::from_static("1.8.0"));
+const VERSION: &str = "1.8.0";
+
+const VERSION_HEADER: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("x-influxdb-version"), HeaderValue::from_static(VERSION));
 
 /// The most databases that `SHOW DATABASES` lists.
 const DATABASES_MAX: usize = 10_000;
@@ -88,7 +90,7 @@ async fn write(app: &App, request: Request, answers: Answers) -> Response {
         Err(problem) => answer(problem, answers),
     };
     if answers != Answers::M3 {
-        response.headers_mut().extend([VERSION]);
+        response.headers_mut().extend([VERSION_HEADER]);
     }
     response
 }
@@ -154,13 +156,15 @@ fn code_of(status: StatusCode) -> &'static str {
     }
 }
 
-/// `GET` and `HEAD /ping`.
+/// `GET` and `HEAD /ping`, whose body InfluxDB gives to those who ask for more.
 pub(crate) async fn ping(request: Request) -> Response {
     let query = request.uri().query().unwrap_or_default();
-    let is_verbose = query.split('&').any(|pair| pair == "verbose=true");
-    let status = if is_verbose { StatusCode::OK } else { StatusCode::NO_CONTENT };
-    let mut response = status.into_response();
-    response.headers_mut().extend([VERSION]);
+    let verbose = query.split('&').find_map(|pair| pair.strip_prefix("verbose="));
+    let mut response = match verbose {
+        None | Some("" | "0" | "false") => StatusCode::NO_CONTENT.into_response(),
+        Some(_) => plain_json(StatusCode::OK, &json!({ "version": VERSION })),
+    };
+    response.headers_mut().extend([VERSION_HEADER]);
     response
 }
 
@@ -204,7 +208,7 @@ pub(crate) async fn query(
             plain_json(StatusCode::BAD_REQUEST, &json!({ "error": text }))
         }
     };
-    response.headers_mut().extend([VERSION]);
+    response.headers_mut().extend([VERSION_HEADER]);
     Ok(response)
 }
 

@@ -102,7 +102,13 @@ async fn probes_of_influx_are_answered() {
     }
     let head = Request::head("/ping").body(Body::empty()).expect("valid");
     assert_eq!(send(&world.router, head).await.status, StatusCode::NO_CONTENT);
-    assert_eq!(get(&world.router, "/ping?verbose=true").await.status, StatusCode::OK);
+    // As in InfluxDB: every value but these is a wish for the version.
+    for (value, status) in [("true", 200), ("1", 200), ("0", 204), ("false", 204), ("", 204)] {
+        let answer = get(&world.router, &format!("/ping?verbose={value}")).await;
+        let body = if status == 200 { r#"{"version":"1.8.0"}"# } else { "" };
+        assert_eq!((answer.status.as_u16(), answer.text()), (status, body), "{value}");
+        assert_eq!(answer.header("x-influxdb-version"), "1.8.0");
+    }
     assert_eq!(get(&world.router, "/influx/health").await.json()["status"], "pass");
 
     post(&world, "/write?db=main", "cpu v=1").await;

@@ -1,35 +1,23 @@
 //! Every route is documented, with its methods, and wrong methods are refused as JSON.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use m3rs_coordinator::http::Routes;
-use m3rs_core::fs::{DiskFs, Fs};
 
 use crate::client::send;
+use crate::documented::page;
 use crate::fakes::World;
 
 /// Where routes stand a second time.
 const PREFIX: &str = "/prometheus/api/v1/";
 
-/// Routes and methods in the tables of the documents: `| [`/path`](…) | GET, POST | …`.
+/// Routes and methods in the table of the documents.
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api/http.md");
-    let page = DiskFs.read(Path::new(page)).expect("the page");
-    let page = String::from_utf8(page).expect("text");
-    let mut routes = BTreeMap::new();
-    for row in page.lines().filter(|line| line.starts_with("| [`/")) {
-        let mut cells = row.split('|').skip(1);
-        let (paths, methods) = (cells.next().expect("paths"), cells.next().expect("methods"));
-        let methods: BTreeSet<String> =
-            methods.split(',').map(|method| method.trim().to_owned()).collect();
-        for path in paths.split('`').filter(|text| text.starts_with('/')) {
-            routes.insert(path.to_owned(), methods.clone());
-        }
-    }
-    routes
+    let rows = page::table().into_iter();
+    rows.flat_map(|row| row.paths.into_iter().map(move |path| (path, row.methods.clone())))
+        .collect()
 }
 
 /// What the router says of a path: methods it takes, `HEAD` left out as every `GET` has it.

@@ -29,7 +29,8 @@ async fn list(world: &World) -> Vec<Value> {
     data.as_array().expect("a list").clone()
 }
 
-async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
+/// Polls a future once; says whether it goes on.
+pub(crate) async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
     std::future::poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending()))
         .await
 }

@@ -31,7 +31,6 @@ mod server;
 mod backups;
 mod bad_input;
 mod disk_full;
-mod documented;
 mod fetch_limits;
 mod first_minute;
 mod kill_nine;

@@ -38,19 +38,6 @@ pub(crate) fn form(parameters: &[(&str, &str)]) -> String {
     target("", parameters).trim_start_matches('?').to_owned()
 }
 
-/// A target of a document, in which what cannot stand in one is not encoded.
-pub(crate) fn encoded(target: &str) -> String {
-    let mut out = String::new();
-    for c in target.chars() {
-        if c.is_ascii_graphic() && !matches!(c, '{' | '}' | '"' | '<' | '>' | '`' | '^' | '|') {
-            out.push(c);
-        } else {
-            push_encoded(&mut out, c.encode_utf8(&mut [0; 4]));
-        }
-    }
-    out
-}
-
 fn push_encoded(out: &mut String, text: &str) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
