@@ -6,6 +6,8 @@
 //! With `soak HOSTS MINUTES SPEED` after the server it sends a constant load for a long time
 //! instead, see [`soak`].
 //!
+//! PROTOCOL is rw1, rw2, otlp or otlp-hosts, see [`protocol::Protocol`].
+//!
 //! Prints CPU seconds of the server per million samples, samples per second, peak memory, bytes
 //! on disk per sample, and the latency of queries. Bodies are made ahead and kept in memory, so
 //! that the client costs little while it shares the cores with the server.
@@ -38,7 +40,8 @@ fn main() -> Result<(), Failure> {
     let mut args = std::env::args().skip(1);
     let Some(binary) = args.next().map(PathBuf::from) else {
         return Err(
-            "usage: macro SERVER_BINARY [[HOSTS] [HOURS] [rw1|rw2|otlp|otlp-hosts] | soak HOSTS MINUTES SPEED]".into()
+            "usage: macro SERVER_BINARY [[HOSTS] [HOURS] [PROTOCOL] | soak HOSTS MINUTES SPEED]"
+                .into(),
         );
     };
     let first = args.next();

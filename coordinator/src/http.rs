@@ -102,7 +102,7 @@ struct App {
     gate: QueryGate,
     queries: Arc<Queries>,
     write_permits: Semaphore,
-    write_buffers: BufferPool,
+    bodies: BufferPool,
     read_permits: Arc<Semaphore>,
     request_ids: RequestIds,
 }
@@ -138,7 +138,7 @@ impl Routes {
                 Arc::clone(&state.clock),
             ),
             write_permits: Semaphore::new(state.limits.write.in_flight_max),
-            write_buffers: BufferPool::default(),
+            bodies: BufferPool::new(state.limits.bodies_bytes_max),
             read_permits: Arc::new(Semaphore::new(state.limits.read.concurrent_max)),
             request_ids: RequestIds::default(),
             state,

@@ -152,6 +152,8 @@ pub struct ServeLimits {
     /// How long a connection may take to send a request's head, idle time included
     /// (`http.header_timeout`).
     pub header_timeout: Duration,
+    /// How long the other end may take nothing of an answer (`http.write_timeout`).
+    pub write_timeout: Duration,
     /// The most header fields of a request (`http.headers_max`).
     pub headers_max: usize,
     /// The largest read buffer of a connection, which also bounds a request's head, in bytes
@@ -168,6 +170,7 @@ impl Default for ServeLimits {
         Self {
             connections_max: 4096,
             header_timeout: Duration::from_secs(120),
+            write_timeout: Duration::from_secs(60),
             headers_max: 100,
             read_buffer_bytes_max: 512 << 10,
             drain_timeout: Duration::from_secs(20),
@@ -212,8 +215,11 @@ impl Default for RemoteReadLimits {
 }
 
 /// All limits of the edge.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// The most bytes of all bodies that come in pieces, from their first piece until they were
+    /// read (`http.bodies_bytes_max`).
+    pub bodies_bytes_max: usize,
     /// Write requests.
     pub write: WriteLimits,
     /// OTLP.
@@ -222,4 +228,16 @@ pub struct Limits {
     pub query: QueryLimits,
     /// Remote read.
     pub read: RemoteReadLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            bodies_bytes_max: 512 << 20,
+            write: WriteLimits::default(),
+            otlp: OtlpLimits::default(),
+            query: QueryLimits::default(),
+            read: RemoteReadLimits::default(),
+        }
+    }
 }

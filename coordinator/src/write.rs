@@ -244,8 +244,8 @@ pub trait WriteSession {
         None
     }
 
-    /// What stands for `text` in label bytes that are made of fingerprints: other texts have others,
-    /// but for one in 2^128 that nobody outside can look for.
+    /// What stands for `text` in label bytes that are made of fingerprints: other texts have
+    /// others, but for one in 2^128 that nobody outside can look for.
     fn fingerprint(&self, text: &[u8]) -> Fingerprint;
 
     /// The series of the label bytes `raw`, if it is the one that is expected next.

@@ -38,7 +38,7 @@ impl fmt::Display for Banner<'_> {
         }
         writeln!(f, "In prometheus.yml:\n")?;
         writeln!(f, "  remote_write:")?;
-        writeln!(f, "    - url: http://{base}/api/v1/prom/remote/write\n")?;
+        writeln!(f, "    - url: http://{base}/api/v1/write\n")?;
         writeln!(f, "In Grafana: a data source of type Prometheus with the URL http://{base}")
     }
 }
@@ -66,7 +66,7 @@ mod tests {
             retention: DurationNs(30 * 86_400_000_000_000),
         };
         let text = banner.to_string();
-        assert!(text.contains("    - url: http://localhost:7201/api/v1/prom/remote/write\n"));
+        assert!(text.contains("    - url: http://localhost:7201/api/v1/write\n"));
         assert!(text.contains("http://localhost:7203/metrics\n"), "{text}");
         assert!(text.contains("OTLP     http://localhost:4317 "), "{text}");
         assert!(text.contains("m3rs-data, kept for 30d\n"), "{text}");

@@ -41,23 +41,29 @@ fn section(out: &mut String, command: &mut Command) {
 }
 
 fn row(out: &mut String, arg: &Arg) {
-    let flag = arg.get_long().unwrap_or_default();
-    let value: Vec<String> =
-        arg.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect();
+    let mut flag = arg.get_long().map(|long| format!("`--{long}")).unwrap_or_default();
+    if arg.get_action().takes_values() {
+        for value in arg.get_value_names().unwrap_or_default() {
+            write!(flag, " {value}").expect("BUG: a string takes text");
+        }
+    }
+    flag.push('`');
+    if let Some(short) = arg.get_short() {
+        write!(flag, ", `-{short}`").expect("BUG: a string takes text");
+    }
     let env = arg.get_env().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let default: Vec<_> =
         arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
     let mut help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     for value in arg.get_possible_values() {
-        let meaning = value.get_help().map(ToString::to_string).unwrap_or_default();
+        let Some(meaning) = value.get_help() else { continue };
         let mark = format!("<br>`{}`: {meaning}", value.get_name());
         help.push_str(&mark);
     }
     writeln!(
         out,
-        "| `--{flag} {}` | `{env}` | `{}` | {help} |",
-        value.join(" "),
-        default.join(" ")
+        "| {flag} | `{env}` | {} | {help} |",
+        if default.is_empty() { String::new() } else { format!("`{}`", default.join(" ")) }
     )
     .expect("BUG: a string takes text");
 }

@@ -204,6 +204,8 @@ section!(Http {
     read_buffer_bytes_max: usize => serve.read_buffer_bytes_max,
     drain_timeout: Span => serve.drain_timeout,
     streams_max: u32 => serve.streams_max,
+    bodies_bytes_max: usize => edge.bodies_bytes_max,
+    write_timeout: Span => serve.write_timeout,
 });
 
 section!(Storage {

@@ -1,4 +1,7 @@
 //! Takes a request's body as one slice, within limits of size and time.
+//!
+//! Bodies that come in pieces share a bound of memory, see [`BufferPool`]. So whoever sends slowly
+//! holds what came so far, and nothing that others wait for.
 
 use std::time::Duration;
 
@@ -9,12 +12,16 @@ use http::header::CONTENT_LENGTH;
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The most buffers that wait for reuse.
 const BUFFERS_KEPT_MAX: usize = 64;
 
-/// Larger buffers are given back to the allocator.
+/// Larger buffers are given back to the allocator, and no more is reserved before bytes came.
 const BUFFER_KEPT_BYTES_MAX: usize = 1 << 20;
+
+/// In what steps the memory of bodies is counted, in bytes.
+const ROOM_UNIT_BYTES: usize = 4096;
 
 /// Why a body could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +37,9 @@ pub(crate) enum BodyError {
     /// It did not arrive in time.
     #[error("the body did not arrive within {} s", .0.as_secs())]
     Timeout(Duration),
+    /// Too much of other bodies is on its way.
+    #[error("bodies of {0} bytes are on their way, which is the limit (http.bodies_bytes_max)")]
+    Full(usize),
     /// The connection failed.
     #[error("cannot read the body: {0}")]
     Broken(#[from] axum::Error),
@@ -46,21 +56,65 @@ pub(crate) struct BodyLimit {
     pub(crate) timeout: Duration,
 }
 
-/// Buffers for bodies that come in several pieces.
-#[derive(Debug, Default)]
-pub(crate) struct BufferPool(Mutex<Vec<Vec<u8>>>);
+/// Buffers for bodies that come in several pieces, and a bound of their bytes together.
+#[derive(Debug)]
+pub(crate) struct BufferPool {
+    buffers: Mutex<Vec<Vec<u8>>>,
+    room: Semaphore,
+    bytes_max: usize,
+}
 
 impl BufferPool {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        let units = bytes_max.div_ceil(ROOM_UNIT_BYTES).min(Semaphore::MAX_PERMITS);
+        Self { buffers: Mutex::default(), room: Semaphore::new(units), bytes_max }
+    }
+
+    /// Room for a body that has not come yet.
+    pub(crate) fn room(&self) -> Room<'_> {
+        Room { pool: self, held: None }
+    }
+
     fn take(&self) -> Vec<u8> {
-        self.0.lock().pop().unwrap_or_default()
+        self.buffers.lock().pop().unwrap_or_default()
     }
 
     fn give(&self, mut buffer: Vec<u8>) {
         buffer.clear();
-        let mut kept = self.0.lock();
+        let mut kept = self.buffers.lock();
         if kept.len() < BUFFERS_KEPT_MAX && buffer.capacity() <= BUFFER_KEPT_BYTES_MAX {
             kept.push(buffer);
         }
+    }
+}
+
+/// What a body holds of its pool's bound.
+#[derive(Debug)]
+pub(crate) struct Room<'p> {
+    pool: &'p BufferPool,
+    held: Option<SemaphorePermit<'p>>,
+}
+
+impl Room<'_> {
+    /// Holds `bytes` from now on.
+    ///
+    /// # Errors
+    /// [`BodyError::Full`].
+    pub(crate) fn resize(&mut self, bytes: usize) -> Result<(), BodyError> {
+        let wanted = bytes.div_ceil(ROOM_UNIT_BYTES);
+        let held = self.held.as_ref().map_or(0, SemaphorePermit::num_permits);
+        if wanted > held {
+            let more = u32::try_from(wanted - held).ok();
+            let more = more.and_then(|more| self.pool.room.try_acquire_many(more).ok());
+            let more = more.ok_or(BodyError::Full(self.pool.bytes_max))?;
+            match &mut self.held {
+                Some(held) => held.merge(more),
+                none => *none = Some(more),
+            }
+        } else if let Some(held) = &mut self.held {
+            drop(held.split(held.num_permits() - wanted));
+        }
+        Ok(())
     }
 }
 
@@ -83,12 +137,26 @@ impl Collected<'_> {
 /// A buffer that goes back to its pool.
 pub(crate) struct Joined<'p> {
     buffer: Vec<u8>,
-    pool: &'p BufferPool,
+    room: Room<'p>,
+}
+
+impl<'p> Joined<'p> {
+    fn new(pool: &'p BufferPool) -> Self {
+        Self { buffer: pool.take(), room: pool.room() }
+    }
+
+    fn push(&mut self, piece: &[u8], limit: BodyLimit) -> Result<(), BodyError> {
+        let len = self.buffer.len() + piece.len();
+        check_len(len, limit)?;
+        self.room.resize(len)?;
+        self.buffer.extend_from_slice(piece);
+        Ok(())
+    }
 }
 
 impl Drop for Joined<'_> {
     fn drop(&mut self) {
-        self.pool.give(std::mem::take(&mut self.buffer));
+        self.room.pool.give(std::mem::take(&mut self.buffer));
     }
 }
 
@@ -123,12 +191,12 @@ async fn read_all<'p>(
         check_len(first.len(), limit)?;
         return Ok(Collected::Whole(first));
     }
-    let mut joined = Joined { buffer: pool.take(), pool };
-    joined.buffer.reserve(told.unwrap_or(0));
-    joined.buffer.extend_from_slice(&first);
+    let mut joined = Joined::new(pool);
+    joined.buffer.reserve(told.unwrap_or(0).min(BUFFER_KEPT_BYTES_MAX));
+    joined.push(&first, limit)?;
+    drop(first);
     while let Some(piece) = next_piece(&mut body).await? {
-        joined.buffer.extend_from_slice(&piece);
-        check_len(joined.buffer.len(), limit)?;
+        joined.push(&piece, limit)?;
     }
     Ok(Collected::Joined(joined))
 }

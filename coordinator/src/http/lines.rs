@@ -1,17 +1,19 @@
 //! Takes a body of lines piece by piece, whatever its length: decompressed as it comes, cut at line
 //! ends, each piece written before the next but one is read.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
+use tokio::sync::SemaphorePermit;
 
 use crate::http::App;
-use crate::http::body::{BodyError, BodyLimit, collect, next_piece};
+use crate::http::body::{BodyError, BodyLimit, Room, collect, next_piece};
 use crate::http::prometheus::write::WriteProblem;
-use crate::http::take::admit;
+use crate::http::take::{TakeError, admit, busy};
 use crate::ingest::{
     CutLimits, Encoding, Format, LineCutter, Lines, Refusals, Unpacker, WriteOutcome,
 };
@@ -22,7 +24,8 @@ const BLOCK_STEP_BYTES: usize = 256 << 10;
 /// Writes all lines of a body. Returns what was refused of it, once the rest is durable.
 ///
 /// Memory: a piece (`ingest.piece_bytes_max`), the longest line (`ingest.line_bytes_max`) and what
-/// the connection gives at once.
+/// the connection gives at once, within the bound of all bodies. A body counts as a write at work
+/// while a piece of it is written and not durable yet, not while it waits for its sender.
 ///
 /// # Errors
 /// Why it ended early. Pieces before that may be written.
@@ -32,7 +35,7 @@ pub(crate) async fn take_lines(
     body: Body,
     lines: Lines,
 ) -> Result<Refusals, WriteProblem> {
-    let _permit = admit(app)?;
+    drop(admit(app)?);
     let encoding = encoding_of(headers)?;
     let mut work = LineBody::new(app, lines);
     match work.take_all(headers, body, encoding).await {
@@ -57,8 +60,13 @@ struct LineBody<'a> {
     cutter: LineCutter,
     format: Format,
     refusals: Refusals,
+    room: Room<'a>,
+    /// Held as long as a piece is pending.
+    permit: Option<SemaphorePermit<'a>>,
     /// The piece before, which is perhaps not durable yet.
     pending: Option<WriteOutcome>,
+    /// Whether a piece was handed over.
+    is_begun: bool,
     /// Samples that are durable.
     written: u64,
 }
@@ -75,7 +83,10 @@ impl<'a> LineBody<'a> {
             cutter: LineCutter::new(cut),
             format: Format::Lines(Box::new(lines)),
             refusals: Refusals::new(limits.refusals_told_max),
+            room: app.bodies.room(),
+            permit: None,
             pending: None,
+            is_begun: false,
             written: 0,
         }
     }
@@ -95,8 +106,7 @@ impl<'a> LineBody<'a> {
             lines.end();
         }
         self.hand_over().await?;
-        let last = self.pending.take();
-        self.settle(last).await
+        self.settle().await
     }
 
     async fn take_stream(
@@ -104,8 +114,7 @@ impl<'a> LineBody<'a> {
         mut body: Body,
         mut unpacker: Unpacker,
     ) -> Result<(), WriteProblem> {
-        let timeout = self.app.state.limits.write.body_timeout;
-        while let Some(piece) = timely_piece(&mut body, timeout).await? {
+        while let Some(piece) = self.next_piece(&mut body).await? {
             self.app.state.metrics.write_body_bytes.inc_by(piece.len() as u64);
             let mut rest = &piece[..];
             while !rest.is_empty() {
@@ -122,6 +131,24 @@ impl<'a> LineBody<'a> {
         self.cut().await
     }
 
+    /// The next bytes of the body. What is pending is settled if it is durable before they come.
+    async fn next_piece(&mut self, body: &mut Body) -> Result<Option<Bytes>, WriteProblem> {
+        let mut piece = pin!(timely_piece(body, self.app.state.limits.write.body_timeout));
+        if let Some(durable) = self.pending.as_mut().and_then(|outcome| outcome.durable.as_mut()) {
+            let written = tokio::select! {
+                biased;
+                piece = piece.as_mut() => return Ok(piece?),
+                written = durable => written,
+            };
+            if let Some(outcome) = &mut self.pending {
+                outcome.durable = None;
+            }
+            written?;
+            self.settle().await?;
+        }
+        Ok(piece.await?)
+    }
+
     async fn take_block(
         &mut self,
         headers: &HeaderMap,
@@ -135,7 +162,7 @@ impl<'a> LineBody<'a> {
             timeout: limits.body_timeout,
         };
         let text = {
-            let body = collect(headers, body, limit, &self.app.write_buffers).await?;
+            let body = collect(headers, body, limit, &self.app.bodies).await?;
             self.app.state.metrics.write_body_bytes.inc_by(body.as_slice().len() as u64);
             encoding.decode(body.as_slice(), limits.decoded_bytes_max, <[u8]>::to_vec)?
         };
@@ -154,28 +181,39 @@ impl<'a> LineBody<'a> {
         }
         if is_overlong {
             // What is refused is told in the order of its lines.
-            let before = self.pending.take();
-            self.settle(before).await?;
+            self.settle().await?;
             let limit = self.app.state.limits.write.line_bytes_max;
             if let Format::Lines(lines) = &mut self.format {
                 lines.skip_overlong(limit, &mut self.refusals);
             }
             self.cutter.skip_line();
         }
-        Ok(())
+        Ok(self.room.resize(self.cutter.held())?)
     }
 
     /// Writes the whole lines, and waits for the piece before to be durable.
     async fn hand_over(&mut self) -> Result<(), WriteProblem> {
+        if self.permit.is_none() {
+            self.permit = Some(permit(self.app, self.is_begun).await?);
+        }
+        self.is_begun = true;
         let lines = self.cutter.whole_lines();
         let writes = &self.app.state.writes;
         let outcome = writes.receive(lines, Encoding::Identity, &mut self.format)?;
         self.cutter.drop_lines();
         let before = self.pending.replace(outcome);
-        self.settle(before).await
+        self.settle_piece(before).await
     }
 
-    async fn settle(&mut self, piece: Option<WriteOutcome>) -> Result<(), WriteProblem> {
+    /// Waits until all that was handed over is durable.
+    async fn settle(&mut self) -> Result<(), WriteProblem> {
+        let pending = self.pending.take();
+        self.settle_piece(pending).await?;
+        self.permit = None;
+        Ok(())
+    }
+
+    async fn settle_piece(&mut self, piece: Option<WriteOutcome>) -> Result<(), WriteProblem> {
         let Some(outcome) = piece else { return Ok(()) };
         if let Some(durable) = outcome.durable {
             durable.await?;
@@ -195,6 +233,18 @@ impl<'a> LineBody<'a> {
         }
         // What was not read of the body would be taken for the next request.
         problem.closing()
+    }
+}
+
+/// The right to write. A body that was begun waits for it as long as its sender may take.
+async fn permit(app: &App, is_begun: bool) -> Result<SemaphorePermit<'_>, TakeError> {
+    if !is_begun {
+        return admit(app);
+    }
+    let wait = app.state.limits.write.body_timeout;
+    match tokio::time::timeout(wait, app.write_permits.acquire()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        _ => Err(busy(app)),
     }
 }
 

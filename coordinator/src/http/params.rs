@@ -14,6 +14,7 @@ use crate::http::request_id::RequestId;
 use crate::http::serve::ClientAddress;
 use crate::http::time::{parse_duration_param, parse_time};
 use crate::queries::Asker;
+use crate::read::ErrorType;
 
 /// Decoded names and values. Those of the form stand before those of the URL, as in Go.
 #[derive(Debug, Default)]
@@ -38,7 +39,7 @@ impl Params {
                 setting: "query.body_bytes_max",
                 timeout: app.state.limits.write.body_timeout,
             };
-            let form = collect(&parts.headers, body, limit, &app.write_buffers).await?;
+            let form = collect(&parts.headers, body, limit, &app.bodies).await?;
             params.decode(form.as_slice())?;
         }
         params.decode(parts.uri.query().unwrap_or_default().as_bytes())?;
@@ -149,6 +150,9 @@ pub(crate) fn parse_int(text: &str) -> Result<i64, String> {
 impl From<BodyError> for ApiError {
     fn from(error: BodyError) -> Self {
         let status = match &error {
+            BodyError::Full(_) => {
+                return Self::new(ErrorType::Unavailable, error.to_string());
+            }
             BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
             BodyError::Broken(_) => StatusCode::BAD_REQUEST,

@@ -19,6 +19,7 @@ use m3rs_core::net::{Listener, Stream};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use crate::limits::ServeLimits;
@@ -42,7 +43,8 @@ pub async fn serve(
 
 /// As [`serve`], with HTTP/2.
 ///
-/// A connection whose other end does not answer within [`ServeLimits::header_timeout`] is closed.
+/// A connection whose other end does not answer within [`ServeLimits::header_timeout`] is closed;
+/// one that never begins, after three times that.
 pub async fn serve_http2(
     listener: Box<dyn Listener>,
     router: Router,
@@ -158,7 +160,14 @@ impl Server {
                 answer
             }
         });
-        let (stream, service) = (TokioIo::new(stream), TowerToHyperService::new(service));
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.limits.write_timeout));
+        if matches!(self.protocol, Protocol::Http2) {
+            // Whoever is there answers the pings of each `header_timeout`; whoever has not begun to
+            // speak HTTP/2 gets none.
+            stream.set_read_timeout(Some(self.limits.header_timeout * 3));
+        }
+        let (stream, service) = (TokioIo::new(Box::pin(stream)), TowerToHyperService::new(service));
         match &self.protocol {
             Protocol::Http1(http) => {
                 let serving = http.serve_connection(stream, service);

@@ -34,7 +34,9 @@ impl TakeError {
     /// The status that tells a sender whether to come again, and why not.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Busy(_) | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy(_) | Self::NotReady | Self::Body(BodyError::Full(_)) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Body(BodyError::Timeout(_)) => StatusCode::REQUEST_TIMEOUT,
             Self::Body(BodyError::TooLarge { .. })
             | Self::Failure(WriteFailure::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -80,15 +82,18 @@ impl From<WriteFailure> for TakeError {
 /// # Errors
 /// [`TakeError::Busy`] and [`TakeError::NotReady`].
 pub(crate) fn admit(app: &App) -> Result<SemaphorePermit<'_>, TakeError> {
-    // 503, not 429: Prometheus drops what was answered 429 unless told otherwise.
-    let Ok(permit) = app.write_permits.try_acquire() else {
-        app.state.metrics.write_overloads.inc();
-        return Err(TakeError::Busy(app.state.limits.write.in_flight_max));
-    };
+    let permit = app.write_permits.try_acquire().map_err(|_| busy(app))?;
     match app.state.storage.is_ready() {
         true => Ok(permit),
         false => Err(TakeError::NotReady),
     }
+}
+
+/// Counts and tells that too many writes are at work.
+pub(crate) fn busy(app: &App) -> TakeError {
+    // 503, not 429: Prometheus drops what was answered 429 unless told otherwise.
+    app.state.metrics.write_overloads.inc();
+    TakeError::Busy(app.state.limits.write.in_flight_max)
 }
 
 /// Takes `body` and waits until what was taken is durable. `unwrap` finds the message in the body,
@@ -103,18 +108,20 @@ pub(crate) async fn take(
     format: &mut Format,
     unwrap: impl FnOnce(&[u8]) -> Result<(&[u8], Encoding), String>,
 ) -> Result<WriteOutcome, TakeError> {
-    let _permit = admit(app)?;
+    // Overload is told before anything is read; but who sends slowly holds no permit.
+    drop(admit(app)?);
     let limits = &app.state.limits.write;
     let limit = BodyLimit {
         bytes_max: limits.body_bytes_max,
         setting: "ingest.body_bytes_max",
         timeout: limits.body_timeout,
     };
-    let mut outcome = {
-        let body = collect(headers, body, limit, &app.write_buffers).await?;
+    let (mut outcome, _permit) = {
+        let body = collect(headers, body, limit, &app.bodies).await?;
+        let permit = admit(app)?;
         app.state.metrics.write_body_bytes.inc_by(body.as_slice().len() as u64);
         let (message, encoding) = unwrap(body.as_slice()).map_err(TakeError::Frame)?;
-        app.state.writes.receive(message, encoding, format)?
+        (app.state.writes.receive(message, encoding, format)?, permit)
     };
     if let Some(durable) = outcome.durable.take() {
         durable.await?;

@@ -44,6 +44,12 @@ impl LineCutter {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// How many bytes it holds.
+    #[must_use]
+    pub(crate) fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Whether there is a piece.
     #[must_use]
     pub(crate) fn has_piece(&self) -> bool {

@@ -1,8 +1,8 @@
 //! Walks a Remote Write 2.0 body and hands its samples to a write session.
 //!
 //! One pass for the symbols, one for the series, over borrowed bytes. A known series costs no
-//! parsing and no allocation: a sum over its symbols stands for its labels, and the session finds it
-//! by that. Texts are put together for new series only.
+//! parsing and no allocation: a sum over its symbols stands for its labels, and the session finds
+//! it by that. Texts are put together for new series only.
 //!
 //! Budget: walk and resolve <= 100 ns/sample for a known series of 11 labels.
 

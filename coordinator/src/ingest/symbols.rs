@@ -4,8 +4,8 @@
 //! look like, and cost little for each reference. So each symbol is hashed once a request, keyed by
 //! the process, and the labels of a series are two multilinear sums over the halves of those
 //! fingerprints (Carter, Wegman: Universal Classes of Hash Functions, 1979), with a factor for each
-//! place. Two series have equal sums with a probability of about 2^-128, and nobody outside can look
-//! for such. Cost: two multiplications a reference.
+//! place. Two series have equal sums with a probability of about 2^-128, and nobody outside can
+//! look for such. Cost: two multiplications a reference.
 
 use m3rs_core::Corrupt;
 use m3rs_core::model::METRIC_NAME;
@@ -189,7 +189,8 @@ impl LabelSum {
         }
     }
 
-    /// Adds references, packed varints of each of which the low 32 bits count. There must be factors.
+    /// Adds references, packed varints of each of which the low 32 bits count. There must be
+    /// factors.
     #[inline]
     pub(super) fn add_packed(
         &mut self,
@@ -230,12 +231,12 @@ impl LabelSum {
     #[inline]
     fn look_for_name(&mut self, number: usize, references: &[u32], symbols: &Symbols<'_>) {
         let mut pairs = references;
-        if number % 2 == 1 {
-            if let [value, rest @ ..] = references {
-                pairs = rest;
-                if self.last.is_some() && self.last == symbols.metric_name {
-                    self.metric_name = Some(*value);
-                }
+        if number % 2 == 1
+            && let [value, rest @ ..] = references
+        {
+            pairs = rest;
+            if self.last.is_some() && self.last == symbols.metric_name {
+                self.metric_name = Some(*value);
             }
         }
         self.last = references.last().copied();

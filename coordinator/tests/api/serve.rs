@@ -289,3 +289,94 @@ async fn an_answer_that_breaks_half_way_does_not_look_whole() {
     })
     .await;
 }
+
+/// Whoever sends slowly holds no place that others wait for.
+#[tokio::test]
+async fn slow_senders_do_not_keep_others_from_writing() {
+    let mut limits = Limits::default();
+    limits.write.in_flight_max = 1;
+    limits.write.piece_bytes_max = 10;
+    let world = World::with_limits(limits);
+    let bytes = body(&request(vec![series(&[("__name__", "fast")], &[(1, 1.0)])]));
+    with_server(&world, ServeLimits::default(), async |address, stop| {
+        let mut slow = Vec::new();
+        for path in ["/api/v1/write", "/api/v1/import/prometheus", "/api/v1/read"] {
+            let mut stream = connect(address).await;
+            let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.expect("writes");
+            stream.write_all(b"slow 1 5\nslow 2 6\n").await.expect("writes");
+            slow.push(stream);
+        }
+        // The first lines are durable before the sender goes on.
+        let lines = [("__name__", "slow")];
+        while world.samples(&lines).len() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for _ in 0..3 {
+            let mut stream = connect(address).await;
+            let head = write_request(&mut *stream, &bytes).await;
+            assert!(head.starts_with("http/1.1 204"), "{head}");
+        }
+        drop(slow);
+        stop.send(()).expect("the server runs");
+    })
+    .await;
+}
+
+/// What bodies that have not come yet take of memory is bounded for all of them together.
+#[tokio::test]
+async fn bodies_share_a_bound_of_memory() {
+    let limits = Limits { bodies_bytes_max: 100_000, ..Limits::default() };
+    let world = World::with_limits(limits);
+    with_server(&world, ServeLimits::default(), async |address, stop| {
+        let mut slow = connect(address).await;
+        let head = "POST /api/v1/write HTTP/1.1\r\nHost: x\r\nContent-Length: 95000\r\n\r\n";
+        slow.write_all(head.as_bytes()).await.expect("writes");
+        for _ in 0..9 {
+            slow.write_all(&[0; 10_000]).await.expect("writes");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for path in ["/api/v1/write", "/api/v1/import/prometheus", "/api/v1/read"] {
+            let mut other = connect(address).await;
+            let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n");
+            other.write_all(head.as_bytes()).await.expect("writes");
+            for _ in 0..4 {
+                // The answer may come before the end of the body.
+                let _ = other.write_all(&[b'x'; 9_900]).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let (head, text) = read_answer(&mut *other).await;
+            let text = String::from_utf8_lossy(&text);
+            assert!(head.starts_with("http/1.1 503") && head.contains("retry-after: 1"), "{head}");
+            assert!(text.contains("http.bodies_bytes_max"), "{path}: {text}");
+        }
+        drop(slow);
+        stop.send(()).expect("the server runs");
+    })
+    .await;
+}
+
+/// Whoever asks and does not read is left, and makes room for others.
+#[tokio::test]
+async fn connections_that_take_no_answer_end() {
+    let world = World::new();
+    let limits = ServeLimits {
+        connections_max: 1,
+        write_timeout: Duration::from_millis(200),
+        ..ServeLimits::default()
+    };
+    with_server(&world, limits, async |address, stop| {
+        let mut deaf = connect(address).await;
+        let asks = async {
+            // Ends when the server has gone.
+            while deaf.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.is_ok() {}
+        };
+        tokio::time::timeout(Duration::from_secs(30), asks).await.expect("the server goes");
+        let mut other = connect(address).await;
+        other.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("writes");
+        assert!(read_answer(&mut *other).await.0.starts_with("http/1.1 200"));
+        drop(other);
+        stop.send(()).expect("the server runs");
+    })
+    .await;
+}

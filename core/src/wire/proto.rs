@@ -159,7 +159,8 @@ impl<'a> Fields<'a> {
         Some(bytes)
     }
 
-    /// The next field's number if it has this tag and takes at most two bytes; else nothing is read.
+    /// The next field's number if it has this tag and takes at most two bytes; else nothing is
+    /// read.
     ///
     /// For varints that are mostly small. `tag` is that of a field below 16 of varints.
     #[inline]
@@ -363,7 +364,8 @@ mod tests {
         ) {
             let mut message = vec![tag];
             message.extend_from_slice(&rest);
-            let (mut short, mut long) = (Fields::new("test", &message), Fields::new("test", &message));
+            let mut long = Fields::new("test", &message);
+            let mut short = long.clone();
             match short.take_short_varint(0x08) {
                 Some(number) => {
                     let field = long.next_field().expect("a field").expect("not the end");

@@ -25,7 +25,7 @@ fn the_banner_and_the_probes_tell_what_to_do_next() {
         format!("  API      {base}  (listens on {})", server.address()),
         format!("  metrics  {base}/metrics"),
         format!("  data     {}, kept for 30d", home.path().join("data").display()),
-        format!("    - url: {base}/api/v1/prom/remote/write"),
+        format!("    - url: {base}/api/v1/write"),
         format!("In Grafana: a data source of type Prometheus with the URL {base}"),
     ] {
         assert!(server.banner().lines().any(|l| l == line), "{line} in\n{}", server.banner());

@@ -90,7 +90,7 @@ async fn sent_request(
         setting: "read.body_bytes_max",
         timeout: app.state.limits.write.body_timeout,
     };
-    let body = collect(headers, body, limit, &app.write_buffers).await?;
+    let body = collect(headers, body, limit, &app.bodies).await?;
     let parse = |plain: &[u8]| parse_read_request(plain, &limits);
     let parsed = Encoding::Snappy.decode(body.as_slice(), limits.body_bytes_max, parse);
     Ok(parsed.map_err(decode_error)??)
