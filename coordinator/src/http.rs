@@ -13,6 +13,7 @@ mod health;
 mod import;
 mod influx;
 mod lines;
+mod m3;
 mod middleware;
 mod otlp;
 mod params;
@@ -200,6 +201,8 @@ fn all_routes() -> Listed {
         .merge(read_routes())
         .nest("/api/v1", query_routes())
         .nest("/prometheus/api/v1", query_routes())
+        .nest("/m3query/api/v1", m3query_routes())
+        .merge(m3_routes())
         .merge(own_routes())
         .merge(metrics_routes())
 }
@@ -210,6 +213,7 @@ fn write_routes() -> Listed {
         .route("/api/v1/prom/remote/write", post(prometheus::write::m3_write))
         .route("/api/v1/write", post(prometheus::write::prometheus_write))
         .route("/prometheus/api/v1/write", post(prometheus::write::prometheus_write))
+        .route("/api/v1/json/write", post(m3::json_write::write))
         .route("/v1/metrics", post(otlp::export))
         .route("/api/v1/otlp/v1/metrics", post(otlp::export))
         .layer(DefaultBodyLimit::disable())
@@ -283,6 +287,24 @@ fn query_routes() -> Listed {
         .route("/targets", get(scrape::targets))
         .route("/targets/metadata", get(scrape::metadata))
         .route("/targets/relabel_steps", get(scrape::relabel_steps))
+        .layer(compression())
+}
+
+/// PARITY(m3): the prefix that chooses M3's own engine has queries alone.
+fn m3query_routes() -> Listed {
+    Listed::new()
+        .route("/query", both(prometheus::query::instant))
+        .route("/query_range", both(prometheus::query::range))
+        .layer(compression())
+}
+
+fn m3_routes() -> Listed {
+    Listed::new()
+        .route("/api/v1/search", both(m3::search::tags))
+        .route("/api/v1/parse", both(m3::operations::parse))
+        .route("/api/v1/threshold", both(m3::operations::threshold))
+        .route("/search", post(m3::search::series))
+        .route("/routes", get(m3::routes))
         .layer(compression())
 }
 

@@ -4,12 +4,14 @@ mod csv;
 mod cutter;
 mod encoding;
 mod exposition;
+mod go_json;
 mod histogram;
 mod influx;
 mod intake;
 mod json_lines;
 mod labels;
 mod lines;
+mod m3_json;
 mod metadata;
 mod number;
 mod otlp;
@@ -28,11 +30,13 @@ pub use csv::{Csv, CsvFormatError};
 pub(crate) use cutter::{CutLimits, LineCutter};
 pub use encoding::Encoding;
 pub use exposition::{Exposition, ExpositionFormat};
+pub(crate) use go_json::{Ending as GoEnding, go_error};
 pub use influx::{Influx, InfluxDialect, Precision};
 pub use intake::{Intake, SampleTime};
 pub use json_lines::JsonLines;
 pub use labels::{LabelPolicy, LabelRefusal, describe_series, parse_labels};
 pub use lines::{LineContext, LineFormat, Lines};
+pub use m3_json::walk_m3_json;
 pub use metadata::MetadataSource;
 pub use otlp::{
     DeltaRefusal, DeltaTemporality, DeltaUsage, Otlp, OtlpConfig, OtlpConfigError,

@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use m3rs_core::ErrorKind;
 use m3rs_core::model::Matcher;
+use m3rs_query::promql::ast::Expr;
 use m3rs_query::render::StatsDetail;
 use m3rs_query::result_cache::ResultCacheCounts;
 use m3rs_query::source::{Cancel, SeriesSource, SourceError};
@@ -236,6 +237,12 @@ pub trait QueryService: Send + Sync {
     /// # Errors
     /// [`ErrorType::BadData`] for a text that is no query.
     fn format(&self, text: &str) -> Result<String, QueryFailure>;
+
+    /// The syntax tree of the query.
+    ///
+    /// # Errors
+    /// [`ErrorType::BadData`] for a text that is no query.
+    fn parse(&self, text: &str) -> Result<Expr, QueryFailure>;
 
     /// The syntax tree of the query, as JSON.
     ///

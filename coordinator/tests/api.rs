@@ -47,6 +47,8 @@ mod import;
 mod influx;
 #[path = "api/labels.rs"]
 mod labels;
+#[path = "api/m3.rs"]
+mod m3;
 #[path = "api/metadata.rs"]
 mod metadata;
 #[path = "api/otlp.rs"]

@@ -1,6 +1,5 @@
 //! Checked readers and writers for bytes that cross a boundary.
 
-mod crc32c;
 mod cursor;
 mod varint;
 
@@ -8,6 +7,5 @@ pub mod checksum;
 pub mod header;
 pub mod proto;
 
-pub use crc32c::crc32c;
 pub use cursor::Cursor;
 pub use varint::{put_length_prefixed, put_varint, put_zigzag, unzigzag, zigzag};

@@ -7,6 +7,7 @@ pub mod error;
 pub(crate) mod exec;
 pub mod function;
 pub(crate) mod labelset;
+pub mod operations;
 pub mod parse;
 pub(crate) mod plan;
 pub mod print;

@@ -11,7 +11,7 @@ use crate::ingest::labels::LabelPolicy;
 use crate::ingest::lines::Lines;
 use crate::ingest::relabel::Relabeler;
 use crate::ingest::{
-    DeltaUsage, Otlp, Refusals, WalkCounts, WalkError, json_to_protobuf, walk_otlp,
+    DeltaUsage, Otlp, Refusals, WalkCounts, WalkError, json_to_protobuf, walk_m3_json, walk_otlp,
     walk_write_request, walk_write_request_2,
 };
 use crate::limits::WriteLimits;
@@ -33,6 +33,8 @@ pub enum Format {
     Otlp,
     /// The same as JSON.
     OtlpJson,
+    /// One sample as M3's JSON.
+    M3Json,
 }
 
 /// What became of a request that could be read.
@@ -85,6 +87,9 @@ pub enum WriteFailure {
     /// The body is JSON of something else, or no JSON.
     #[error("cannot decode the JSON of the write request: {0}")]
     Json(String),
+    /// The same of M3's JSON, in M3's words.
+    #[error("{0}")]
+    M3Json(String),
     /// The store cannot write.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -94,6 +99,7 @@ impl From<WalkError> for WriteFailure {
     fn from(error: WalkError) -> Self {
         match error {
             WalkError::Malformed(corrupt) => Self::Malformed(corrupt),
+            WalkError::Json(error) => Self::M3Json(error),
             WalkError::Store(error) => Self::Store(error),
         }
     }
@@ -157,6 +163,7 @@ impl<S: WriteStore> Receiver<S> {
             Format::Lines(lines) => {
                 lines.walk(body, self.limits.line_bytes_max, (into.0, into.1), into.2)?
             }
+            Format::M3Json => walk_m3_json(body, into.0, into.1, into.2)?,
             Format::Otlp | Format::OtlpJson => walk_otlp(body, &self.otlp, into.0, into.1, into.2)?,
         };
         let (mut samples_written, mut durable) = (0, None);

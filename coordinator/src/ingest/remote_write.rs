@@ -68,6 +68,9 @@ pub enum WalkError {
     /// The body is no `WriteRequest`.
     #[error(transparent)]
     Malformed(#[from] Corrupt),
+    /// The body is JSON of something else, or no JSON.
+    #[error("{0}")]
+    Json(String),
     /// Nothing can be written now.
     #[error(transparent)]
     Store(#[from] StoreError),

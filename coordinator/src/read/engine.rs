@@ -10,7 +10,7 @@ use m3rs_core::model::{MatchOp, Matcher};
 use m3rs_core::regexp::AnchoredRegex;
 use m3rs_query::engine::{Engine, Query, QueryOptions};
 use m3rs_query::error::QueryError;
-use m3rs_query::promql::ast::Selector;
+use m3rs_query::promql::ast::{Expr, Selector};
 use m3rs_query::promql::print::pretty;
 use m3rs_query::promql::{
     ParseError, ParseErrorCause, ParseOptions, parse, parse_metric_selector, tree,
@@ -105,6 +105,10 @@ impl QueryService for EngineService {
     fn format(&self, text: &str) -> Result<String, QueryFailure> {
         let expr = parse(text, &self.parse).map_err(|e| bad_data(&e))?;
         Ok(pretty(&expr))
+    }
+
+    fn parse(&self, text: &str) -> Result<Expr, QueryFailure> {
+        parse(text, &self.parse).map_err(|e| bad_data(&e))
     }
 
     fn tree(&self, text: &str) -> Result<Bytes, QueryFailure> {

@@ -8,8 +8,9 @@
 use std::io;
 
 use bytes::Bytes;
+use crc32c::crc32c;
 use m3rs_core::model::{Histogram, Labels};
-use m3rs_core::wire::{crc32c, put_varint};
+use m3rs_core::wire::put_varint;
 use m3rs_query::source::SampleColumns;
 
 use super::message::{put_bytes, put_labels, put_number};

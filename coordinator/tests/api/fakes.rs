@@ -27,6 +27,8 @@ use m3rs_core::fs::DiskFs;
 use m3rs_core::model::{Histogram, Labels, Matcher, Metadata};
 use m3rs_core::time::{TimestampMs, TimestampNs};
 use m3rs_core::{ErrorKind, clock::SystemClock};
+use m3rs_query::promql::ast::Expr;
+use m3rs_query::promql::{ParseOptions, parse};
 use m3rs_query::source::{
     Cancel, LabelRequest, Listing, SampleColumns, SelectRequest, Selection, SeriesReader,
     SeriesSource, SourceError,
@@ -327,6 +329,11 @@ impl QueryService for FakeEngine {
             "" => Err(QueryFailure::new(ErrorType::BadData, "no expression found")),
             text => Ok(format!("formatted {text}")),
         }
+    }
+
+    fn parse(&self, text: &str) -> Result<Expr, QueryFailure> {
+        parse(text, &ParseOptions::default())
+            .map_err(|e| QueryFailure::new(ErrorType::BadData, e.to_string()))
     }
 
     fn tree(&self, text: &str) -> Result<Bytes, QueryFailure> {

@@ -1,10 +1,10 @@
 //! Remote read: samples, streamed chunks, M3's JSON, and what is refused.
 
 use axum::body::Body;
+use crc32c::crc32c;
 use http::{Method, Request, StatusCode};
 use m3rs_coordinator::limits::{Limits, RemoteReadLimits};
 use m3rs_core::model::STALE_NAN;
-use m3rs_core::wire::crc32c;
 use prost::Message;
 use serde_json::json;
 

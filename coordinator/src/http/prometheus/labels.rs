@@ -132,7 +132,7 @@ fn key(app: &App, what: &str, params: &Params) -> WorkKey {
 }
 
 /// Asks the source under the limits of queries.
-async fn list<T: Send + 'static>(
+pub(crate) async fn list<T: Send + 'static>(
     app: &SharedApp,
     key: WorkKey,
     ask: impl FnOnce(&dyn SeriesSource) -> Result<T, SourceError> + Send + 'static,

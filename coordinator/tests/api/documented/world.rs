@@ -22,6 +22,7 @@ use m3rs_core::model::Matcher;
 use m3rs_core::time::TimestampMs;
 use m3rs_query::engine::{Engine, EngineOptions};
 use m3rs_query::promql::ParseOptions;
+use m3rs_query::promql::ast::Expr;
 use m3rs_query::source::Cancel;
 use m3rs_sim::clock::SimClock;
 use m3rs_sim::disk::SimFs;
@@ -150,6 +151,10 @@ impl QueryService for Patient {
 
     fn format(&self, text: &str) -> Result<String, QueryFailure> {
         self.0.format(text)
+    }
+
+    fn parse(&self, text: &str) -> Result<Expr, QueryFailure> {
+        self.0.parse(text)
     }
 
     fn tree(&self, text: &str) -> Result<Bytes, QueryFailure> {
