@@ -8,8 +8,6 @@ use crate::protocol::{Pairs, Protocol, Sample};
 
 /// Time between two samples of a series.
 pub(crate) const INTERVAL_MS: i64 = 15_000;
-/// Series in one request, as large Prometheus queues send them.
-const SERIES_PER_REQUEST: usize = 2000;
 /// Metrics of a host.
 const PER_HOST: usize = 10;
 
@@ -67,7 +65,7 @@ impl Load {
                 let end = self.labels.len().min((connection + 1) * share);
                 let mine: Vec<usize> = (connection * share..end).collect();
                 let t_ms = self.start_ms + step * INTERVAL_MS;
-                for run in mine.chunks(SERIES_PER_REQUEST) {
+                for run in mine.chunks(self.protocol.series_per_request()) {
                     bodies.push(self.body(run, t_ms));
                 }
             }

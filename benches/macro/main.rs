@@ -31,8 +31,6 @@ use protocol::Protocol;
 use server::Server;
 use soak::Soak;
 
-/// Connections that send at once.
-const CONNECTIONS: usize = 4;
 /// Runs of each query; the median is printed.
 const QUERY_RUNS: usize = 11;
 
@@ -57,7 +55,7 @@ fn main() -> Result<(), Failure> {
     let clock = SystemClock::new();
     let mut load = Load::new(hosts, hours, protocol, clock.now());
     println!("{} series, {} samples, 15 s apart, 11 labels", load.series(), load.samples());
-    let bodies = load.bodies(CONNECTIONS);
+    let bodies = load.bodies(protocol.connections());
     let server = Server::start(&binary, &["--retention", "0"], &clock)?;
     ingest(&server, protocol, &bodies, load.samples(), &clock)?;
     queries(&server, &load, &clock)?;
@@ -94,7 +92,7 @@ fn ingest(
     let wall = (clock.monotonic() - start).as_secs_f64();
     let cpu = (server.process().cpu_seconds()? - cpu) * 1e6 / samples as f64;
     println!(
-        "ingest: {cpu:.3} CPU-s/M, {:.2} M samples/s, {} requests, peak memory {} MiB",
+        "ingest: {cpu:.3} CPU-s/M, {:.3} M samples/s, {} requests, peak memory {} MiB",
         samples as f64 / wall / 1e6,
         sent.load(Ordering::Relaxed),
         server.process().status("VmHWM")? / 1024,

@@ -28,6 +28,8 @@ pub(crate) enum Protocol {
     Otlp,
     /// OTLP: a resource for each run of ten series, as agents of hosts send it.
     OtlpOfHosts,
+    /// M3's JSON, a sample in a request, not compressed.
+    M3Json,
 }
 
 impl FromStr for Protocol {
@@ -39,7 +41,10 @@ impl FromStr for Protocol {
             "rw2" => Ok(Self::RemoteWrite2),
             "otlp" => Ok(Self::Otlp),
             "otlp-hosts" => Ok(Self::OtlpOfHosts),
-            other => Err(format!("{other:?} is none of rw1, rw2, otlp, otlp-hosts").into()),
+            "m3-json" => Ok(Self::M3Json),
+            other => {
+                Err(format!("{other:?} is none of rw1, rw2, otlp, otlp-hosts, m3-json").into())
+            }
         }
     }
 }
@@ -49,6 +54,7 @@ impl Protocol {
         match self {
             Self::RemoteWrite | Self::RemoteWrite2 => "/api/v1/write",
             Self::Otlp | Self::OtlpOfHosts => "/v1/metrics",
+            Self::M3Json => "/api/v1/json/write",
         }
     }
 
@@ -64,11 +70,22 @@ impl Protocol {
                 ("content-encoding", "snappy"),
                 ("x-prometheus-remote-write-version", "2.0.0"),
             ],
+            Self::M3Json => &[("content-type", "application/json")],
             // Snappy as of the others, so that decompression can be compared.
             Self::Otlp | Self::OtlpOfHosts => {
                 &[("content-type", "application/x-protobuf"), ("content-encoding", "snappy")]
             }
         }
+    }
+
+    /// Series in one request, as large queues send them.
+    pub(crate) fn series_per_request(self) -> usize {
+        if self == Self::M3Json { 1 } else { 2000 }
+    }
+
+    /// Connections that send at once. Small requests share fsyncs only with others.
+    pub(crate) fn connections(self) -> usize {
+        if self == Self::M3Json { 256 } else { 4 }
     }
 
     /// A compressed request.
@@ -78,6 +95,7 @@ impl Protocol {
             Self::RemoteWrite2 => remote_write_2(samples),
             Self::Otlp => otlp(samples, samples.len()),
             Self::OtlpOfHosts => otlp(samples, 10),
+            Self::M3Json => return m3_json(samples),
         };
         let packed = snap::raw::Encoder::new().compress_vec(&raw);
         packed.expect("BUG: bodies are far below snappy's limit")
@@ -183,4 +201,12 @@ fn otlp(samples: &[Sample<'_>], per_resource: usize) -> Vec<u8> {
         put_field(&mut body, 0x0a, &resource);
     }
     body
+}
+
+fn m3_json(samples: &[Sample<'_>]) -> Vec<u8> {
+    let Some(sample) = samples.first() else { return Vec::new() };
+    let tags: Vec<String> =
+        sample.labels.iter().map(|(name, value)| format!("\"{name}\":\"{value}\"")).collect();
+    let (seconds, v) = (sample.t_ms / 1000, sample.v);
+    format!("{{\"tags\":{{{}}},\"timestamp\":\"{seconds}\",\"value\":{v}}}", tags.join(",")).into()
 }

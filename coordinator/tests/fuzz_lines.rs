@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use m3rs_core::fs::{DiskFs, Fs};
 use proptest::prelude::*;
 
-use lines::{fuzz_csv, fuzz_exposition, fuzz_influx, fuzz_json_lines};
+use lines::{fuzz_csv, fuzz_exposition, fuzz_influx, fuzz_json_lines, fuzz_m3_json};
 
 type Property = fn(&[u8]);
 
 /// Names and texts.
 type Seeds = &'static [(&'static str, &'static str)];
 
-const TARGETS: [(&str, Property, Seeds); 4] = [
+const TARGETS: [(&str, Property, Seeds); 5] = [
     (
         "influx",
         fuzz_influx,
@@ -94,6 +94,27 @@ const TARGETS: [(&str, Property, Seeds); 4] = [
             ("bad", "1\n\"\n'a'b,c,d\nx,y,z\n1,2,9e99\n"),
         ],
     ),
+    (
+        "m3_json",
+        fuzz_m3_json,
+        &[
+            (
+                "usual",
+                "{\n \"tags\": {\"__name__\":\"third_avenue\",\"city\":\"new_york\"},\n \
+                 \"timestamp\": \"1700000000.5\",\n \"value\": 3347.26\n}",
+            ),
+            (
+                "rfc3339",
+                "{\"value\":-1e-3,\"timestamp\":\"2024-02-29T13:04:05.5+02:00\",\
+                 \"tags\":{\"__name__\":\"\\u00e9\"}} rest",
+            ),
+            (
+                "skipped",
+                "{\"Tags\":{\"__name__\":\"a\",\"a\":null},\"x\":[{}],\"TIMESTAMP\":\"1\"}",
+            ),
+            ("bad", "{\"tags\":{\"a\":1},\"timestamp\":\"soon\",\"value\":[1,tru\\x]}"),
+        ],
+    ),
 ];
 
 fn corpus(kind: &str, target: &str) -> PathBuf {
@@ -163,6 +184,11 @@ proptest! {
     #[test]
     fn any_json_lines_hold(body in any_body(TARGETS[2].2)) {
         fuzz_json_lines(&body);
+    }
+
+    #[test]
+    fn any_m3_json_holds(body in any_body(TARGETS[4].2)) {
+        fuzz_m3_json(&body);
     }
 
     #[test]

@@ -199,3 +199,33 @@ pub(crate) fn fuzz_csv(body: &[u8]) {
         in_pieces(|| LineFormat::Csv(Csv::new(format).expect("a format")), body);
     }
 }
+
+/// The property of M3's JSON: one sample or a reason, and what another reader of JSON reads.
+pub(crate) fn fuzz_m3_json(body: &[u8]) {
+    let store = Store::default();
+    let receiver = Receiver::new(store.clone(), WriteLimits::default(), Relabeler::default());
+    let taken = receiver.receive(body, Encoding::Identity, &mut Format::M3Json);
+    let written = std::mem::take(&mut *store.0.lock().expect("no panic before"));
+    match taken {
+        Ok(outcome) => {
+            assert_eq!(outcome.counts.samples, 1);
+            assert_eq!(written.len() as u64 + outcome.refusals.samples(), 1);
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty() && written.is_empty());
+            return;
+        }
+    }
+    // Keys in any case and twice are Go's; the other reader has one of each.
+    let Ok(json) = serde_json::from_slice::<serde_json::Value>(body) else { return };
+    let plain = json
+        .as_object()
+        .is_some_and(|object| object.keys().all(|key| key.chars().all(|c| c.is_ascii_lowercase())));
+    let Some((labels, _, bits, _)) = written.first().filter(|_| plain) else { return };
+    if let Some(value) = json["value"].as_f64() {
+        assert_eq!(value.to_bits(), *bits);
+    }
+    for (name, value) in labels.iter() {
+        assert_eq!(json["tags"][name].as_str(), Some(value));
+    }
+}
