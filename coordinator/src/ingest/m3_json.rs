@@ -143,7 +143,8 @@ mod tests {
     #[test]
     fn requests_are_read_as_go_reads_them() {
         let query = read(
-            r#"{"Tags":{"a":"1","b":"\u00e9","a":"2","n":null},"zz":[{}],"TIMESTAMP":"5","value":2} x"#,
+            r#"{"Tags":{"a":"1","b":"\u00e9","a":"2","n":null},"zz":[{}],
+                "TIMESTAMP":"5","value":2} x"#,
         )
         .expect("sound");
         let tags: Vec<(&str, &str)> = query.tags.iter().map(|(n, v)| (&**n, &**v)).collect();
