@@ -151,7 +151,7 @@ fn loaded(root: &Node, role: Option<Role>) -> Loaded {
                 let settings = CoordinatorSettings::read(root, Within::Itself, errors);
                 RoleSettings::Coordinator(Box::new(settings))
             }
-            Role::Aggregator => RoleSettings::Aggregator(AggregatorSettings::read(root, errors)),
+            Role::Aggregator => RoleSettings::Aggregator(AggregatorSettings::read(root)),
         }
     });
     if let Some(rules) = settings.as_ref().and_then(RoleSettings::rules) {

@@ -425,4 +425,20 @@ mod tests {
         let big = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a,".repeat(8));
         assert!(read(&big).expect_err("big").contains("bytes of values"));
     }
+
+    proptest::proptest! {
+        /// Any text is a tree within the limits, or is refused with a place; reading never panics.
+        #[test]
+        fn any_text_is_read_or_refused(text in "[ab:&*<{}\\[\\],!'\"|>~#\n -]{0,60}") {
+            match read_tree(&text, "f.yml") {
+                Ok(None) => {}
+                Ok(Some(node)) => {
+                    let (nodes, bytes, depth) = size(&node);
+                    let is_within = nodes <= NODES_MAX && bytes <= TEXT_BYTES_MAX;
+                    proptest::prop_assert!(is_within && depth <= DEPTH_MAX);
+                }
+                Err(error) => proptest::prop_assert!(error.place.line >= 1),
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use m3rs_core::config::{Entry, Node, Place, Value};
 
-use super::finding::{Finding, shown};
+use super::finding::{Finding, HIDDEN, shown};
 use super::scalar::check_scalar;
 use super::schema::{Here, Key, Kind};
 
@@ -75,7 +75,7 @@ impl Checked {
         let path = joined(path, key.name);
         match key.here {
             Here::Old(now) => {
-                let text = format!("{path} is a name of an earlier M3: {now}");
+                let text = format!("M3 does not know {path} any more: {now}");
                 self.warnings.push(Finding::at(&entry.place, text));
             }
             Here::Refused(why) if asks_for_it(&entry.node) => {
@@ -115,7 +115,8 @@ impl Checked {
             }
             _ => {
                 self.scalar(kind, node, &row.path);
-                row.value = value_of(node);
+                let is_secret = matches!(kind, Kind::Secret);
+                row.value = if is_secret { HIDDEN.to_owned() } else { value_of(node) };
                 self.rows.push(row);
             }
         }
@@ -252,8 +253,8 @@ mod tests {
         let checked = checked(text, DBNODE);
         assert_eq!(told(&checked.errors), Vec::<String>::new());
         let want = [
-            "f.yml:2:3: db.fs is a name of an earlier M3: the key is filesystem now",
-            "f.yml:3:3: db.config is a name of an earlier M3: the key is discovery.config now",
+            "f.yml:2:3: M3 does not know db.fs any more: the key is filesystem now",
+            "f.yml:3:3: M3 does not know db.config any more: the key is discovery.config now",
         ];
         assert_eq!(told(&checked.warnings), want);
     }
@@ -264,6 +265,15 @@ mod tests {
         let want = "f.yml:1:23: db.proto.enabled: namespaces of protobuf messages are not kept";
         assert_eq!(told(&proto("true")), [want]);
         assert!(proto("false").is_empty());
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let text = "writeForwarding: {promRemoteWrite: {targets: [{url: 'http://me:word@a/b', \
+                    headers: {Authorization: word}}]}}\n";
+        let rows = checked(text, COORDINATOR).rows;
+        let values: Vec<&str> = rows.iter().map(|row| &*row.value).collect();
+        assert_eq!(values, ["http://(hidden)@a/b", "(hidden)"]);
     }
 
     #[test]

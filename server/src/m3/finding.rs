@@ -35,11 +35,39 @@ impl fmt::Display for Finding {
 /// Characters of a text of the file that a message shows.
 const SHOWN_MAX: usize = 60;
 
-/// A text of the file on one line, its end cut off if it is long.
+/// What stands for a secret.
+pub(super) const HIDDEN: &str = "(hidden)";
+
+/// A text of the file on one line, its end cut off if it is long, without the user and password of
+/// an URL.
 pub(super) fn shown(text: &str) -> String {
+    let text = without_user(text);
     let mut out: String = text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
     if text.chars().nth(SHOWN_MAX).is_some() {
         out.push_str("...");
     }
+    out
+}
+
+/// A text in which [`HIDDEN`] stands for what is between `://` and the last `@` of a host.
+fn without_user(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((scheme, after)) = rest.split_once("://") {
+        let end = after.find(['/', '?', '#', ' ', ',']).unwrap_or(after.len());
+        let (host, behind) = after.split_at(end);
+        out.push_str(scheme);
+        out.push_str("://");
+        match host.rsplit_once('@') {
+            Some((_, host)) => {
+                out.push_str(HIDDEN);
+                out.push('@');
+                out.push_str(host);
+            }
+            None => out.push_str(host),
+        }
+        rest = behind;
+    }
+    out.push_str(rest);
     out
 }

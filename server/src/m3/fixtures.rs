@@ -27,7 +27,7 @@ fn shared(path: &str) -> Option<PathBuf> {
     is_there.then_some(path)
 }
 
-fn told(findings: &[Finding]) -> Vec<String> {
+fn sentences(findings: &[Finding]) -> Vec<String> {
     findings.iter().map(ToString::to_string).collect()
 }
 
@@ -146,7 +146,7 @@ fn fragments_are_judged_as_by_m3_s_coordinator() {
             fragment = Node { value: Value::Map(Vec::new()), ..fragment };
         }
         let loaded = loaded(&merge(under, fragment).expect("alike"), Some(Role::Coordinator));
-        let errors = told(&loaded.checked.errors);
+        let errors = sentences(&loaded.checked.errors);
         // M3 refuses a key of its own documents, which users have: here it is a warning.
         if name == "d6-config/augment-m3-tags" {
             assert!(errors.is_empty() && loaded.checked.warnings.len() == 1, "{errors:?}");
@@ -170,11 +170,12 @@ fn without(root: &mut Node, outer: &str, inner: &str) {
 #[test]
 fn files_are_laid_over_each_other() {
     let loaded = own(&["base.yml", "over.yml"], &none());
-    assert_eq!(told(&loaded.checked.errors), Vec::<String>::new());
+    assert_eq!(sentences(&loaded.checked.errors), Vec::<String>::new());
     assert_eq!(loaded.role, Role::Coordinator);
     let settings = loaded.settings.expect("it starts").told();
     let want = [
         ("HTTP API", ":7301"),
+        ("metrics", "0.0.0.0:7203"),
         ("Graphite lines", "0.0.0.0:7204"),
         ("log level", "info"),
         ("backend", "m3db"),
@@ -196,7 +197,7 @@ fn variables_are_put_in() {
     let set = [("M3RS_TEST_PORT", "7301"), ("M3RS_TEST_PREFIX", "p")];
     let set = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let loaded = own(&["variables.yml"], &Environment::of_map(set.collect()));
-    assert_eq!(told(&loaded.checked.errors), Vec::<String>::new());
+    assert_eq!(sentences(&loaded.checked.errors), Vec::<String>::new());
     let settings = loaded.settings.expect("it starts").told();
     assert_eq!(settings.first(), Some(&("HTTP API", "127.0.0.1:7301".to_owned())));
     let files = [Path::new(OWN).join("variables.yml")];
@@ -241,12 +242,23 @@ fn mistakes_and_old_names() {
         let loaded = own(&[file], &none());
         assert_eq!(loaded.role, role, "{file}");
         let place = format!("{OWN}/{file}:");
-        let errors: Vec<String> =
-            told(&loaded.checked.errors).iter().map(|error| error.replace(&place, "")).collect();
+        let errors: Vec<String> = sentences(&loaded.checked.errors)
+            .iter()
+            .map(|error| error.replace(&place, ""))
+            .collect();
         assert_eq!(errors, want, "{file}");
     }
+    let aggregator = own(&["aggregator.yml"], &none()).settings.expect("it starts").told();
+    let want = [
+        ("HTTP API", "0.0.0.0:6001"),
+        ("M3Msg", "0.0.0.0:6000"),
+        ("metrics", "0.0.0.0:6002"),
+        ("log level", "info"),
+    ];
+    let told: Vec<_> = aggregator.iter().map(|(name, value)| (*name, &**value)).collect();
+    assert_eq!(told, want);
     let old = own(&["old-names.yml"], &none());
-    assert_eq!(old.checked.warnings.len(), 4, "{:?}", told(&old.checked.warnings));
+    assert_eq!(old.checked.warnings.len(), 4, "{:?}", sentences(&old.checked.warnings));
     let settings = old.settings.expect("it starts").told();
     assert_eq!(settings.first(), Some(&("data directory", "/data".to_owned())));
 }

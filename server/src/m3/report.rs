@@ -146,17 +146,16 @@ impl Answer {
             let rows = self.settings.iter().map(|s| [s.name.to_owned(), s.value.clone()]);
             table(&mut out, &rows.collect::<Vec<_>>());
         }
-        if !self.warnings.is_empty() || !self.errors.is_empty() {
+        let is_all_well = self.warnings.is_empty() && self.errors.is_empty();
+        if !is_all_well && !out.is_empty() {
             out.push('\n');
         }
         self.warnings.iter().for_each(|said| out.push_str(&said.line("warning")));
         self.errors.iter().for_each(|said| out.push_str(&said.line("error")));
-        let verdict = if self.starts { "would start" } else { "would not start" };
-        if !out.is_empty() {
-            out.push('\n');
+        if let Some(role) = self.role {
+            let verdict = if self.starts { "would start" } else { "would not start" };
+            writeln!(out, "\n{role} {verdict}").expect("BUG: a string takes text");
         }
-        writeln!(out, "{} {verdict}", self.role.unwrap_or("no role"))
-            .expect("BUG: a string takes text");
         out
     }
 }

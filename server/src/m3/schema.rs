@@ -34,6 +34,8 @@ pub(super) struct Key {
 pub(super) enum Kind {
     /// Any scalar, as its text.
     Text,
+    /// A text that answers and messages do not show.
+    Secret,
     /// `host:port`.
     Address,
     Bool,
@@ -114,7 +116,7 @@ impl Kind {
     /// What it is called in messages and on the page.
     pub(super) fn name(self) -> String {
         match self {
-            Self::Text => "text".to_owned(),
+            Self::Text | Self::Secret => "text".to_owned(),
             Self::Address => "host:port".to_owned(),
             Self::Bool => "true or false".to_owned(),
             Self::Int => "whole number".to_owned(),

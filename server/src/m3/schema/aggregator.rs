@@ -189,6 +189,6 @@ pub(in super::super) const AGGREGATOR: &[Key] = &[
     key("http", HTTP).later(LATER),
     key("kvClient", Block(&[key("etcd", ETCD).required()])).required().later(LATER),
     key("runtimeOptions", RUNTIME).later(LATER),
-    key("aggregator", Block(INNER)).required().later(LATER),
+    key("aggregator", Block(INNER)).later(LATER),
     key("debug", DEBUG).ignored(NO_GO),
 ];

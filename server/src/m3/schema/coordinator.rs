@@ -92,7 +92,7 @@ const SHADOW: Kind = Block(&[key("percent", Float), key("hash", Words(&["xxhash"
 const FORWARD_TARGET: Kind = Block(&[
     key("url", Text),
     key("method", Text).or("POST"),
-    key("headers", Map(&Text)),
+    key("headers", Map(&Kind::Secret)),
     key("noRetry", Bool),
     key("shadow", SHADOW),
 ]);
@@ -143,7 +143,7 @@ const CARBON_RULE: Kind = Block(&[
     key("policies", List(&STORAGE_POLICY)),
 ]);
 
-const NOT_HERE: &str = "M3 has no such key here; it has no effect";
+const NOT_HERE: &str = "it has no effect";
 
 const CARBON_INGESTER: Kind = Block(&[
     key("listenAddress", Address).or("0.0.0.0:7204").used("the address for Graphite's lines"),

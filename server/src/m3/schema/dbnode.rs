@@ -243,7 +243,7 @@ const DB: &[Key] = &[
     key("proto", PROTO).later("namespaces of protobuf messages are not kept"),
     key("tracing", TRACING).ignored(NO_TRACES),
     key("limits", LIMITS).later("query and limits in m3rs's own file have the limits"),
-    key("wide", Block(&[key("batchSize", Int)])).old("M3 has no such key; it has no effect"),
+    key("wide", Block(&[key("batchSize", Int)])).old("it has no effect"),
     key("tchannel", Block(&[key("maxIdleTime", Duration), key("idleCheckInterval", Duration)]))
         .later(RPC_LATER),
     key("debug", DEBUG).ignored(NO_GO),

@@ -88,6 +88,6 @@ pub(super) const DOWNSAMPLE: &[Key] = &[
     .later(LATER),
     key("entryTTL", Duration).later(LATER),
     key("untimedRollups", Bool).later(LATER),
-    key("augmentM3Tags", Bool).old("M3 has no such key; types of metrics are always matched"),
-    key("includeRollupsOnDefaultRuleFiltering", Bool).old("M3 has no such key; it has no effect"),
+    key("augmentM3Tags", Bool).old("types of metrics are always matched"),
+    key("includeRollupsOnDefaultRuleFiltering", Bool).old("it has no effect"),
 ];

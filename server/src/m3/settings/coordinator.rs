@@ -9,7 +9,7 @@ use super::super::scalar::told;
 use super::Told;
 use super::namespaces::{self, NamespaceSetting};
 use super::remote_backend::{self, Endpoint};
-use super::values::{int, is_said, items, span, text, text_or, texts, truth};
+use super::values::{int, is_said, items, metrics_address, span, text, text_or, texts, truth};
 
 /// Where a coordinator runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl CoordinatorSettings {
         let is_remote = backend == Backend::PromRemote;
         let settings = Self {
             listen: text_or(root, "listenAddress", "0.0.0.0:7201"),
-            metrics_listen: text(root, "metrics.prometheus.listenAddress").map(str::to_owned),
+            metrics_listen: metrics_address(root, "0.0.0.0:7203"),
             log_level: text_or(root, "logging.level", "info").to_lowercase(),
             backend,
             clusters: items(root, "clusters").iter().map(cluster).collect(),

@@ -47,3 +47,11 @@ pub(super) fn items<'a>(node: &'a Node, path: &str) -> &'a [Node] {
 pub(super) fn is_said(node: &Node, path: &str) -> bool {
     node.at(path).is_some_and(|node| !node.is_null())
 }
+
+/// Where metrics are to be had: without a block `metrics`, at M3's default for the program.
+pub(super) fn metrics_address(root: &Node, default: &str) -> Option<String> {
+    match text(root, "metrics.prometheus.listenAddress") {
+        Some(address) => Some(address.to_owned()),
+        None => (!is_said(root, "metrics")).then(|| default.to_owned()),
+    }
+}
