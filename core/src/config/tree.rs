@@ -137,11 +137,11 @@ impl Node {
 
 /// Reads the first document of `text`; `file` is what places call it.
 ///
-/// A text of comments alone has no document.
+/// A text of comments alone has no document, and a `---` at its end begins none.
 ///
 /// # Errors
-/// What is no YAML, a second document, a key that is there twice or is no scalar, an alias that
-/// leads nowhere, and [`DEPTH_MAX`], [`NODES_MAX`], [`TEXT_BYTES_MAX`].
+/// What is no YAML, a second document that is not empty, a key that is there twice or is no scalar,
+/// an alias that leads nowhere, and [`DEPTH_MAX`], [`NODES_MAX`], [`TEXT_BYTES_MAX`].
 pub(super) fn read_tree(text: &str, file: &str) -> Result<Option<Node>, TreeError> {
     let mut options = Options::default();
     options.set_emit_comments(false);
@@ -198,16 +198,15 @@ impl Reader {
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
-                if self.documents > 1 {
-                    let what = "a second document: a configuration is one".to_owned();
-                    return Err(TreeError { place, what });
-                }
                 Ok(())
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let is_text = style != ScalarStyle::Plain || is_text_tag(tag.as_deref());
                 let scalar = Scalar { text: text.into_owned(), is_plain: !is_text };
                 self.count(1, scalar.text.len(), &place)?;
+                if self.documents > 1 && scalar.is_null() {
+                    return Ok(());
+                }
                 self.ended(Node { place, value: Value::Scalar(scalar) }, anchor)
             }
             Event::SequenceStart(_, anchor, _) => {
@@ -272,6 +271,10 @@ impl Reader {
             self.anchors.insert(anchor, node.clone());
         }
         let Some(open) = self.open.last_mut() else {
+            if self.documents > 1 {
+                let what = "a second document: a configuration is one".to_owned();
+                return Err(TreeError { place: node.place, what });
+            }
             self.root = Some(node);
             return Ok(());
         };
@@ -397,7 +400,8 @@ mod tests {
         assert_eq!(read("a: 1\nb: 2\na: 3\n"), Err("f.yml:3:1: a is here twice".into()));
         assert_eq!(read("a: 1\n? [x]\n: 2\n"), Err("f.yml:2:3: a list as a key".into()));
         let second = read("a: 1\n---\nb: 2\n").expect_err("two");
-        assert!(second.starts_with("f.yml:2:1: a second document"), "{second}");
+        assert!(second.starts_with("f.yml:3:1: a second document"), "{second}");
+        assert_eq!(told(&root("---\na: 1\n---\n")), "{a:1}");
         let broken = read("a: 1\n  b: [\n").expect_err("not closed");
         assert!(broken.starts_with("f.yml:"), "{broken}");
     }

@@ -33,7 +33,7 @@ How they are read:
 - A key that is not below stops the start, and so does a value of another type. Messages have
   file, line and column, and the key that was probably meant.
 - Scalars are those of YAML 1.1: `True`, `yes` and `on` are true. Durations are Go's: `48h`, not
-  `2d`; a number is nanoseconds. A second document in a file is refused.
+  `2d`; a number is nanoseconds. A second document in a file is refused, unless it is empty.
 - A file is at most 4 MiB long, and has at most 64 levels, 100,000 values, and 8 MiB of text
   with what aliases put in.
 
