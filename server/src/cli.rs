@@ -8,6 +8,8 @@ use m3rs_core::telemetry::log;
 use m3rs_core::time::duration::{DurationError, DurationNs};
 use m3rs_tsdb::commitlog::SyncMode;
 
+use crate::m3::Role;
+
 /// How late a log that syncs by interval may sync.
 const SYNC_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -26,6 +28,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Take remote writes, keep them, and answer PromQL: everything in one process.
     Server(Box<ServerArgs>),
+    /// Say what each key of M3's YAML files does here, and whether the role would start with them.
+    CheckConfig(CheckConfigArgs),
     /// Print version, commit and compiler.
     Version,
 }
@@ -120,6 +124,31 @@ pub(crate) struct ServerArgs {
     pub(crate) log_format: LogFormat,
 }
 
+/// What `m3rs check-config` reads, and how it answers.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CheckConfigArgs {
+    /// Files of one program; later ones are laid over earlier ones, as with several -f in M3.
+    #[arg(value_name = "FILE", required = true, num_args = 1..=64)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// The program that reads them; without it their keys show it.
+    #[arg(long, value_name = "ROLE", value_enum)]
+    pub(crate) role: Option<Role>,
+
+    /// How the answer looks.
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_enum)]
+    pub(crate) format: CheckFormat,
+}
+
+/// How an answer to a command looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
 /// On or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Switch {
@@ -201,7 +230,7 @@ mod tests {
         let words = ["m3rs", "server"].iter().chain(args);
         match Cli::try_parse_from(words)?.wanted() {
             Command::Server(args) => Ok(*args),
-            Command::Version => panic!("asked for a server"),
+            Command::CheckConfig(_) | Command::Version => panic!("asked for a server"),
         }
     }
 

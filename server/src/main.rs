@@ -7,6 +7,7 @@ mod build_info;
 mod cli;
 mod features;
 mod lock_owner;
+mod m3;
 mod role;
 mod settings;
 mod signal;
@@ -26,14 +27,15 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().wanted() {
-        Command::Server(args) => role::all::run(&args),
+        Command::Server(args) => role::all::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::CheckConfig(args) => m3::check_config(&args),
         Command::Version => {
             print_version();
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Logging may not have started; this line is for the person at the terminal.
             eprintln!("m3rs: {error:#}");

@@ -52,6 +52,15 @@ pub enum EnvError {
     },
 }
 
+/// What becomes of `$NAME`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BareVariables {
+    /// It is text.
+    Kept,
+    /// It is a variable, as in M3's files.
+    Replaced,
+}
+
 /// Replaces `${NAME}` and `${NAME:default}`; `$$` is a dollar sign, any other `$` stays.
 ///
 /// A default of `""` is the empty text. What was put in is not expanded again.
@@ -60,9 +69,21 @@ pub enum EnvError {
 /// A variable without value and default, or a `${` that does not end on its line. Comments are
 /// text like any other, as in M3.
 pub fn expand(text: &str, environment: &Environment) -> Result<String, EnvError> {
+    expand_with(text, environment, BareVariables::Kept)
+}
+
+/// As [`expand`], and says what becomes of `$NAME`.
+///
+/// # Errors
+/// As [`expand`].
+pub fn expand_with(
+    text: &str,
+    environment: &Environment,
+    bare: BareVariables,
+) -> Result<String, EnvError> {
     let mut out = String::with_capacity(text.len());
     for (i, line) in text.split_inclusive('\n').enumerate() {
-        expand_line(line, i + 1, environment, &mut out)?;
+        expand_line(line, i + 1, environment, bare, &mut out)?;
     }
     Ok(out)
 }
@@ -71,6 +92,7 @@ fn expand_line(
     text: &str,
     line: usize,
     environment: &Environment,
+    bare: BareVariables,
     out: &mut String,
 ) -> Result<(), EnvError> {
     let mut rest = text;
@@ -84,12 +106,29 @@ fn expand_line(
             out.push_str(&value_of(inside, line, environment)?);
             rest = after;
         } else {
-            out.push('$');
-            rest = after;
+            let name = match bare {
+                BareVariables::Kept => "",
+                BareVariables::Replaced => shell_name(after),
+            };
+            if name.is_empty() {
+                out.push('$');
+            } else {
+                out.push_str(&value_of(name, line, environment)?);
+            }
+            rest = after.strip_prefix(name).unwrap_or(after);
         }
     }
     out.push_str(rest);
     Ok(())
+}
+
+/// The name at the start of a text: letters, digits and `_`, no digit first; or nothing.
+fn shell_name(text: &str) -> &str {
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        return "";
+    }
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    text.get(..end.unwrap_or(text.len())).unwrap_or_default()
 }
 
 fn value_of(inside: &str, line: usize, environment: &Environment) -> Result<String, EnvError> {
@@ -129,6 +168,22 @@ mod tests {
         ] {
             assert_eq!(expanded(text).as_deref(), Ok(want), "{text}");
         }
+    }
+
+    #[test]
+    fn bare_names_are_variables_in_files_of_m3() {
+        let set = BTreeMap::from([("HOST".to_owned(), "h".to_owned())]);
+        let environment = Environment::of_map(set);
+        let expanded = |text| expand_with(text, &environment, BareVariables::Replaced);
+        for (text, want) in [
+            ("a: $HOST:1", "a: h:1"),
+            ("a: $HOST", "a: h"),
+            ("b: ^x$ $1 $$HOST $.", "b: ^x$ $1 $HOST $."),
+        ] {
+            assert_eq!(expanded(text).as_deref(), Ok(want), "{text}");
+        }
+        let unset = EnvError::Unset { name: "HOSTS".into(), line: 1 };
+        assert_eq!(expanded("a: $HOSTS"), Err(unset));
     }
 
     #[test]

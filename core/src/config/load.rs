@@ -7,7 +7,8 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use super::env::{EnvError, Environment, expand};
+use super::env::{BareVariables, EnvError, Environment, expand, expand_with};
+use super::tree::{Node, TreeError, read_tree};
 use crate::fs::Fs;
 
 /// Bytes of a configuration file.
@@ -60,6 +61,18 @@ pub enum ConfigError {
     },
 }
 
+impl From<TreeError> for ConfigError {
+    fn from(error: TreeError) -> Self {
+        let place = error.place;
+        Self::Yaml {
+            file: place.file.to_string(),
+            line: place.line as u64,
+            column: place.column as u64,
+            message: error.what,
+        }
+    }
+}
+
 /// Reads a file.
 ///
 /// # Errors
@@ -69,6 +82,23 @@ pub fn from_file<T: DeserializeOwned>(
     path: &Path,
     environment: &Environment,
 ) -> Result<T, ConfigError> {
+    from_text(&read_text(fs, path)?, &path.display().to_string(), environment)
+}
+
+/// Reads a file of M3's into a tree, `$NAME` put in as well; a file of comments alone has none.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub fn tree_from_file(
+    fs: &dyn Fs,
+    path: &Path,
+    environment: &Environment,
+) -> Result<Option<Node>, ConfigError> {
+    tree_from_text(&read_text(fs, path)?, &path.display().to_string(), environment)
+}
+
+/// The text of a file, if it is one and not too long.
+fn read_text(fs: &dyn Fs, path: &Path) -> Result<String, ConfigError> {
     let file = path.display().to_string();
     let io = |source| ConfigError::Io { file: file.clone(), source };
     let len = fs.file_len(path).map_err(io)?;
@@ -76,10 +106,21 @@ pub fn from_file<T: DeserializeOwned>(
         return Err(ConfigError::TooLarge { file, len });
     }
     let bytes = fs.read(path).map_err(io)?;
-    match String::from_utf8(bytes) {
-        Ok(text) => from_text(&text, &file, environment),
-        Err(_) => Err(ConfigError::NotText { file }),
-    }
+    String::from_utf8(bytes).map_err(|_| ConfigError::NotText { file })
+}
+
+/// Reads a text of M3's into a tree; `file` is what errors call it.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub fn tree_from_text(
+    text: &str,
+    file: &str,
+    environment: &Environment,
+) -> Result<Option<Node>, ConfigError> {
+    let text = expand_with(text, environment, BareVariables::Replaced)
+        .map_err(|source| ConfigError::Env { file: file.to_owned(), source })?;
+    Ok(read_tree(&text, file)?)
 }
 
 /// Reads a text; `file` is what errors call it.

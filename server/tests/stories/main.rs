@@ -30,6 +30,7 @@ mod server;
 
 mod backups;
 mod bad_input;
+mod check_config;
 mod disk_full;
 mod fetch_limits;
 mod first_minute;
