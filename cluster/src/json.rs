@@ -14,6 +14,7 @@ mod write;
 use prost::{Message, Name};
 use serde_json::Value;
 
+pub(crate) use durations::invalid_duration;
 pub use durations::{to_durations, to_nanos};
 use schema::{FieldSchema, MessageSchema};
 

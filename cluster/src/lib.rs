@@ -17,6 +17,9 @@ pub mod generated;
 pub mod json;
 pub mod kv;
 pub mod limits;
+pub mod namespaces;
 pub mod placement;
+pub mod settings;
+pub mod topic;
 
 pub use error::Error;

@@ -37,3 +37,9 @@ pub const NAMESPACES_MAX: usize = 1024;
 
 /// Consumers of a topic.
 pub const CONSUMERS_MAX: usize = 1024;
+
+/// Schemas of a namespace.
+pub const SCHEMAS_MAX: usize = 64;
+
+/// Files of a schema.
+pub const SCHEMA_FILES_MAX: usize = 64;

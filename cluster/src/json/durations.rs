@@ -82,7 +82,7 @@ fn duration(value: &Value) -> Result<Value, JsonError> {
 }
 
 /// PARITY(m3): Go's text for a text that is no duration.
-fn invalid_duration(text: &str) -> String {
+pub(crate) fn invalid_duration(text: &str) -> String {
     format!("time: invalid duration {text:?}")
 }
 

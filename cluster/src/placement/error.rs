@@ -9,6 +9,9 @@ pub enum PlacementError {
     /// The placement breaks a rule.
     #[error("{0}")]
     Broken(String),
+    /// What the change needs is not so.
+    #[error("{0}")]
+    Inconsistent(String),
     /// A message that is no placement.
     #[error("{0}")]
     Malformed(&'static str),
@@ -162,4 +165,12 @@ pub enum PlacementError {
         /// Of which instance.
         id: String,
     },
+}
+
+impl PlacementError {
+    /// Whether the request is to blame, and not the state that it met.
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        matches!(self, Self::NotAvailable(_) | Self::Broken(_) | Self::Malformed(_))
+    }
 }

@@ -241,7 +241,7 @@ fn check_done(
 
 /// One instance for each shard set, named by its id.
 fn fold(instances: &[Instance], replica_factor: u32) -> Result<Vec<Instance>, PlacementError> {
-    let broken = |why: String| PlacementError::Broken(why);
+    let broken = |why: String| PlacementError::Inconsistent(why);
     let mut sets: BTreeMap<u32, Vec<&Instance>> = BTreeMap::new();
     for instance in instances {
         sets.entry(instance.shard_set_id).or_default().push(instance);
@@ -313,7 +313,7 @@ fn unfold(
     let source_of = |set: &str, place: usize| {
         let source = set.parse().ok().and_then(|set: u32| ids.get(&set)?.get(place));
         let missing =
-            || PlacementError::Broken(format!("could not find source id {set} in placement"));
+            || PlacementError::Inconsistent(format!("could not find source id {set} in placement"));
         source.cloned().ok_or_else(missing)
     };
     let mut placement = Placement {

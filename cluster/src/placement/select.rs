@@ -116,7 +116,7 @@ fn closest(
         let steps =
             format!("the weight of the candidates is {total}, of {} instances", instances.len());
         let why = format!("{steps}; weight times instances may be {REPLACE_STEPS_MAX}");
-        return Err(PlacementError::Broken(why));
+        return Err(PlacementError::Inconsistent(why));
     }
     let mut ways: Vec<Option<Rc<Way>>> = (0..=total).map(|_| None).collect();
     for (at, instance) in instances.iter().enumerate() {

@@ -122,7 +122,7 @@ pub(super) fn to_replace(
     }
     let found = leaving.iter().map(|id| {
         let missing = || {
-            PlacementError::Broken(format!(
+            PlacementError::Inconsistent(format!(
                 "could not find instance id: '{id}' in leaving instances"
             ))
         };
@@ -211,7 +211,8 @@ fn number(
         let id = match kept {
             Some(id) => id,
             None => {
-                let full = || PlacementError::Broken("there are no more shard set ids".to_owned());
+                let full =
+                    || PlacementError::Inconsistent("there are no more shard set ids".to_owned());
                 next = next.checked_add(1).ok_or_else(full)?;
                 next
             }

@@ -164,6 +164,11 @@ impl PlacementService {
         options: ChangeOptions,
         now: TimestampNs,
     ) -> Result<Versioned, Error> {
+        // PARITY(m3): a zone that the store does not serve is told before anything else.
+        match self.store.get(&self.service.key(&self.scope)).await {
+            Ok(_) | Err(Error::NotFound) => {}
+            Err(error) => return Err(error),
+        }
         let placement = self.first(candidates, size, (options, now))?;
         self.save(placement, Expected::Absent, options.dry_run).await
     }

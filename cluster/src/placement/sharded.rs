@@ -124,7 +124,7 @@ pub(super) fn mark_available(
     (id, shard_id): (&str, u32),
     timing: Timing,
 ) -> Result<(), PlacementError> {
-    let broken = |why: String| PlacementError::Broken(why);
+    let broken = |why: String| PlacementError::Inconsistent(why);
     let instance = placement.instance(id)?;
     let shard = instance
         .shards
