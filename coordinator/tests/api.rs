@@ -26,6 +26,8 @@ mod control;
 mod fakes;
 #[path = "api/messages.rs"]
 mod messages;
+#[path = "api/transcript.rs"]
+mod transcript;
 
 #[path = "api/admin.rs"]
 mod admin;
@@ -47,6 +49,8 @@ mod import;
 mod influx;
 #[path = "api/labels.rs"]
 mod labels;
+#[path = "api/m3_admin.rs"]
+mod m3_admin;
 #[path = "api/metadata.rs"]
 mod metadata;
 #[path = "api/otlp.rs"]

@@ -225,6 +225,7 @@ fn routes(
         build,
         about: about(args, settings, features, fs, clock),
         admin_api: args.enable_admin_api || args.listen.ip().is_loopback(),
+        admin: None,
     }))
 }
 
