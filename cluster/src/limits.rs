@@ -26,6 +26,9 @@ pub const INSTANCES_MAX: usize = 4096;
 /// Shards of all instances of a placement together.
 pub const SHARD_COPIES_MAX: usize = 1 << 19;
 
+/// Shards of all instances, times instances: what spreading them may cost.
+pub const PLACEMENT_STEPS_MAX: usize = 1 << 26;
+
 /// The largest weight of an instance.
 pub const WEIGHT_MAX: u32 = 1 << 20;
 

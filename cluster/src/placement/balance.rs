@@ -245,15 +245,13 @@ impl Balance {
     }
 
     fn move_one(&mut self, from: usize, to: usize, states: &[ShardState]) -> bool {
-        for state in states {
-            let shards = self.members[from].instance.shards.iter();
-            let ids: Vec<u32> =
-                shards.filter(|(_, s)| s.state == *state).map(|(id, _)| *id).collect();
-            if ids.into_iter().any(|id| self.move_shard(id, Some(from), to)) {
-                return true;
-            }
-        }
-        false
+        let movable = states.iter().find_map(|state| {
+            let mut shards = self.members[from].instance.shards.iter();
+            let suits =
+                |id: u32, shard: &Shard| shard.state == *state && self.may_move(id, Some(from), to);
+            shards.find(|(id, shard)| suits(**id, shard)).map(|(id, _)| *id)
+        });
+        movable.is_some_and(|id| self.move_shard(id, Some(from), to))
     }
 
     /// The place in `among` of the instance to try first.
@@ -285,14 +283,20 @@ impl Balance {
             || !self.owners[id as usize].iter().any(|owner| group_of(*owner) == group)
     }
 
+    /// Whether the shard may go to an instance, which does not own it yet.
+    fn may_move(&self, id: u32, from: Option<usize>, to: usize) -> bool {
+        let taker = &self.members[to].instance;
+        let there = taker.shards.get(&id).map(|shard| shard.state);
+        let owns_it = there.is_some_and(|state| state != ShardState::Leaving);
+        !owns_it && from != Some(to) && self.can_move(id, from, &taker.isolation_group)
+    }
+
     /// Moves a shard if that is allowed.
     fn move_shard(&mut self, id: u32, from: Option<usize>, to: usize) -> bool {
-        let there = self.members[to].instance.shards.get(&id).map(|shard| shard.state);
-        let owns_it = there.is_some_and(|state| state != ShardState::Leaving);
-        let group = &self.members[to].instance.isolation_group;
-        if owns_it || from == Some(to) || !self.can_move(id, from, group) {
+        if !self.may_move(id, from, to) {
             return false;
         }
+        let there = self.members[to].instance.shards.get(&id).map(|shard| shard.state);
         let mut moved = Shard::new(ShardState::Placed);
         if let Some(from) = from {
             let giver = &mut self.members[from];

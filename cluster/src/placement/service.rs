@@ -11,7 +11,7 @@ use super::{Instance, Placement, PlacementError, Timing};
 use super::{mirrored, select, select_mirrored, sharded, unsharded};
 use crate::error::{Error, check_limit};
 use crate::kv::{Expected, Key, Scope, SharedKv};
-use crate::limits::{INSTANCES_MAX, SHARDS_MAX};
+use crate::limits::{INSTANCES_MAX, PLACEMENT_STEPS_MAX, SHARD_COPIES_MAX, SHARDS_MAX};
 
 /// A service that has a placement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -169,7 +169,8 @@ impl PlacementService {
             Ok(_) | Err(Error::NotFound) => {}
             Err(error) => return Err(error),
         }
-        let placement = self.first(candidates, size, (options, now))?;
+        let this = self.clone();
+        let placement = work(move || this.first(candidates, size, (options, now))).await?;
         self.save(placement, Expected::Absent, options.dry_run).await
     }
 
@@ -188,7 +189,8 @@ impl PlacementService {
         if !options.force {
             placement.check_available()?;
         }
-        let placement = self.changed(placement, change, (options, now))?;
+        let this = self.clone();
+        let placement = work(move || this.changed(placement, change, (options, now))).await?;
         self.save(placement, Expected::Version(version), options.dry_run).await
     }
 
@@ -247,6 +249,7 @@ impl PlacementService {
         check_limit("the number of shards", shards as usize, SHARDS_MAX as usize)?;
         check_limit("the replica factor", replicas as usize, INSTANCES_MAX)?;
         check_instances(candidates.iter())?;
+        check_steps((shards, replicas), candidates.len())?;
         let candidates = select::valid(&Placement::default(), candidates, &self.scope.zone)?;
         let (size, timing) = ((shards, replicas), self.service.timing(now));
         if self.service == Service::Aggregator {
@@ -265,9 +268,12 @@ impl PlacementService {
         change: Change,
         (options, now): (ChangeOptions, TimestampNs),
     ) -> Result<Placement, Error> {
+        let mut instances = placement.instances.len();
         if let Change::Add(candidates) | Change::Replace { candidates, .. } = &change {
             check_instances(candidates.iter())?;
+            instances += candidates.len();
         }
+        check_steps((placement.shards, placement.replica_factor), instances)?;
         let timing = self.service.timing(now);
         if self.service == Service::Aggregator {
             return self.changed_mirrored(placement, change, (options, timing));
@@ -329,6 +335,35 @@ impl PlacementService {
     }
 }
 
+/// Spreads shards on a thread that may take its time.
+async fn work(
+    spread: impl FnOnce() -> Result<Placement, Error> + Send + 'static,
+) -> Result<Placement, Error> {
+    tokio::task::spawn_blocking(spread).await.map_err(|_| Error::Panicked)?
+}
+
+/// Each copy of a shard may be held against each instance.
+fn check_steps((shards, replicas): (u32, u32), instances: usize) -> Result<(), Error> {
+    let copies = (shards as usize).saturating_mul(replicas as usize);
+    check_limit("the number of shards of all instances", copies, SHARD_COPIES_MAX)?;
+    let steps = copies.saturating_mul(instances);
+    check_limit("the number of shards times that of instances", steps, PLACEMENT_STEPS_MAX)
+}
+
 fn ports(options: ChangeOptions) -> Ports {
     if options.skip_port_mirroring { Ports::Free } else { Ports::Mirrored }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_work_of_a_placement_is_bounded() {
+        let instances = PLACEMENT_STEPS_MAX / SHARD_COPIES_MAX;
+        let shards = u32::try_from(SHARD_COPIES_MAX / 8).expect("it is small");
+        assert!(check_steps((shards, 8), instances).is_ok());
+        assert!(check_steps((shards, 8), instances + 1).is_err());
+        assert!(check_steps((shards, 9), 1).is_err());
+    }
 }
