@@ -212,3 +212,25 @@ async fn limits_hold() {
     assert!(init(1, weight).await.is_ok() && init(1, weight + 1).await.is_err());
     assert!(init(-1, 1).await.is_err());
 }
+
+#[tokio::test]
+async fn a_replacement_that_is_not_forced_waits_for_all_shards() {
+    let service = service(Service::Database);
+    let (first, now) = ((0..3).map(|number| instance(number, 3)).collect(), TimestampNs(0));
+    service.init(first, SIZE, FORCE, now).await.expect("a placement");
+    let careful = ChangeOptions { force: false, ..FORCE };
+    let replace =
+        || Change::Replace { leaving: vec![instance(0, 3).id], candidates: vec![instance(3, 3)] };
+    let early = service.change(replace(), careful, now).await.expect_err("shards are taken");
+    assert!(early.to_string().starts_with("instances do not have all shards available: [i00,"));
+    for number in 0..3 {
+        service.mark_available(&instance(number, 3).id, now).await.expect("it has its shards");
+    }
+    let replaced = service.change(replace(), careful, now).await.expect("replaced");
+    check_groups(&replaced);
+    assert!(replaced.placement.instances["i00"].is_leaving());
+    let done = service.mark_available("i03", now).await.expect("it has its shards");
+    assert!(!done.placement.instances.contains_key("i00"));
+    done.placement.check_available().expect("at rest");
+    assert!(service.mark_available("nobody", now).await.is_err());
+}

@@ -95,7 +95,8 @@ pub enum Change {
     Add(Vec<Instance>),
     /// Instances of these ids go.
     Remove(Vec<String>),
-    /// Some go, and others come.
+    /// Some go, and others come. PARITY(m3): who comes is chosen among the candidates if the
+    /// change is forced; else all of them come, in the order of those that go.
     Replace {
         /// The ids of those that go.
         leaving: Vec<String>,
@@ -186,12 +187,30 @@ impl PlacementService {
         now: TimestampNs,
     ) -> Result<Versioned, Error> {
         let Versioned { placement, version } = self.get().await?;
-        if !options.force {
+        let is_replaced = matches!(change, Change::Replace { .. });
+        // PARITY(m3): coordinators have no shards to look at; only replacing spares them that.
+        let is_spared = is_replaced && self.service == Service::Coordinator;
+        if !options.force && !is_spared {
             placement.check_available()?;
         }
         let this = self.clone();
         let placement = work(move || this.changed(placement, change, (options, now))).await?;
         self.save(placement, Expected::Version(version), options.dry_run).await
+    }
+
+    /// Says that an instance has all of the shards that it was taking; the instances that gave
+    /// them forget them.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], shards whose time has not come, [`Error::VersionMismatch`], and what
+    /// the store says.
+    pub async fn mark_available(&self, id: &str, now: TimestampNs) -> Result<Versioned, Error> {
+        let Versioned { mut placement, version } = self.get().await?;
+        if !placement.instances.contains_key(id) {
+            return Err(PlacementError::NoInstance(id.to_owned()).into());
+        }
+        sharded::mark_instance_available(&mut placement, id, self.service.timing(now))?;
+        self.save(placement, Expected::Version(version), false).await
     }
 
     /// Writes a placement as it is, in place of the one of that version; 0 is none.
@@ -291,8 +310,12 @@ impl PlacementService {
             (Change::Remove(ids), true) => sharded::remove(placement, &ids, timing)?,
             (Change::Remove(ids), false) => unsharded::remove(placement, &ids)?,
             (Change::Replace { leaving, candidates }, is_sharded) => {
-                let candidates = select::valid(&placement, candidates, zone)?;
-                let chosen = select::to_replace(&placement, &leaving, candidates, timing)?;
+                let chosen = if options.force {
+                    let candidates = select::valid(&placement, candidates, zone)?;
+                    select::to_replace(&placement, &leaving, candidates, timing)?
+                } else {
+                    candidates
+                };
                 let how = (timing, Replacing::WithHelp);
                 match is_sharded {
                     true => sharded::replace(placement, &leaving, chosen, how)?,
@@ -318,9 +341,12 @@ impl PlacementService {
             }
             Change::Remove(ids) => mirrored::remove(placement, &ids, timing)?,
             Change::Replace { leaving, candidates } => {
-                let candidates = select::valid(&placement, candidates, zone)?;
-                let instances =
-                    select_mirrored::to_replace(&placement, &leaving, candidates, ports)?;
+                let instances = if options.force {
+                    let candidates = select::valid(&placement, candidates, zone)?;
+                    select_mirrored::to_replace(&placement, &leaving, candidates, ports)?
+                } else {
+                    candidates
+                };
                 mirrored::replace(placement, &leaving, instances, timing)?
             }
         })
