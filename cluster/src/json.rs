@@ -87,11 +87,15 @@ fn wrapped(schema: &MessageSchema) -> Option<&FieldSchema> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use crate::generated::admin::{
         NamespaceAddRequest, PlacementInitRequest, PlacementSetRequest, TopicAddRequest,
     };
     use crate::generated::kvpb::QueryLimits;
     use crate::generated::namespace::NamespaceOptions;
+    use crate::generated::placementpb::{Instance, Shard};
     use crate::generated::topicpb::ConsumptionType;
 
     use super::*;
@@ -201,5 +205,51 @@ mod tests {
         let bad = to_nanos(br#"{"xDuration":"soon"}"#).expect_err("no duration").to_string();
         let why = "time: invalid duration \"soon\"";
         assert_eq!(bad, format!("error converting duration to nanos: {why}"));
+    }
+
+    fn instance() -> impl Strategy<Value = Instance> {
+        let texts = (".*", ".*", ".*");
+        (texts, any::<(u32, u32)>(), any::<(i64, Option<u32>)>()).prop_map(
+            |(texts, small, wide)| {
+                let shard = Shard {
+                    id: small.0,
+                    cutover_nanos: wide.0,
+                    redirect_to_shard_id: wide.1,
+                    ..Shard::default()
+                };
+                Instance {
+                    id: texts.0,
+                    zone: texts.1,
+                    hostname: texts.2,
+                    weight: small.1,
+                    shards: vec![shard, Shard::default()],
+                    ..Instance::default()
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(
+            instances in vec(instance(), 0..4),
+            num_shards in any::<i32>(),
+        ) {
+            let request = PlacementInitRequest { instances, num_shards, ..Default::default() };
+            for defaults in [Defaults::Written, Defaults::LeftOut] {
+                let text = write(&request, defaults);
+                prop_assert_eq!(read(text.as_bytes()), Ok(request.clone()));
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_without_harm(
+            text in "[{}\\[\\]\":,a-z0-9 .]*",
+            bytes in vec(any::<u8>(), 0..60),
+        ) {
+            let _: Result<NamespaceAddRequest, _> = read(text.as_bytes());
+            let _: Result<NamespaceAddRequest, _> = read(&bytes);
+            let _: Result<Value, _> = to_nanos(text.as_bytes());
+        }
     }
 }
