@@ -46,6 +46,7 @@ use tower_http::compression::predicate::SizeAbove;
 pub use about::{About, without_secrets};
 pub use admin::{StorageControl, StorageStatus};
 pub use health::BuildInfo;
+pub use m3::{Admin, HostFuture, NamespaceHost};
 pub use serve::{serve, serve_http2};
 
 use crate::ingest::{MetadataSource, WriteReceiver};
@@ -89,6 +90,8 @@ pub struct HttpState {
     pub about: About,
     /// Whether clients may delete series and make backups.
     pub admin_api: bool,
+    /// What M3's admin routes work on; without it they are not there.
+    pub admin: Option<Admin>,
 }
 
 impl fmt::Debug for HttpState {
@@ -148,10 +151,15 @@ impl Routes {
 
     /// All routes.
     pub fn api(&self) -> Router {
-        self.finish(all_routes().into_parts().1)
+        let routes = match self.0.state.admin {
+            Some(_) => all_routes().merge(m3::admin_routes()),
+            None => all_routes(),
+        };
+        self.finish(routes.into_parts().1)
     }
 
-    /// The paths of all routes, sorted; names in braces stand for a part of a path.
+    /// The paths of all routes but those of M3's admin API, sorted; names in braces stand for a
+    /// part of a path.
     #[must_use]
     pub fn paths() -> Vec<String> {
         let (mut paths, _) = all_routes().into_parts();
@@ -304,7 +312,7 @@ fn m3_routes() -> Listed {
         .route("/api/v1/parse", both(m3::operations::parse))
         .route("/api/v1/threshold", both(m3::operations::threshold))
         .route("/search", post(m3::search::series))
-        .route("/routes", get(m3::routes))
+        .route("/routes", get(m3::paths::list))
         .layer(compression())
 }
 

@@ -58,6 +58,15 @@ impl LocalStorage {
         self.opened.set(Opened { database, namespace }).map_err(|_| OpenError::Twice)
     }
 
+    /// The database, once it is open.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] before that.
+    pub fn database(&self) -> Result<Arc<Database>, StoreError> {
+        let opened = self.opened.get().ok_or_else(|| self.not_open())?;
+        Ok(Arc::clone(&opened.database))
+    }
+
     /// The namespace as it is now, once the database is open.
     pub(crate) fn namespace(&self) -> Result<Arc<Namespace>, StoreError> {
         let opened = self.opened.get().ok_or_else(|| self.not_open())?;

@@ -26,6 +26,8 @@ mod control;
 mod fakes;
 #[path = "api/messages.rs"]
 mod messages;
+#[path = "api/transcript.rs"]
+mod transcript;
 
 #[path = "api/admin.rs"]
 mod admin;
@@ -49,6 +51,8 @@ mod influx;
 mod labels;
 #[path = "api/m3.rs"]
 mod m3;
+#[path = "api/m3_admin.rs"]
+mod m3_admin;
 #[path = "api/metadata.rs"]
 mod metadata;
 #[path = "api/otlp.rs"]

@@ -1,10 +1,14 @@
 //! `cargo xtask codegen`: generated sources, checked in so that a build needs no generator.
+//!
+//! A protobuf file becomes one source. Packages that use each other become modules side by side,
+//! and their descriptors one more file, for code that needs names at run time.
 
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use prost::Message;
 use prost_build::Module;
 
 use crate::tree::Tree;
@@ -32,7 +36,50 @@ const GENERATED: &[Generated] = &[
         proto: "otlp.proto",
         output: "coordinator/src/generated/otlp.rs",
     },
+    Generated {
+        include_dir: "cluster/proto",
+        proto: "admin.proto",
+        output: "cluster/src/generated/admin.rs",
+    },
+    Generated {
+        include_dir: "cluster/proto",
+        proto: "common.proto",
+        output: "cluster/src/generated/commonpb.rs",
+    },
+    Generated {
+        include_dir: "cluster/proto",
+        proto: "kv.proto",
+        output: "cluster/src/generated/kvpb.rs",
+    },
+    Generated {
+        include_dir: "cluster/proto",
+        proto: "namespace.proto",
+        output: "cluster/src/generated/namespace.rs",
+    },
+    Generated {
+        include_dir: "cluster/proto",
+        proto: "placement.proto",
+        output: "cluster/src/generated/placementpb.rs",
+    },
+    Generated {
+        include_dir: "cluster/proto",
+        proto: "topic.proto",
+        output: "cluster/src/generated/topicpb.rs",
+    },
 ];
+
+/// Protobuf files whose descriptors are kept.
+const DESCRIBED: &[&str] = &[
+    "admin.proto",
+    "common.proto",
+    "kv.proto",
+    "namespace.proto",
+    "placement.proto",
+    "topic.proto",
+];
+
+const DESCRIBED_DIR: &str = "cluster/proto";
+const DESCRIPTORS: &str = "cluster/src/generated/descriptors.bin";
 
 /// Writes every generated source.
 pub(crate) fn write(tree: &Tree) -> Result<()> {
@@ -45,6 +92,9 @@ pub(crate) fn write(tree: &Tree) -> Result<()> {
         fs::write(&path, text).with_context(|| format!("cannot write {}", item.output))?;
         println!("wrote {}", item.output);
     }
+    fs::write(tree.at(DESCRIPTORS), descriptors(tree)?)
+        .with_context(|| format!("cannot write {DESCRIPTORS}"))?;
+    println!("wrote {DESCRIPTORS}");
     Ok(())
 }
 
@@ -60,16 +110,38 @@ pub(crate) fn check(tree: &Tree) -> Result<()> {
             );
         }
     }
+    let kept = fs::read(tree.at(DESCRIPTORS)).with_context(|| format!("no {DESCRIPTORS}"))?;
+    if kept != descriptors(tree)? {
+        bail!("{DESCRIPTORS} is not what {DESCRIBED_DIR} gives: run `cargo xtask codegen`");
+    }
     Ok(())
+}
+
+/// The descriptors of [`DESCRIBED`] and of what they import, without comments.
+fn descriptors(tree: &Tree) -> Result<Vec<u8>> {
+    let mut files = protox::compile(DESCRIBED, [tree.at(DESCRIBED_DIR)])
+        .with_context(|| format!("{DESCRIBED_DIR} does not compile"))?;
+    for file in &mut files.file {
+        file.source_code_info = None;
+    }
+    Ok(files.encode_to_vec())
 }
 
 fn generate(tree: &Tree, item: &Generated) -> Result<String> {
     let files = protox::compile([item.proto], [tree.at(item.include_dir)])
         .with_context(|| format!("{} does not compile", item.proto))?;
-    let requests =
-        files.file.into_iter().map(|file| (Module::from_parts(["remote"]), file)).collect();
-    let sources = prost_build::Config::new().generate(requests).context("prost-build failed")?;
-    let body = sources.into_values().next().context("prost-build gave no source")?;
+    let module_of =
+        |package: &str| Module::from_parts(package.split('.').filter(|part| !part.is_empty()));
+    let own = files.file.iter().find(|file| file.name() == item.proto);
+    let own = module_of(own.context("protox forgot the file itself")?.package());
+    let requests = files.file.into_iter().map(|file| (module_of(file.package()), file)).collect();
+    let mut config = prost_build::Config::new();
+    config.btree_map(["."]);
+    if item.include_dir == DESCRIBED_DIR {
+        config.enable_type_names();
+    }
+    let mut sources = config.generate(requests).context("prost-build failed")?;
+    let body = sources.remove(&own).context("prost-build gave no source")?;
     let head =
         format!("// Written by `cargo xtask codegen` from {}/{}.\n", item.include_dir, item.proto);
     rustfmt(tree, &(head + &body))

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
-use m3rs_coordinator::http::{About, BuildInfo, HttpState, Routes};
+use m3rs_coordinator::http::{About, Admin, BuildInfo, HttpState, Routes};
 use m3rs_coordinator::ingest::{LabelRefusal, Otlp, OtlpConfig, Receiver, Relabeler};
 use m3rs_coordinator::limits::Limits;
 use m3rs_coordinator::metrics::Metrics;
@@ -513,12 +513,26 @@ impl World {
         Self::with_all(Limits::default(), Relabeler::default(), OtlpConfig::default(), false)
     }
 
+    /// With M3's admin API, at the time of `clock`.
+    pub(crate) fn administered(admin: Admin, clock: SharedClock) -> Self {
+        let (limits, relabel) = (Limits::default(), Relabeler::default());
+        Self::at(clock, (limits, relabel, OtlpConfig::default()), true, Some(admin))
+    }
+
     fn with_all(limits: Limits, relabel: Relabeler, otlp: OtlpConfig, admin_api: bool) -> Self {
+        Self::at(Arc::new(FixedClock::default()), (limits, relabel, otlp), admin_api, None)
+    }
+
+    fn at(
+        clock: SharedClock,
+        (limits, relabel, otlp): (Limits, Relabeler, OtlpConfig),
+        admin_api: bool,
+        admin: Option<Admin>,
+    ) -> Self {
         let store = Arc::new(FakeStore::default());
         let engine = Arc::new(FakeEngine::default());
         let control = Arc::new(FakeControl::default());
         let metadata = Arc::clone(&store.metadata);
-        let clock: SharedClock = Arc::new(FixedClock::default());
         let build = BuildInfo { version: "0.1.0".into(), ..BuildInfo::default() };
         let registry = prometheus_client::registry::Registry::default();
         let metrics = Arc::new(Metrics::new(registry, &build, &clock, Arc::new(DiskFs)));
@@ -539,6 +553,7 @@ impl World {
             build,
             about: about(),
             admin_api,
+            admin,
         };
         let routes = Routes::new(state);
         Self { router: routes.api(), grpc: routes.otlp_grpc(), store, engine, control }

@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use m3rs_coordinator::http::{HttpState, Routes, serve, serve_http2};
+use m3rs_cluster::kv::embedded::EmbeddedKv;
+use m3rs_cluster::kv::{DEFAULT_ZONE, SharedKv};
+use m3rs_coordinator::http::{Admin, HttpState, Routes, serve, serve_http2};
 use m3rs_coordinator::ingest::{Otlp, Receiver};
 use m3rs_coordinator::limits::ServeLimits;
 use m3rs_coordinator::local::LocalStorage;
@@ -33,6 +35,7 @@ use crate::build_info::build_info;
 use crate::cli::{ServerArgs, Switch};
 use crate::features::{self, Features};
 use crate::lock_owner;
+use crate::role::namespace_host::DatabaseHost;
 use crate::settings::Settings;
 use crate::signal::Signals;
 
@@ -42,6 +45,9 @@ const LISTEN_DEFAULT: SocketAddr =
 
 /// The port on which M3 shows its own metrics.
 const METRICS_PORT: u16 = 7203;
+
+/// The port of M3's storage nodes, which placements name.
+const NODE_PORT: u16 = 9000;
 
 /// Blocking calls beside queries: opening, flushing, listing labels.
 const BLOCKING_EXTRA: usize = 32;
@@ -69,7 +75,14 @@ async fn run_all(args: &ServerArgs, settings: &Settings) -> anyhow::Result<()> {
     let clock: SharedClock = Arc::new(SystemClock::new());
     let progress = Arc::new(Progress::new());
     let storage = Arc::new(LocalStorage::new(Arc::clone(&progress)));
-    let routes = routes(args, settings, &storage, &fs, &clock)?;
+    let host = Arc::new(DatabaseHost::new(Arc::clone(&storage)));
+    let kv: SharedKv = Arc::new(open_kv(args, &fs).await?);
+    let admin = Admin {
+        store: Arc::clone(&kv),
+        host: Some(Arc::clone(&host) as _),
+        database_port: Some(NODE_PORT),
+    };
+    let routes = routes(args, settings, &storage, &fs, &clock, admin)?;
     let banner = listeners.banner(args)?;
 
     let (stop, stopped) = watch::channel(());
@@ -85,6 +98,7 @@ async fn run_all(args: &ServerArgs, settings: &Settings) -> anyhow::Result<()> {
     };
     let database = Arc::new(opened.map_err(|error| explain(error, args))?);
     storage.open(Arc::clone(&database), DEFAULT_NAMESPACE)?;
+    host.catch_up(kv).await.context("cannot read the registry of namespaces")?;
     show(&banner);
     tracing::info!(listen = %banner.listen, data_dir = %banner.data_dir.display(), "ready");
 
@@ -107,6 +121,15 @@ fn show(banner: &Banner<'_>) {
     if let Err(error) = writeln!(output, "{banner}").and_then(|()| output.flush()) {
         tracing::warn!(%error, "the banner could not be printed");
     }
+}
+
+/// What a cluster agrees on, kept in the data directory as there is no etcd. The lock of the data
+/// directory keeps other processes out before anything is written.
+async fn open_kv(args: &ServerArgs, fs: &SharedFs) -> anyhow::Result<EmbeddedKv> {
+    let (fs, dir) = (Arc::clone(fs), args.data_dir.join("cluster"));
+    let opening = tokio::task::spawn_blocking(move || EmbeddedKv::open(fs, &dir, DEFAULT_ZONE));
+    let opened = opening.await.context("BUG: the opening of the cluster's state panicked")?;
+    opened.context("cannot open the state of the cluster")
 }
 
 /// Sockets that are bound already.
@@ -190,6 +213,7 @@ fn routes(
     storage: &Arc<LocalStorage>,
     fs: &SharedFs,
     clock: &SharedClock,
+    admin: Admin,
 ) -> anyhow::Result<Routes> {
     let limits = settings.edge;
     let features = Features::new(&args.enable_feature, &args.disable_feature, features::log);
@@ -225,6 +249,7 @@ fn routes(
         build,
         about: about(args, settings, features, fs, clock),
         admin_api: args.enable_admin_api || args.listen.ip().is_loopback(),
+        admin: Some(admin),
     }))
 }
 

@@ -75,6 +75,7 @@ pub(crate) fn router() -> Router {
         build,
         about: about(),
         admin_api: true,
+        admin: None,
     });
     routes.api()
 }
