@@ -38,6 +38,7 @@ mod kill_nine;
 mod kinds;
 mod lines;
 mod log_limits;
+mod m3_quickstart;
 mod otlp;
 mod overload;
 mod reading_out;
