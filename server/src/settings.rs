@@ -137,6 +137,7 @@ section!(Ingest {
     label_name_bytes_max: usize => edge.write.labels.name_bytes_max,
     label_value_bytes_max: usize => edge.write.labels.value_bytes_max,
     label_set_bytes_max: usize => edge.write.labels.set_bytes_max,
+    symbols_max: usize => edge.write.labels.symbols_max,
     write_relabel_configs: Vec<RelabelConfig> => relabel,
 });
 

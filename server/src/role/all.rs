@@ -75,7 +75,7 @@ async fn run_all(args: &ServerArgs, settings: &Settings) -> anyhow::Result<()> {
     let clock: SharedClock = Arc::new(SystemClock::new());
     let progress = Arc::new(Progress::new());
     let storage = Arc::new(LocalStorage::new(Arc::clone(&progress)));
-    let host = Arc::new(DatabaseHost::new(Arc::clone(&storage)));
+    let host = Arc::new(DatabaseHost::new(Arc::clone(&storage), allows_deletes(args)));
     let kv: SharedKv = Arc::new(open_kv(args, &fs).await?);
     let admin = Admin {
         store: Arc::clone(&kv),
@@ -121,6 +121,11 @@ fn show(banner: &Banner<'_>) {
     if let Err(error) = writeln!(output, "{banner}").and_then(|()| output.flush()) {
         tracing::warn!(%error, "the banner could not be printed");
     }
+}
+
+/// Whether clients may delete samples and make backups.
+fn allows_deletes(args: &ServerArgs) -> bool {
+    args.enable_admin_api || args.listen.ip().is_loopback()
 }
 
 /// What a cluster agrees on, kept in the data directory as there is no etcd. The lock of the data
@@ -248,7 +253,7 @@ fn routes(
         clock: Arc::clone(clock),
         build,
         about: about(args, settings, features, fs, clock),
-        admin_api: args.enable_admin_api || args.listen.ip().is_loopback(),
+        admin_api: allows_deletes(args),
         admin: Some(admin),
     }))
 }

@@ -1,7 +1,10 @@
 //! Namespaces of a cluster's registry in the database of this process.
 //!
-//! The registry has M3's options, the database ours. A namespace that is there already is adopted:
-//! its block size and shard count stay, unless it holds nothing yet.
+//! The registry has M3's options, the database ours. A namespace that is there already is adopted
+//! with all that it holds: its block size and shard count stay.
+//!
+//! PARITY(m3): a namespace that leaves the registry keeps its samples on disk, and one of its name
+//! that comes later has them. They are removed where clients may delete samples.
 
 use std::sync::Arc;
 
@@ -20,11 +23,16 @@ use m3rs_tsdb::{
 
 /// The database as it follows the registry.
 #[derive(Debug)]
-pub(crate) struct DatabaseHost(Arc<LocalStorage>);
+pub(crate) struct DatabaseHost {
+    storage: Arc<LocalStorage>,
+    /// Whether samples of a namespace go with it.
+    deletes: bool,
+}
 
 impl DatabaseHost {
-    pub(crate) fn new(storage: Arc<LocalStorage>) -> Self {
-        Self(storage)
+    /// `deletes` says whether clients may delete samples.
+    pub(crate) fn new(storage: Arc<LocalStorage>, deletes: bool) -> Self {
+        Self { storage, deletes }
     }
 
     /// Makes true what the registry says, as a process may end between a change of the registry
@@ -49,7 +57,7 @@ impl DatabaseHost {
         work: impl FnOnce(&Database) -> Result<T, TsdbError> + Send + 'static,
     ) -> HostFuture<'_, T> {
         Box::pin(async move {
-            let database = self.0.database()?;
+            let database = self.storage.database()?;
             let done = tokio::task::spawn_blocking(move || work(&database)).await;
             let panicked = |_| StoreError {
                 kind: ErrorKind::Internal,
@@ -79,6 +87,10 @@ impl NamespaceHost for DatabaseHost {
     }
 
     fn deleted<'a>(&'a self, name: &'a str) -> HostFuture<'a, ()> {
+        if !self.deletes {
+            tracing::info!(namespace = name, "its samples stay; --enable-admin-api removes them");
+            return Box::pin(async { Ok(()) });
+        }
         let name = name.to_owned();
         self.with_database(move |database| match database.remove_namespace(&name) {
             Err(TsdbError::NoNamespace { .. }) => Ok(()),
@@ -102,18 +114,25 @@ fn adopt(
         return database.add_namespace(name, options).map(drop);
     };
     let existing = namespace.options();
-    let options = options_of(wanted, &existing);
-    if options.block_size_ns != existing.block_size_ns && namespace.series_count() == 0 {
-        drop(namespace);
-        database.remove_namespace(name)?;
-        return database.add_namespace(name, options).map(drop);
-    }
-    let kept = NamespaceOptions { block_size_ns: existing.block_size_ns, ..options };
+    let kept = adopted(options_of(wanted, &existing), &existing);
     if kept == *existing {
         return Ok(());
     }
     drop(namespace);
+    tracing::info!(namespace = name, "adopting the namespace with the options of the registry");
     database.update_namespace(name, kept)
+}
+
+/// What of the options of a registry holds for a namespace that has `existing` ones: blocks keep
+/// their size, and nothing is kept for less than a block.
+fn adopted(wanted: NamespaceOptions, existing: &NamespaceOptions) -> NamespaceOptions {
+    let block_size_ns = existing.block_size_ns;
+    if wanted.block_size_ns == block_size_ns {
+        return wanted;
+    }
+    let index = IndexOptions { block_size_ns: existing.index.block_size_ns, ..wanted.index };
+    let retention_ns = wanted.retention_ns.max(block_size_ns);
+    NamespaceOptions { block_size_ns, retention_ns, index, ..wanted }
 }
 
 /// Our options for those of M3. What M3 has none for is as in `base`.
@@ -163,5 +182,37 @@ fn aggregation_of(wanted: &proto::Aggregation) -> Aggregation {
     Aggregation::Aggregated {
         resolution_ns: attributes.resolution_nanos,
         downsample: if all { Downsample::All } else { Downsample::ByRules },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use m3rs_cluster::namespaces::{BlockSize, unaggregated};
+
+    use super::*;
+
+    const HOUR: i64 = 3_600_000_000_000;
+
+    fn wanted(retention: &str) -> proto::NamespaceOptions {
+        unaggregated(retention, BlockSize::default()).expect("a duration")
+    }
+
+    #[test]
+    fn options_of_the_registry_become_ours() {
+        let ours = options_of(&wanted("48h"), &NamespaceOptions::default());
+        assert_eq!((ours.retention_ns, ours.block_size_ns), (48 * HOUR, 2 * HOUR));
+        assert!(!ours.cold_writes_enabled && ours.writes_to_commit_log && ours.index.enabled);
+        assert_eq!(ours.aggregations, [Aggregation::Unaggregated]);
+        assert_eq!(ours.validate(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_there_keeps_its_blocks() {
+        let existing = NamespaceOptions::default();
+        for (retention, kept) in [("12h", 12 * HOUR), ("1h", 2 * HOUR)] {
+            let ours = adopted(options_of(&wanted(retention), &existing), &existing);
+            assert_eq!((ours.retention_ns, ours.block_size_ns), (kept, 2 * HOUR), "{retention}");
+            assert_eq!(ours.validate(), Ok(()), "{retention}");
+        }
     }
 }

@@ -271,7 +271,10 @@ fn browsers_of_any_origin_may_ask() {
     let check = |answer: &Answer, status| {
         assert_eq!(answer.status, status);
         assert_eq!(answer.header("access-control-allow-origin"), "*");
-        assert_eq!(answer.header("access-control-allow-methods"), "GET, POST, OPTIONS");
+        assert_eq!(
+            answer.header("access-control-allow-methods"),
+            "GET, POST, PUT, DELETE, OPTIONS"
+        );
         let headers = answer.header("access-control-allow-headers");
         assert_eq!(headers, "Accept, Authorization, Content-Type, Origin");
     };

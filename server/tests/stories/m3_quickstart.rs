@@ -27,6 +27,10 @@ fn the_quickstart_of_m3_works_as_written() {
     let mut client = server.client();
     assert_eq!(client.get("/api/v1/services/m3db/placement").status, 404);
     assert_eq!(registry(&mut client), json!({}));
+    // Without any set-up there is a namespace, which the first call adopts with what it holds.
+    let now_s = now_ms() / 1000;
+    let early = json!({"tags": {"__name__": "early"}, "timestamp": (now_s - 4000).to_string()});
+    assert_eq!(post(&mut client, "/api/v1/json/write", &early).status, 200);
 
     let create = json!({"type": "local", "namespaceName": "default", "retentionTime": "12h"});
     let created = post(&mut client, "/api/v1/database/create", &create);
@@ -44,7 +48,6 @@ fn the_quickstart_of_m3_works_as_written() {
     let added = post(&mut client, "/api/v1/services/m3db/namespace", &second);
     assert_eq!(added.status, 200, "{}", added.text());
 
-    let now_s = now_ms() / 1000;
     for (ago, value) in [(45, 3347.26), (25, 5347.26), (5, 7347.26)] {
         let sample = json!({
             "tags": {"__name__": "third_avenue", "city": "new_york", "checkout": "1"},
@@ -69,6 +72,8 @@ fn the_quickstart_of_m3_works_as_written() {
     assert_eq!(client.get("/api/v1/services/m3db/placement").json(), placement);
     let found = client.get(&instant("third_avenue > 6000", now_s * 1000)).data();
     assert_eq!(found["result"][0]["value"][1], "7347.26");
+    let found = client.get(&instant("early", (now_s - 4000) * 1000)).data();
+    assert_eq!(found["result"][0]["value"][1], "0", "written before the namespace was adopted");
     assert_eq!(post(&mut client, "/api/v1/json/write", &old).status, 400, "options hold still");
     for status in [200, 404] {
         let path = "/api/v1/services/m3db/namespace/week";
