@@ -30,7 +30,7 @@ pub use csv::{Csv, CsvFormatError};
 pub(crate) use cutter::{CutLimits, LineCutter};
 pub use encoding::Encoding;
 pub use exposition::{Exposition, ExpositionFormat};
-pub(crate) use go_json::{Ending as GoEnding, go_error};
+pub(crate) use go_json::go_error;
 pub use influx::{Influx, InfluxDialect, Precision};
 pub use intake::{Intake, SampleTime};
 pub use json_lines::JsonLines;

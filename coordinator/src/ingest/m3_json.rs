@@ -7,10 +7,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use m3rs_core::wire::Ending;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::ingest::go_json::{Ending, Scalar, go_error};
+use crate::ingest::go_json::{Scalar, go_error};
 use crate::ingest::intake::{Intake, SampleTime};
 use crate::ingest::labels::LabelPolicy;
 use crate::ingest::number::seconds_as_ns;

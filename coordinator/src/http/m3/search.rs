@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use m3rs_core::model::{Labels, MatchOp, Matcher, put_quoted_id};
+use m3rs_core::wire::Ending;
 use m3rs_query::source::{LabelRequest, SeriesSource, SourceError, TimeRange};
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ use crate::http::params::Params;
 use crate::http::prometheus::labels::list;
 use crate::http::response::plain_json;
 use crate::http::time::{MAX_TIME_MS, MIN_TIME_MS, parse_time};
-use crate::ingest::{GoEnding, go_error};
+use crate::ingest::go_error;
 
 /// One tag with its values.
 #[derive(Debug, Serialize)]
@@ -157,7 +158,8 @@ pub(crate) async fn series(
         let body = collect(&parts.headers, body, limit, &app.bodies).await?;
         read_query(body.as_slice(), params.limit()?)?
     };
-    let key = app.gate.key(("search series", ask.matcher_sets.len()));
+    let matchers: Vec<String> = ask.matcher_sets.iter().flatten().map(Matcher::to_string).collect();
+    let key = app.gate.key(("search series", matchers));
     let found = list(&app, key, move |source| source.series(&ask)).await?;
     let metrics: Vec<Metric> = found.entries.iter().map(Metric::of).collect();
     let metadata = metadata(metrics.len(), !found.truncated);
@@ -166,7 +168,7 @@ pub(crate) async fn series(
 
 fn read_query(body: &[u8], limit: usize) -> Result<LabelRequest, ApiError> {
     let query: SearchQuery = serde_json::from_slice(body)
-        .map_err(|error| ApiError::bad_data(go_error(body, GoEnding::Whole, &error)))?;
+        .map_err(|error| ApiError::bad_data(go_error(body, Ending::Whole, &error)))?;
     let time = |text: &Option<String>, default| match text {
         Some(text) => parse_time(text).map_err(|why| ApiError::bad_data(why.to_string())),
         None => Ok(default),
