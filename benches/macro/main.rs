@@ -6,7 +6,7 @@
 //! With `soak HOSTS MINUTES SPEED` after the server it sends a constant load for a long time
 //! instead, see [`soak`].
 //!
-//! PROTOCOL is rw1, rw2, otlp or otlp-hosts, see [`protocol::Protocol`].
+//! PROTOCOL is rw1, rw2, otlp, otlp-hosts or m3-json, see [`protocol::Protocol`].
 //!
 //! Prints CPU seconds of the server per million samples, samples per second, peak memory, bytes
 //! on disk per sample, and the latency of queries. Bodies are made ahead and kept in memory, so

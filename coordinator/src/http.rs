@@ -142,7 +142,10 @@ impl Routes {
                 Arc::clone(&state.clock),
             ),
             write_permits: Semaphore::new(state.limits.write.in_flight_max),
-            bodies: BufferPool::new(state.limits.bodies_bytes_max),
+            bodies: BufferPool::new(
+                state.limits.bodies_bytes_max,
+                state.metrics.bodies_bytes.clone(),
+            ),
             read_permits: Arc::new(Semaphore::new(state.limits.read.concurrent_max)),
             request_ids: RequestIds::default(),
             state,

@@ -14,6 +14,9 @@ pub struct LabelLimits {
     /// The longest label set as it stands in a request, in bytes
     /// (`ingest.label_set_bytes_max`).
     pub set_bytes_max: usize,
+    /// The most symbols of a Remote Write 2.0 request (`ingest.symbols_max`). Each takes some 50
+    /// bytes while the request is at work, however short it is.
+    pub symbols_max: usize,
 }
 
 impl Default for LabelLimits {
@@ -23,6 +26,7 @@ impl Default for LabelLimits {
             name_bytes_max: 1024,
             value_bytes_max: 65_535,
             set_bytes_max: 65_535,
+            symbols_max: 1 << 20,
         }
     }
 }

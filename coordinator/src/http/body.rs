@@ -12,6 +12,7 @@ use http::header::CONTENT_LENGTH;
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The most buffers that wait for reuse.
@@ -62,12 +63,14 @@ pub(crate) struct BufferPool {
     buffers: Mutex<Vec<Vec<u8>>>,
     room: Semaphore,
     bytes_max: usize,
+    /// What of it is held.
+    held_bytes: Gauge,
 }
 
 impl BufferPool {
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    pub(crate) fn new(bytes_max: usize, held_bytes: Gauge) -> Self {
         let units = bytes_max.div_ceil(ROOM_UNIT_BYTES).min(Semaphore::MAX_PERMITS);
-        Self { buffers: Mutex::default(), room: Semaphore::new(units), bytes_max }
+        Self { buffers: Mutex::default(), room: Semaphore::new(units), bytes_max, held_bytes }
     }
 
     /// Room for a body that has not come yet.
@@ -99,10 +102,10 @@ impl Room<'_> {
     /// Holds `bytes` from now on.
     ///
     /// # Errors
-    /// [`BodyError::Full`].
+    /// [`BodyError::Full`]; it then holds what it held.
     pub(crate) fn resize(&mut self, bytes: usize) -> Result<(), BodyError> {
         let wanted = bytes.div_ceil(ROOM_UNIT_BYTES);
-        let held = self.held.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let held = self.units();
         if wanted > held {
             let more = u32::try_from(wanted - held).ok();
             let more = more.and_then(|more| self.pool.room.try_acquire_many(more).ok());
@@ -114,7 +117,26 @@ impl Room<'_> {
         } else if let Some(held) = &mut self.held {
             drop(held.split(held.num_permits() - wanted));
         }
+        self.count(held);
         Ok(())
+    }
+
+    fn units(&self) -> usize {
+        self.held.as_ref().map_or(0, SemaphorePermit::num_permits)
+    }
+
+    /// Counts the change since it had `before` units.
+    fn count(&self, before: usize) {
+        let bytes = |units: usize| i64::try_from(units * ROOM_UNIT_BYTES).unwrap_or(i64::MAX);
+        self.pool.held_bytes.inc_by(bytes(self.units()) - bytes(before));
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        let before = self.units();
+        self.held = None;
+        self.count(before);
     }
 }
 

@@ -101,6 +101,11 @@ impl LabelPolicy {
         self.limits.labels_max
     }
 
+    /// The most symbols of a request.
+    pub(super) fn symbols_max(&self) -> usize {
+        self.limits.symbols_max
+    }
+
     /// Checks the length of all labels of a series.
     ///
     /// # Errors
@@ -331,6 +336,7 @@ mod tests {
             name_bytes_max: 8,
             value_bytes_max: 3,
             set_bytes_max: bytes.len(),
+            ..LabelLimits::default()
         };
         assert!(parse_labels(&bytes, &fits).is_ok());
         let refused = |limits: LabelLimits| parse_labels(&bytes, &limits).expect_err("over");

@@ -66,7 +66,7 @@ pub fn walk_write_request_2<W: WriteSession>(
     policy: &LabelPolicy,
     refusals: &mut Refusals,
 ) -> Result<WalkCounts, WalkError> {
-    let symbols = symbols_of(body, session)?;
+    let symbols = symbols_of(body, session, policy.symbols_max())?;
     let at_hand = Cell::new(&[][..]);
     let describe = |_: &[u8]| symbols.describe(at_hand.get());
     let sum = LabelSum::new(policy.labels_max(), session);
@@ -93,16 +93,26 @@ pub fn walk_write_request_2<W: WriteSession>(
 }
 
 /// Gathers the symbols, which senders write first but may write anywhere.
-fn symbols_of<'a, W: WriteSession>(body: &'a [u8], session: &W) -> Result<Symbols<'a>, Corrupt> {
+fn symbols_of<'a, W: WriteSession>(
+    body: &'a [u8],
+    session: &W,
+    symbols_max: usize,
+) -> Result<Symbols<'a>, Corrupt> {
     let mut symbols = Symbols::default();
     let (mut has_series, mut has_other) = (false, false);
     let mut fields = Fields::new(REQUEST, body);
     loop {
-        while let Some(symbol) = fields.take_short(SYMBOL_TAG) {
+        while symbols.len() <= symbols_max
+            && let Some(symbol) = fields.take_short(SYMBOL_TAG)
+        {
             symbols.push(symbol, session);
         }
         while fields.take_short(SERIES_TAG).is_some() {
             has_series = true;
+        }
+        if symbols.len() > symbols_max {
+            let got = format!("more than {symbols_max} (ingest.symbols_max)");
+            return Err(Corrupt::new(REQUEST, 0, "symbols", got));
         }
         let Some(field) = fields.next_field()? else { break };
         match field.number {

@@ -82,7 +82,10 @@ async fn browsers_of_any_origin_may_read() {
         let answer = send(&world.router, request).await;
         assert_eq!(answer.status, StatusCode::NO_CONTENT, "{path}");
         assert_eq!(answer.header("access-control-allow-origin"), "*");
-        assert_eq!(answer.header("access-control-allow-methods"), "GET, POST, OPTIONS");
+        assert_eq!(
+            answer.header("access-control-allow-methods"),
+            "GET, POST, PUT, DELETE, OPTIONS"
+        );
         let headers = "Accept, Authorization, Content-Type, Origin";
         assert_eq!(answer.header("access-control-allow-headers"), headers);
     }

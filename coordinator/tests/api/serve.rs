@@ -332,19 +332,17 @@ async fn bodies_share_a_bound_of_memory() {
         let mut slow = connect(address).await;
         let head = "POST /api/v1/write HTTP/1.1\r\nHost: x\r\nContent-Length: 95000\r\n\r\n";
         slow.write_all(head.as_bytes()).await.expect("writes");
-        for _ in 0..9 {
-            slow.write_all(&[0; 10_000]).await.expect("writes");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        slow.write_all(&[0; 90_000]).await.expect("writes");
+        // 22 pages of memory.
+        while !get(&world.router, "/metrics").await.text().contains("_bodies_bytes 90112\n") {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         for path in ["/api/v1/write", "/api/v1/import/prometheus", "/api/v1/read"] {
             let mut other = connect(address).await;
             let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n");
             other.write_all(head.as_bytes()).await.expect("writes");
-            for _ in 0..4 {
-                // The answer may come before the end of the body.
-                let _ = other.write_all(&[b'x'; 9_900]).await;
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            // Not all of it, so that it is still on its way. The answer may come before its end.
+            let _ = other.write_all(&[b'x'; 39_600]).await;
             let (head, text) = read_answer(&mut *other).await;
             let text = String::from_utf8_lossy(&text);
             assert!(head.starts_with("http/1.1 503") && head.contains("retry-after: 1"), "{head}");

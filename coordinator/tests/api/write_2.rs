@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use http::Request;
+use m3rs_coordinator::limits::Limits;
 use m3rs_coordinator::write::StoreError;
 use m3rs_core::model::{Counts, ResetHint, STALE_NAN_BITS};
 use prost::Message;
@@ -232,6 +233,21 @@ async fn a_request_of_1_0_is_not_taken_for_an_empty_one() {
     assert!(answer.text().contains("symbols or series"), "{}", answer.text());
     let empty = post_request(&world, &proto::Request::default()).await;
     assert_eq!(empty.status.as_u16(), 204, "nothing is no error");
+}
+
+#[tokio::test]
+async fn there_may_not_be_too_many_symbols() {
+    let mut limits = Limits::default();
+    limits.write.labels.symbols_max = 5;
+    let world = World::with_limits(limits);
+    let mut builder = Builder::new();
+    builder.series(UP).samples = vec![sample(1, 1.0, 0)];
+    assert_eq!(post_request(&world, &builder.0).await.status.as_u16(), 204, "five are allowed");
+    builder.symbol("one more");
+    let answer = post_request(&world, &builder.0).await;
+    assert_eq!(answer.status.as_u16(), 400);
+    assert!(answer.text().contains("more than 5 (ingest.symbols_max)"), "{}", answer.text());
+    assert_eq!(world.samples(UP).len(), 1);
 }
 
 /// A million references in a few kilobytes, each to a symbol of a megabyte.

@@ -26,6 +26,7 @@ const NO_LIMITS: LabelLimits = LabelLimits {
     name_bytes_max: usize::MAX,
     value_bytes_max: usize::MAX,
     set_bytes_max: usize::MAX,
+    symbols_max: usize::MAX,
 };
 
 /// A value by bits.
