@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use m3rs_benches::requests::{Pairs, Sample, attribute, put_field, remote_write, remote_write_2};
 use m3rs_coordinator::ingest::{
     LabelPolicy, Otlp, Refusals, walk_otlp, walk_write_request, walk_write_request_2,
 };
@@ -14,7 +15,6 @@ use m3rs_coordinator::local::LocalStorage;
 use m3rs_coordinator::write::{LocalStore, WriteStore, WriteTarget};
 use m3rs_core::clock::{SharedClock, SystemClock};
 use m3rs_core::fs::DiskFs;
-use m3rs_core::wire::{put_length_prefixed, put_varint};
 use m3rs_tsdb::{DEFAULT_NAMESPACE, Database, DatabaseOptions, Progress};
 
 const SERIES: usize = 2_000;
@@ -33,7 +33,7 @@ const NAMES: [&str; 11] = [
     "team",
 ];
 
-fn labels(series: usize) -> [(&'static str, String); 11] {
+fn labels(series: usize) -> Pairs {
     let host = series / 10;
     let value = |name| match name {
         "__name__" => format!("cpu_usage_of_kind_{}", series % 10),
@@ -42,71 +42,17 @@ fn labels(series: usize) -> [(&'static str, String); 11] {
         "region" => format!("eu-central-{}", host % 3),
         other => format!("{other}-{}", host % 7),
     };
-    NAMES.map(|name| (name, value(name)))
+    NAMES.map(|name| (name, value(name))).to_vec()
 }
 
-fn put_sample(out: &mut Vec<u8>, tag: u8, v: f64, t: u64, start: Option<u64>) {
-    let mut sample = vec![0x09];
-    sample.extend_from_slice(&v.to_le_bytes());
-    sample.push(0x10);
-    put_varint(&mut sample, t);
-    if let Some(start) = start {
-        sample.push(0x18);
-        put_varint(&mut sample, start);
-    }
-    out.push(tag);
-    put_length_prefixed(out, &sample);
-}
-
-fn body_1(t: u64) -> Vec<u8> {
-    let mut body = Vec::new();
-    for i in 0..SERIES {
-        let mut series = Vec::new();
-        for (name, value) in labels(i) {
-            let mut label = vec![0x0a];
-            put_length_prefixed(&mut label, name.as_bytes());
-            label.push(0x12);
-            put_length_prefixed(&mut label, value.as_bytes());
-            series.push(0x0a);
-            put_length_prefixed(&mut series, &label);
-        }
-        put_sample(&mut series, 0x12, i as f64 * 0.37, t, None);
-        body.push(0x0a);
-        put_length_prefixed(&mut body, &series);
-    }
-    body
-}
-
-fn body_2(t: u64, start: Option<u64>) -> Vec<u8> {
-    let mut symbols = vec![String::new()];
-    let mut known = std::collections::HashMap::new();
-    let mut all = Vec::new();
-    for i in 0..SERIES {
-        let mut refs = Vec::new();
-        for (name, value) in labels(i) {
-            for text in [name.to_owned(), value] {
-                let at = *known.entry(text.clone()).or_insert_with(|| {
-                    symbols.push(text);
-                    symbols.len() - 1
-                });
-                put_varint(&mut refs, at as u64);
-            }
-        }
-        let mut series = vec![0x0a];
-        put_length_prefixed(&mut series, &refs);
-        put_sample(&mut series, 0x12, i as f64 * 0.37, t, start);
-        // The metadata of a gauge without help.
-        series.extend_from_slice(&[0x2a, 2, 0x08, 2]);
-        all.push(0x2a);
-        put_length_prefixed(&mut all, &series);
-    }
-    let mut body = Vec::new();
-    for symbol in symbols {
-        body.push(0x22);
-        put_length_prefixed(&mut body, symbol.as_bytes());
-    }
-    body.extend_from_slice(&all);
-    body
+/// A sample of each series at one time, as `write` writes it.
+fn body(t_ms: u64, start_ms: Option<u64>, write: fn(&[Sample<'_>]) -> Vec<u8>) -> Vec<u8> {
+    let all: Vec<Pairs> = (0..SERIES).map(labels).collect();
+    let sample = |(i, labels)| {
+        let (t_ms, start_ms) = (t_ms.cast_signed(), start_ms.map(u64::cast_signed));
+        Sample { labels, v: i as f64 * 0.37, t_ms, start_ms }
+    };
+    write(&all.iter().enumerate().map(sample).collect::<Vec<_>>())
 }
 
 /// How a body is written.
@@ -115,19 +61,6 @@ enum Form {
     One,
     Two,
     Otlp,
-}
-
-fn put_message(out: &mut Vec<u8>, tag: u8, message: &[u8]) {
-    out.push(tag);
-    put_length_prefixed(out, message);
-}
-
-fn attribute(key: &str, value: &str) -> Vec<u8> {
-    let (mut out, mut any) = (Vec::new(), Vec::new());
-    put_message(&mut any, 0x0a, value.as_bytes());
-    put_message(&mut out, 0x0a, key.as_bytes());
-    put_message(&mut out, 0x12, &any);
-    out
 }
 
 /// The same series as OTLP: the service is the resource's, and so the label `job`. A resource has
@@ -148,21 +81,21 @@ fn body_otlp(t: u64, hosts_per_resource: usize) -> Vec<u8> {
                 for (key, value) in
                     labels(i).iter().filter(|l| !matches!(l.0, "__name__" | "service"))
                 {
-                    put_message(&mut point, 0x3a, &attribute(key, value));
+                    put_field(&mut point, 0x3a, &attribute(key, value));
                 }
-                put_message(&mut gauge, 0x0a, &point);
+                put_field(&mut gauge, 0x0a, &point);
             }
             let mut metric = Vec::new();
-            put_message(&mut metric, 0x0a, format!("cpu.usage.of.kind.{kind}").as_bytes());
-            put_message(&mut metric, 0x12, b"What it is.");
-            put_message(&mut metric, 0x2a, &gauge);
-            put_message(&mut scope, 0x12, &metric);
+            put_field(&mut metric, 0x0a, format!("cpu.usage.of.kind.{kind}").as_bytes());
+            put_field(&mut metric, 0x12, b"What it is.");
+            put_field(&mut metric, 0x2a, &gauge);
+            put_field(&mut scope, 0x12, &metric);
         }
         let mut attributes = Vec::new();
-        put_message(&mut attributes, 0x0a, &attribute("service.name", "service-1"));
-        put_message(&mut resource, 0x0a, &attributes);
-        put_message(&mut resource, 0x12, &scope);
-        put_message(&mut body, 0x0a, &resource);
+        put_field(&mut attributes, 0x0a, &attribute("service.name", "service-1"));
+        put_field(&mut resource, 0x0a, &attributes);
+        put_field(&mut resource, 0x12, &scope);
+        put_field(&mut body, 0x0a, &resource);
     }
     body
 }
@@ -213,9 +146,9 @@ fn benches(c: &mut Criterion) {
     group.throughput(Throughput::Elements(SERIES as u64));
     let start = Some(world.now_ms - 3_600_000);
     let bodies = [
-        ("1.0", Form::One, body_1(world.now_ms)),
-        ("2.0", Form::Two, body_2(world.now_ms, None)),
-        ("2.0 with start timestamps", Form::Two, body_2(world.now_ms, start)),
+        ("1.0", Form::One, body(world.now_ms, None, remote_write)),
+        ("2.0", Form::Two, body(world.now_ms, None, remote_write_2)),
+        ("2.0 with start timestamps", Form::Two, body(world.now_ms, start, remote_write_2)),
         ("OTLP of one resource", Form::Otlp, body_otlp(world.now_ms, SERIES / 10)),
         ("OTLP of 200 resources", Form::Otlp, body_otlp(world.now_ms, 1)),
     ];
@@ -242,12 +175,12 @@ fn commits(c: &mut Criterion) {
     ] {
         let world = World::new();
         let from = world.now_ms - 6 * 3_600_000;
-        let body = |i: u64| match form {
-            Form::One => body_1(from + i * 1000),
-            Form::Two => body_2(from + i * 1000, started.then_some(from)),
+        let body_at = |i: u64| match form {
+            Form::One => body(from + i * 1000, None, remote_write),
+            Form::Two => body(from + i * 1000, started.then_some(from), remote_write_2),
             Form::Otlp => body_otlp(from + i * 1000, SERIES / 10),
         };
-        let bodies: Vec<Vec<u8>> = (0..400).map(body).collect();
+        let bodies: Vec<Vec<u8>> = (0..400).map(body_at).collect();
         let mut next = 0;
         group.bench_function(name, |b| {
             b.iter(|| {

@@ -1,10 +1,11 @@
 //! Remote-write bodies of a made fleet.
 
+use m3rs_benches::requests::{Pairs, Sample};
 use m3rs_core::time::TimestampNs;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::protocol::{Pairs, Protocol, Sample};
+use crate::protocol::Protocol;
 
 /// Time between two samples of a series.
 pub(crate) const INTERVAL_MS: i64 = 15_000;
@@ -94,8 +95,12 @@ impl Load {
     }
 
     fn body(&self, run: &[usize], t_ms: i64) -> Vec<u8> {
-        let sample =
-            |&i: &usize| Sample { labels: &self.labels[i], v: self.values[i] as f64 / 100.0, t_ms };
+        let sample = |&i: &usize| Sample {
+            labels: &self.labels[i],
+            v: self.values[i] as f64 / 100.0,
+            t_ms,
+            start_ms: None,
+        };
         self.protocol.body(&run.iter().map(sample).collect::<Vec<_>>())
     }
 }

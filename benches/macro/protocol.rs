@@ -1,21 +1,9 @@
 //! The protocols in which samples are sent.
 
-use std::collections::HashMap;
 use std::str::FromStr;
 
 use m3rs_benches::Failure;
-use m3rs_core::wire::put_varint;
-
-/// The labels of a series, sorted by name.
-pub(crate) type Pairs = Vec<(&'static str, String)>;
-
-/// One sample of one series.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sample<'a> {
-    pub(crate) labels: &'a Pairs,
-    pub(crate) v: f64,
-    pub(crate) t_ms: i64,
-}
+use m3rs_benches::requests::{Sample, attribute, put_field, remote_write, remote_write_2};
 
 /// How a request is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,77 +88,6 @@ impl Protocol {
         let packed = snap::raw::Encoder::new().compress_vec(&raw);
         packed.expect("BUG: bodies are far below snappy's limit")
     }
-}
-
-fn put_field(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
-    out.push(tag);
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-/// Fields 1 and 2 of all messages of samples of Prometheus.
-fn sample_message(sample: &Sample<'_>) -> Vec<u8> {
-    let mut message = vec![0x09];
-    message.extend_from_slice(&sample.v.to_le_bytes());
-    message.push(0x10);
-    put_varint(&mut message, sample.t_ms.unsigned_abs());
-    message
-}
-
-fn remote_write(samples: &[Sample<'_>]) -> Vec<u8> {
-    let mut body = Vec::new();
-    for sample in samples {
-        let mut series = Vec::new();
-        for (name, value) in sample.labels {
-            let mut label = Vec::new();
-            put_field(&mut label, 0x0a, name.as_bytes());
-            put_field(&mut label, 0x12, value.as_bytes());
-            put_field(&mut series, 0x0a, &label);
-        }
-        put_field(&mut series, 0x12, &sample_message(sample));
-        put_field(&mut body, 0x0a, &series);
-    }
-    body
-}
-
-fn remote_write_2(samples: &[Sample<'_>]) -> Vec<u8> {
-    let mut symbols = vec![""];
-    let mut known = HashMap::from([("", 0)]);
-    let mut symbol = |text| {
-        *known.entry(text).or_insert_with(|| {
-            symbols.push(text);
-            symbols.len() as u64 - 1
-        })
-    };
-    let mut all = Vec::new();
-    for sample in samples {
-        let (mut refs, mut series) = (Vec::new(), Vec::new());
-        for (name, value) in sample.labels {
-            put_varint(&mut refs, symbol(name));
-            put_varint(&mut refs, symbol(value.as_str()));
-        }
-        put_field(&mut series, 0x0a, &refs);
-        put_field(&mut series, 0x12, &sample_message(sample));
-        // A gauge, with a help text.
-        let mut metadata = vec![0x08, 2, 0x18];
-        put_varint(&mut metadata, symbol("What it is."));
-        put_field(&mut series, 0x2a, &metadata);
-        put_field(&mut all, 0x2a, &series);
-    }
-    let mut body = Vec::new();
-    for symbol in symbols {
-        put_field(&mut body, 0x22, symbol.as_bytes());
-    }
-    body.extend_from_slice(&all);
-    body
-}
-
-fn attribute(key: &str, value: &str) -> Vec<u8> {
-    let (mut out, mut any) = (Vec::new(), Vec::new());
-    put_field(&mut any, 0x0a, value.as_bytes());
-    put_field(&mut out, 0x0a, key.as_bytes());
-    put_field(&mut out, 0x12, &any);
-    out
 }
 
 /// The service is the resource's, and so the label `job`; all other labels are the points'.

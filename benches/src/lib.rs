@@ -2,6 +2,7 @@
 
 pub mod fleet;
 pub mod process;
+pub mod requests;
 
 /// Why a program ends early.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
