@@ -12,6 +12,7 @@ use m3rs_core::Corrupt;
 use m3rs_core::model::{Metadata, MetricType};
 use m3rs_core::wire::Cursor;
 use m3rs_core::wire::proto::{Fields, Value};
+use m3rs_tsdb::EXEMPLAR_LABEL_BYTES_MAX;
 
 use crate::ingest::histogram::{Version, WireHistogram, parse_histogram};
 use crate::ingest::intake::{Intake, SampleTime};
@@ -27,6 +28,9 @@ const SAMPLE: &str = "Sample";
 const METADATA: &str = "Metadata";
 
 const NOT_EMPTY: &str = "symbols or series";
+
+/// Bytes of metadata that any request may tell; a large one, twice its own length more.
+const METADATA_BYTES_MIN: usize = 64 << 10;
 
 /// Fields of `Request`.
 const REQUEST_SYMBOL: u32 = 4;
@@ -78,6 +82,7 @@ pub fn walk_write_request_2<W: WriteSession>(
         sum,
         message: Message::default(),
         told: vec![WireMetadata::default(); symbols.len()],
+        metadata_bytes: METADATA_BYTES_MIN + 2 * body.len(),
     };
     let mut fields = Fields::new(REQUEST, body);
     loop {
@@ -201,6 +206,9 @@ struct Walk<'a, 'b, W> {
     message: Message,
     /// By the symbol of a metric's name, what was last handed on of it.
     told: Vec<WireMetadata>,
+    /// How many bytes of metadata may still be handed on. Many series may refer to one text, and
+    /// each of them would have a copy; what is beyond this is left out.
+    metadata_bytes: usize,
 }
 
 impl<'a, W: WriteSession> Walk<'a, '_, W> {
@@ -272,7 +280,6 @@ impl<'a, W: WriteSession> Walk<'a, '_, W> {
 
     /// Reads the whole message before its first sample is taken.
     fn read(&mut self, message: &[u8]) -> Result<(), Corrupt> {
-        self.sum.clear();
         let all = &mut self.message;
         all.samples.clear();
         all.histograms.clear();
@@ -351,14 +358,18 @@ impl<'a, W: WriteSession> Walk<'a, '_, W> {
     ) -> Result<Result<(), WriteRefusal>, StoreError> {
         let (help, unit) =
             match (self.symbols.text(metadata.help), self.symbols.text(metadata.unit)) {
-                (Ok(help), Ok(unit)) => (help.to_owned(), unit.to_owned()),
+                (Ok(help), Ok(unit)) => (help, unit),
                 (Err(refusal), _) | (_, Err(refusal)) => return Ok(Err(refusal)),
             };
         if let Some(name) = name
             && let Ok(text) = self.symbols.text(name)
+            && let Some(left) =
+                self.metadata_bytes.checked_sub(text.len() + help.len() + unit.len())
         {
+            self.metadata_bytes = left;
             self.told[name as usize] = metadata;
             let metric_type = MetricType::from_wire(metadata.metric_type);
+            let (help, unit) = (help.to_owned(), unit.to_owned());
             let family = family_of(text, metric_type);
             self.intake.metadata(family, Metadata { metric_type, help, unit })?;
         }
@@ -366,24 +377,36 @@ impl<'a, W: WriteSession> Walk<'a, '_, W> {
     }
 }
 
-/// Reads an `Exemplar`. References that lead nowhere leave it without labels.
+/// Reads an `Exemplar`. References that lead nowhere, or to more text than is kept, leave it
+/// without labels.
 fn parse_exemplar(message: &[u8], symbols: &Symbols<'_>) -> Result<WireExemplar, Corrupt> {
     const WHAT: &str = "Exemplar";
-    let (mut t, mut value, mut texts) = (0, 0.0, Vec::new());
+    let (mut t, mut value, mut texts, mut bytes) = (0, 0.0, Vec::new(), 0);
+    // A few references may lead to a lot of text, so it is counted before any is copied.
+    let mut take = |reference| {
+        let text = symbols.get(reference);
+        bytes += 1 + text.map_or(0, <[u8]>::len);
+        if bytes <= EXEMPLAR_LABEL_BYTES_MAX {
+            texts.push(text);
+        }
+    };
     let mut fields = Fields::new(WHAT, message);
     while let Some(field) = fields.next_field()? {
         match (field.number, field.value) {
-            (1, Value::Varint(reference)) => texts.push(symbols.get(reference as u32)),
+            (1, Value::Varint(reference)) => take(reference as u32),
             (1, _) => {
                 let mut packed = Cursor::new(WHAT, field.bytes(WHAT)?);
                 while !packed.is_empty() {
-                    texts.push(symbols.get(packed.varint()? as u32));
+                    take(packed.varint()? as u32);
                 }
             }
             (2, _) => value = field.double(WHAT)?,
             (3, _) => t = field.varint(WHAT)? as i64,
             _ => {}
         }
+    }
+    if bytes > EXEMPLAR_LABEL_BYTES_MAX {
+        return Ok(WireExemplar { t, value, labels: None });
     }
     let mut pairs = Vec::with_capacity(texts.len() / 2);
     for pair in texts.chunks(2) {

@@ -31,6 +31,12 @@ impl Builder {
         u32::try_from(at).expect("few symbols")
     }
 
+    /// A symbol that is not there yet.
+    fn symbol_at_end(&mut self, text: &str) -> u32 {
+        self.0.symbols.push(text.to_owned());
+        u32::try_from(self.0.symbols.len() - 1).expect("few symbols")
+    }
+
     fn series(&mut self, labels: &[(&str, &str)]) -> &mut TimeSeries {
         let refs = labels.iter().flat_map(|(n, v)| [*n, *v]).collect::<Vec<_>>();
         let labels_refs = refs.into_iter().map(|text| self.symbol(text)).collect();
@@ -233,6 +239,40 @@ async fn a_request_of_1_0_is_not_taken_for_an_empty_one() {
     assert!(answer.text().contains("symbols or series"), "{}", answer.text());
     let empty = post_request(&world, &proto::Request::default()).await;
     assert_eq!(empty.status.as_u16(), 204, "nothing is no error");
+}
+
+/// Exemplars whose labels are far beyond what is kept: of each text no copy is made.
+#[tokio::test]
+async fn exemplars_do_not_multiply_texts() {
+    let world = World::new();
+    let mut builder = Builder::new();
+    let large = builder.symbol(&"x".repeat(1 << 20));
+    let refs = (0..100_000).flat_map(|i| [builder.symbol_at_end(&format!("n{i}")), large]);
+    let labels_refs: Vec<u32> = refs.collect();
+    let series = builder.series(UP);
+    series.samples = vec![sample(1, 1.0, 0)];
+    series.exemplars =
+        vec![proto::Exemplar { labels_refs, value: 1.0, timestamp: 1 }, proto::Exemplar::default()];
+    let answer = post_request(&world, &builder.0).await;
+    assert_eq!(answer.status.as_u16(), 204, "{}", answer.text());
+    assert_eq!(written(&answer), ["1", "0", "1"]);
+}
+
+/// A help text of a megabyte for each of a thousand families: not each has a copy.
+#[tokio::test]
+async fn metadata_do_not_multiply_texts() {
+    let world = World::new();
+    let mut builder = Builder::new();
+    let help_ref = builder.symbol(&"x".repeat(1 << 20));
+    for i in 0..1000 {
+        let name = format!("m{i}");
+        let series = builder.series(&[("__name__", &name)]);
+        series.samples = vec![sample(1, 1.0, 0)];
+        series.metadata = Some(Metadata { help_ref, ..Metadata::default() });
+    }
+    let answer = post_request(&world, &builder.0).await;
+    assert_eq!((answer.status.as_u16(), written(&answer)[0]), (204, "1000"));
+    assert!((1..=3).contains(&world.store.metadata.families()));
 }
 
 #[tokio::test]
