@@ -176,6 +176,10 @@ impl<'a, W: WriteSession> Intake<'a, W> {
         parse: impl FnOnce(&[u8], &LabelPolicy) -> Result<Labels, LabelRefusal>,
     ) -> Result<Option<W::Series>, StoreError> {
         let (raw, policy) = (&self.labels[..self.used], self.policy);
+        if let Err(refusal) = policy.check_gathered_len(raw.len() - 1) {
+            self.refuse(samples, &refusal.into());
+            return Ok(None);
+        }
         if let Some(series) = self.session.resolve_expected(raw) {
             return Ok(Some(series));
         }

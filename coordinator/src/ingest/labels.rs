@@ -101,6 +101,20 @@ impl LabelPolicy {
         self.limits.labels_max
     }
 
+    /// Checks the length of what a format gathered for the labels of a series, which is at most
+    /// twice that of the labels: a format may wrap them. Many series may share long labels, so it
+    /// is checked before these are looked at.
+    ///
+    /// # Errors
+    /// [`LabelRefusal::SetTooLong`].
+    #[inline]
+    pub(super) fn check_gathered_len(&self, len: usize) -> Result<(), LabelRefusal> {
+        match self.limits.set_bytes_max {
+            limit if len > limit.saturating_mul(2) => Err(LabelRefusal::SetTooLong { len, limit }),
+            _ => Ok(()),
+        }
+    }
+
     /// The most symbols of a request.
     pub(super) fn symbols_max(&self) -> usize {
         self.limits.symbols_max

@@ -437,7 +437,7 @@ async fn bad_points_are_told_and_the_others_written() {
     assert_eq!(rejected, 3 + 2 + 1 + 1 + 1 + 1, "{why}");
     for told in [
         "t=\"far\"",
-        "the labels take 10485807 bytes, the limit is 65535",
+        "the labels take 10485822 bytes, the limit is 65535",
         "normalization for label name \"_\" resulted in invalid name \"_\"",
         "normalization for metric \"\u{e4}\" resulted in",
         "invalid temporality and type combination for metric \"unsaid\"",
@@ -562,4 +562,19 @@ async fn target_info_spans_the_request_within_a_bound() {
     post_all(&world, vec![metric("m", "", gauge(vec![number(&[], Number::AsInt(1)), first]))])
         .await;
     assert_eq!(world.samples(&info).len(), 4 + 1001);
+}
+
+/// A service of a megabyte, which each of its points would have as a label: they are refused
+/// without a look at it.
+#[tokio::test]
+async fn a_large_resource_is_not_looked_at_for_each_point() {
+    let world = World::new();
+    let points = (0..1000).map(|i| number(&[], Number::AsInt(i))).collect();
+    let mut request = request(vec![metric("m", "", gauge(points))]);
+    let resource = request.resource_metrics[0].resource.as_mut().expect("there is one");
+    resource.attributes[1] = text("service.name", &"x".repeat(1 << 20));
+    let (rejected, why) = partial(&post(&world, &request).await);
+    assert_eq!(rejected, 1000);
+    assert!(why.contains("ingest.label_set_bytes_max") && why.len() < 10_000, "{why}");
+    assert_eq!(world.store.parses.load(Ordering::Relaxed), 0);
 }
